@@ -103,14 +103,14 @@ __all__ = [
     "subject_forgotten",
 ]
 
-# Hidden from type checkers, for whom every name would exist.
+# Hidden from type checkers: with a module-level ``__getattr__`` they would accept every name.
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        """Import the engine in memory when it is asked for for the first time: programs have another one."""
+        """Import the in-memory engine on first use: programs that use another engine do not pay for it."""
         if name != "MemoryEventStore":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from eventstore.memory import MemoryEventStore  # noqa: PLC0415  later than the import of this package is the purpose
+        from eventstore.memory import MemoryEventStore  # noqa: PLC0415  importing it later is the purpose
 
         globals()[name] = MemoryEventStore
         return MemoryEventStore

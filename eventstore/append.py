@@ -21,32 +21,34 @@ from eventstore.receipt import ACCEPTED, Outcome, check_scope
 __all__ = ["LARGEST_APPEND", "LONGEST_CHAIN", "Append", "check_chain", "check_count"]
 
 LONGEST_CHAIN = 128
-"""How many members a chain may have: it is recorded in one transaction, during which everybody else waits."""
+"""The largest number of members in a chain: all are recorded in one transaction, and other appends wait for it."""
 
 LARGEST_APPEND = 5000
-"""How many events an append, or a chain, may have: each look at the log's end passes over what is not committed."""
+"""The largest number of events in an append or chain: each read of the log's head skips the uncommitted ones."""
 
-_LONGEST_DIGEST = 64  # the longest in common use
+_LONGEST_DIGEST = 64  # bytes; the length of the longest digest in common use
 
 
 class Append(msgspec.Struct, frozen=True, kw_only=True):
     """The arguments of ``EventStore.append``, which describes them; a member of a chain.
 
     Attributes:
-        events: What to record.
-        boundary: Which events would have changed the decision, besides those of earlier members; once it is made, a
-            tuple of parts, one at least, or None.
-        after: How far the decision's query saw, if the boundary is a filter; that part has it, once it is made.
-        key: Makes it idempotent. Every member of a chain needs one.
-        scope: Whose key it is.
-        digest: What tells the key's request from another; made of the events and the boundary if there is none.
-        outcome: What the receipt will say.
-        context: Where its span belongs; the current context if None.
+        events: The events to record; a tuple after construction.
+        boundary: The filter or parts whose new events would change the decision; events of earlier chain members are no
+            conflict. After construction a tuple of one part or more, or None for an unconditional append.
+        after: The position up to which the decision's query read, if the boundary is a filter. Construction moves it
+            into the boundary part and sets this attribute to None.
+        key: The idempotency key, or None. Every member of a chain needs one.
+        scope: The namespace of the key, such as a domain's name; by default empty.
+        digest: Identifies the request that the key belongs to, 1 to 64 bytes; by default computed from events and
+            boundary if there is a key.
+        outcome: The outcome that the receipt will state; by default accepted.
+        context: The OpenTelemetry context that the append's span belongs to; None for the current context.
 
     Raises:
-        InvalidRequest: More than ``LARGEST_APPEND`` events, ``after`` without a filter, a boundary without parts, a
-            digest that is empty or longer than 64 bytes, a scope that ``check_scope`` refuses, or an argument of
-            another type: found here, it cannot disturb the appends that share its transaction.
+        InvalidRequest: There are more than ``LARGEST_APPEND`` events, ``after`` comes without a filter, a boundary has
+            no parts, a digest is empty or longer than 64 bytes, ``check_scope`` refuses the scope, or an argument has a
+            wrong type. Checked here, so that a bad append cannot fail the others that share its transaction.
     """
 
     events: Sequence[Event]
@@ -82,29 +84,29 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def parts(self) -> tuple[BoundaryPart, ...]:
-        """What must not have changed; nothing if it is unconditional."""
+        """The boundary's parts, each checked from its own position; empty for an unconditional append."""
         return cast("tuple[BoundaryPart, ...]", self.boundary or ())
 
     @property
     def size(self) -> int:
-        """How many bytes its events have, about."""
+        """The approximate size of the events in bytes: payload and metadata as JSON."""
         return sum([len(event.payload_text) + len(event.metadata_text) for event in self.events])
 
     @property
     def shape(self) -> FilterShape | None:
-        """What kind of question its boundary is; the broadest part decides. None without a boundary."""
+        """The boundary's filter shape; the broadest part decides. None without a boundary."""
         return FilterShape.of([item for part in self.parts for item in part.filter.items]) if self.parts else None
 
     def with_parts(self, parts: Iterable[BoundaryPart]) -> "Append":
-        """Return the same append, judged by parts that ask the same from other positions."""
+        """Return the same append with other boundary parts: the same filters, read up to other positions."""
         return replace(self, boundary=tuple(parts))
 
 
 def check_count(events: int) -> None:
-    """Check how many events are to be recorded at once.
+    """Check the number of events that one append or chain records.
 
     Raises:
-        InvalidRequest: They are too many.
+        InvalidRequest: There are more than ``LARGEST_APPEND`` events.
     """
     if events > LARGEST_APPEND:
         raise InvalidRequest(
@@ -117,7 +119,8 @@ def check_chain(appends: Sequence[Append]) -> None:
     """Check the argument of ``EventStore.append_chain``.
 
     Raises:
-        InvalidRequest: One has no key, or they are too many, or have too many events.
+        InvalidRequest: A member has no key, there are more than ``LONGEST_CHAIN`` members, or they have more than
+            ``LARGEST_APPEND`` events together.
     """
     if len(appends) > LONGEST_CHAIN:
         raise InvalidRequest(f"a chain has at most {LONGEST_CHAIN} members, not {len(appends)}")
@@ -157,7 +160,10 @@ def _is_part(part: object) -> bool:
 
 
 def _digest(events: Sequence[Event], parts: tuple[BoundaryPart, ...] | None) -> bytes:
-    """Digest what the caller asked for; not when or by whom, which differ when it asks again, nor in which order."""
+    """Digest what the caller asked for: events in order and filters in any order.
+
+    Times, metadata and positions are left out, since they differ when the caller repeats the request.
+    """
     filters = sorted({part.filter.digest for part in parts or ()})
     boundary = filters[0] if len(filters) == 1 else hashlib.blake2b(b"".join(filters), digest_size=16).digest()
     hashed = hashlib.blake2b(boundary if filters else b"", digest_size=16)

@@ -1,4 +1,4 @@
-"""Arguments that every engine checks alike."""
+"""Argument checks that every engine shares."""
 
 from eventstore.errors import InvalidRequest, TooFarBehind
 from eventstore.held import LONGEST_HELD_READ
@@ -7,16 +7,16 @@ from eventstore.question import Question
 
 __all__ = ["check_batch_size", "check_held_read", "check_hold", "check_limit"]
 
-# Seconds. Whoever asks for the lock by itself has lost some attempts; whoever holds it stops everybody.
+# Seconds. While one caller holds the lock, all other appends wait; callers take it only after losing several attempts.
 _LONGEST_HOLD = 10
 _LONGEST_PATIENCE = 60
 
 
 def check_batch_size(batch_size: int) -> None:
-    """Check an argument of the store's iterators.
+    """Check the batch size of the store's iterators.
 
     Raises:
-        InvalidRequest: Nothing would ever be fetched, or more than can be numbered.
+        InvalidRequest: The batch size is below 1 or above ``LAST_NUMBER``.
     """
     if not 0 < batch_size <= LAST_NUMBER:
         raise InvalidRequest(f"a batch holds 1 or more, and {LAST_NUMBER} at most, not {batch_size}")
@@ -26,7 +26,8 @@ def check_hold(limit: float, patience: float) -> None:
     """Check the arguments of ``EventStore.exclusive``.
 
     Raises:
-        InvalidRequest: A number of seconds is out of range.
+        InvalidRequest: ``limit`` is not above 0 and up to 10 seconds, or ``patience`` is not above 0 and up to 60
+            seconds.
     """
     if not 0 < limit <= _LONGEST_HOLD:
         raise InvalidRequest(f"the lock is held for more than 0 and at most {_LONGEST_HOLD} seconds, not {limit}")
@@ -35,10 +36,10 @@ def check_hold(limit: float, patience: float) -> None:
 
 
 def check_held_read(question: Question, head: Position) -> None:
-    """Check that a question is short enough to be answered under the lock.
+    """Check that a question reads few enough events to be answered under the lock.
 
     Raises:
-        TooFarBehind: It is not.
+        TooFarBehind: A filter would be read from more than ``LONGEST_HELD_READ`` events below the head.
     """
     least = min((each.above for each in question.filters), default=head.number)
     if head.number - least > LONGEST_HELD_READ:
@@ -49,10 +50,10 @@ def check_held_read(question: Question, head: Position) -> None:
 
 
 def check_limit(limit: int) -> None:
-    """Check how many events a caller wants at most.
+    """Check the largest number of events that a caller asks for.
 
     Raises:
-        InvalidRequest: None, or more than can be numbered.
+        InvalidRequest: The limit is below 1 or above ``LAST_NUMBER``.
     """
     if not 0 < limit <= LAST_NUMBER:
         raise InvalidRequest(f"a limit is 1 or more, and {LAST_NUMBER} at most, not {limit}")

@@ -1,4 +1,4 @@
-"""Backoff: how long to wait before something is tried again that somebody else did not do."""
+"""Backoff: growing random waits between retries."""
 
 import asyncio
 import random
@@ -7,16 +7,17 @@ __all__ = ["Backoff"]
 
 
 class Backoff:
-    """Waits under a bound, which doubles with every wait until it is the longest.
+    """Waits for a random time under a bound, which doubles with every wait up to a maximum.
 
     Args:
         first: The first bound, in seconds.
-        longest: The largest, in seconds.
-        jitter: The share of a bound that is left to chance, so that many who lost the same server do not come back at
-            the same moment. With all of it a wait may be as short as nothing, with half of it half of the bound.
+        longest: The maximum bound, in seconds.
+        jitter: The random share of each wait, from 0 to 1, so that clients that lost the same server do not all retry
+            at once. With 1.0, the default, a wait lies between 0 and the bound; with 0.5 between half of the bound and
+            the bound.
 
     Attributes:
-        waits: How many there were since the beginning, or since it began anew.
+        waits: The number of waits since construction or the last ``reset``.
     """
 
     __slots__ = ("_bound", "_first", "_jitter", "_longest", "waits")
@@ -28,16 +29,16 @@ class Backoff:
         self.waits = 0
 
     def next_wait(self) -> float:
-        """Return how long to wait now, in seconds; the next wait may be twice as long."""
+        """Return the next wait in seconds, and double the bound up to its maximum."""
         bound, self._bound = self._bound, min(2 * self._bound, self._longest)
         self.waits += 1
         return random.uniform((1 - self._jitter) * bound, bound)  # noqa: S311  jitter, not a secret
 
     async def rest(self) -> None:
-        """Wait."""
+        """Sleep for ``next_wait`` seconds."""
         await asyncio.sleep(self.next_wait())
 
     def reset(self) -> None:
-        """Begin anew with the first bound: what was tried went well."""
+        """Begin again with the first bound, after a success."""
         self._bound = self._first
         self.waits = 0

@@ -1,4 +1,4 @@
-"""Boundaries: what a decision was made from, part by part, each with how far it was read."""
+"""Boundaries: the filters that a decision read, each with the position up to which it was read."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ __all__ = ["Boundary", "BoundaryPart", "OwnRange"]
 
 
 class OwnRange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Numbers that one transaction of the reader's own wrote, and that its state was folded with.
+    """A range of sequence numbers that one of the reader's own transactions wrote, and that its state includes.
 
     Attributes:
-        first: The first number.
-        last: The position of the last event, with its token.
+        first: The range's first sequence number.
+        last: The position of the range's last event, with its token.
 
     Raises:
         InvalidRequest: The range is empty, or begins before the log.
@@ -37,9 +37,9 @@ class BoundaryPart(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One part of a boundary. Parts are checked each from its own position, and never merged into one filter.
 
     Attributes:
-        filter: Which events matter, with bounds of its own.
-        after: How far they were read.
-        besides: What lies above that and was seen all the same; it is no conflict for this part.
+        filter: The filter that selects the part's events; its own bounds apply.
+        after: The position up to which the events were read; by default the start of the log.
+        besides: Ranges above ``after`` whose events the reader has seen as well; they are no conflict for this part.
     """
 
     filter: Filter
@@ -48,13 +48,13 @@ class BoundaryPart(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def positions(self) -> tuple[Position, ...]:
-        """Every position that must lie in the store's history for this part to say anything."""
+        """Every position that must lie in the store's history for this part to be valid."""
         return (self.after, *(own.last for own in self.besides))
 
     def saw(self, number: int) -> bool:
-        """Tell whether an event of the filter with this number was seen."""
+        """Return whether the reader has seen the event of the filter with this sequence number."""
         return number <= self.after.number or any(number in own for own in self.besides)
 
 
 Boundary = Filter | Sequence[BoundaryPart]
-"""A filter, read up to one position; or parts, each with a position of its own."""
+"""A filter that was read up to one position, or parts with a position each."""

@@ -1,4 +1,4 @@
-"""An index of filters: which of many an event lies in, without asking each of them."""
+"""An index of filters: finds the filters that match an event without evaluating each of them."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,26 +13,26 @@ from eventstore.position import LAST_NUMBER
 
 __all__ = ["BoundaryIndex", "Comparable", "comparable"]
 
-# A field's value with its JSON type: True and 1 are equal in Python, and two values here; 1 and Decimal("1.0") are one.
+# The JSON type keeps True and 1 apart, which are equal in Python. 1 and Decimal("1.0") are one value.
 Comparable = tuple[str, object]
 """A field's value with its JSON type."""
 
 
-# Its number, the place of its filter, its types, and how many of its predicates are needed.
+# The item's number, its filter's index, its event types, and how many of its predicates an event must fulfil.
 _Item = tuple[int, int, tuple[str, ...], int]
 
 
-# From so many events on, their texts are searched before they are read.
+# From this number of events on, their JSON texts are searched before they are parsed.
 _MANY = 8
 
 
 class BoundaryIndex:
-    """Finds the filters that an event lies in, by the values of its fields and by its type.
+    """Finds the filters that match an event by the values of its fields and by its type.
 
-    Looking an event up costs what its fields and what it matches cost, however many filters there are.
+    The cost of a look-up depends on the event's fields and on the number of matches, not on the number of filters.
 
     Args:
-        filters: Those; they are told from each other by their place.
+        filters: The filters to index; results identify them by their index in this order.
     """
 
     def __init__(self, filters: Iterable[Filter]) -> None:
@@ -48,16 +48,17 @@ class BoundaryIndex:
                 self._add(index, item)
 
     def matching(self, event: Event | RecordedEvent) -> Sequence[int]:
-        """Find the filters that an event lies in.
+        """Find the filters that match an event.
 
         Args:
-            event: One on record; or one about to be recorded, which no bound on the number leaves out.
+            event: A recorded event, or one about to be recorded. The latter has no sequence number yet, so no bound on
+                the number excludes it.
 
         Returns:
-            Their places, each once, in order.
+            The indexes of the matching filters, each once, ascending.
 
         Raises:
-            ValueError: The event's payload has not been checked, and is no JSON object.
+            ValueError: The payload of a recorded event is no JSON object; ``Event`` checks its own.
         """
         if isinstance(event, Event):
             payload, number = decode_object(event.payload_text), LAST_NUMBER
@@ -76,15 +77,15 @@ class BoundaryIndex:
         return sorted(found)
 
     def matching_any(self, events: Sequence[Event]) -> Sequence[int]:
-        """Find the filters that one or more of some events about to be recorded lie in.
+        """Find the filters that match at least one of several events about to be recorded.
 
-        Of many events only those are looked at by their fields that hold the text of a value that is looked for.
+        Of many events, only those whose JSON text contains a looked-for value are parsed.
 
         Returns:
-            Their places, each once, in order.
+            The indexes of the matching filters, each once, ascending.
 
         Raises:
-            ValueError: As ``matching``, of an event that is looked at.
+            ValueError: A parsed payload is no JSON object.
         """
         texts = self._texts
         if len(events) < _MANY or self._bounded or texts is None or len(texts) > len(events):
@@ -95,7 +96,7 @@ class BoundaryIndex:
         payloads = [event.payload_text for event in events]
         together = "\n".join(payloads)
         if "\\" in together:
-            held: Iterable[Event] = events  # what is escaped may be written in more than one way
+            held: Iterable[Event] = events  # an escaped character can be written in more than one way
         else:
             present = [text for text in texts if text in together]
             held = [
@@ -140,7 +141,7 @@ class BoundaryIndex:
 
     @cached_property
     def _texts(self) -> set[str] | None:
-        """The values that are looked for, as JSON writes them; None if some may be written in more than one way."""
+        """The looked-for values as JSON texts; None if one of them can be written in more than one way."""
         texts = set()
         for values in self._by_field.values():
             for kind, value in values:
@@ -159,7 +160,7 @@ def _holds(bounded: Filter, event: Event | RecordedEvent, number: int) -> bool:
 
 
 def comparable(value: object) -> Comparable | None:
-    """Return what equal scalars have in common, and no others; None for what no predicate can look for."""
+    """Return a value that is equal for equal JSON scalars only; None for a value that no predicate can name."""
     if isinstance(value, str):
         return "string", value
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Everything a store raises, in families that say what the caller should do.
+"""The errors that a store raises, in families that say what the caller should do.
 
 * ``ConflictError``: the decision is out of date. Query again, decide again, append again.
 * ``RetryableError``: nothing is wrong with the request. The same call may succeed later.
@@ -41,7 +41,7 @@ class EventStoreError(Exception):
     """Base of every error that a store raises.
 
     Attributes:
-        code: The SQLSTATE or the driver's class name behind the error, where there is one.
+        code: The SQLSTATE, or the class name of the driver's error; None if neither caused the error.
     """
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
@@ -49,7 +49,7 @@ class EventStoreError(Exception):
         self.code = code
 
     def copy_for_caller(self) -> Self:
-        """Return an equal error for another caller: a shared one would collect all their tracebacks."""
+        """Return an equal error for another caller: a shared instance would collect the tracebacks of all callers."""
         twin = type(self).__new__(type(self), *self.args)
         twin.__dict__.update(self.__dict__)
         twin.__cause__ = self
@@ -64,13 +64,13 @@ class ConcurrencyConflict(ConflictError):
     """Raised by ``append``: an event in the boundary lies above the position of the decision.
 
     Attributes:
-        sequence_number: The number of the first conflicting event.
-        event_type: Its type.
-        metadata: Its metadata: who wrote it, in which trace.
-        part: Which part of the boundary it lies in, from 0; the first of them if there are several.
-        unseen: The events that the boundary, a single filter, has above the position, and how far the log was then:
-            whoever puts them behind those that were read can decide again and append after that position without
-            another query. None where the store has not come across all of them: query again.
+        sequence_number: The sequence number of the first conflicting event.
+        event_type: The type of the first conflicting event.
+        metadata: The metadata of the first conflicting event, such as its writer and trace.
+        part: The index, from 0, of the boundary part that the event lies in; the lowest if it lies in several.
+        unseen: All events of the boundary above the position, and the head at that time, if the boundary is a single
+            filter. A caller that folds them onto its state can decide again and append after that position without
+            another query. None if the store has not read all of them: query again.
     """
 
     def __init__(
@@ -91,18 +91,19 @@ class ConcurrencyConflict(ConflictError):
 
 
 class ChainBroken(ConflictError):
-    """Returned for a member of ``append_chain`` that was decided on an earlier member's event that was not recorded.
+    """Returned for a member of ``append_chain`` whose decision relied on an event that was not recorded.
 
-    Also for one whose position is too far from the head to be judged in company, and for one that repeats the key of an
-    earlier one that was refused. Nothing is recorded for it. Query, decide and append again.
+    The event belongs to an earlier member. Also returned for a member whose position is too far below the head to be
+    checked within a chain, and for one that repeats the key of a refused member. Nothing is recorded for it. Query,
+    decide and append again.
     """
 
 
 class HistoryDiverged(ConflictError):
     """Raised by ``append`` and reads: the position does not lie in this store's history.
 
-    A failover to a standby that lacked the last events rewrites the history behind a reader's back.
-    Drop every cached state, then query, decide and append again.
+    A failover to a standby that lacked the last events rewrites the history after a reader has read it. Drop every
+    cached state, then query, decide and append again.
     """
 
 
@@ -111,30 +112,30 @@ class RetryableError(EventStoreError):
 
 
 class StoreUnavailable(RetryableError):
-    """Raised by every operation: the database is down, read-only, full, or out of reach.
+    """Raised by every operation: the database is down, read-only, full, or unreachable.
 
-    It concerns every request alike. Stop sending, probe, and go on when the probe succeeds.
+    Every request fails alike. Stop sending, probe, and resume when a probe succeeds.
     """
 
 
 class TransientStoreError(RetryableError):
-    """Raised by every operation: the database refused this one request for a passing reason."""
+    """Raised by every operation: the database refused this request for a temporary reason."""
 
 
 class LockNotAcquired(TransientStoreError):
-    """Raised by ``exclusive``, migrations and archiving: others had the lock all the time. Nothing was done."""
+    """Raised by ``exclusive``, migrations and archiving: others held the lock until the timeout. Nothing was done."""
 
 
 class HoldExpired(TransientStoreError):
-    """Raised under ``exclusive``: the lock was held for too long, or its connection broke. Nothing is recorded."""
+    """Raised under ``exclusive``: the time limit of the lock passed, or its connection broke. Nothing is recorded."""
 
 
 class TooFarBehind(TransientStoreError):
-    """Raised under ``exclusive``: a read would begin too far below the head. Read that without the lock, first."""
+    """Raised under ``exclusive``: a read would begin too far below the head. Read up to the head before locking."""
 
 
 class PositionNotReached(RetryableError):
-    """Raised by ``query`` and ``read``: no server had reached ``min_position`` within the bound."""
+    """Raised by ``query`` and ``read``: no server reached ``min_position`` before the store's timeout."""
 
 
 class OutcomeUnknown(RetryableError):
@@ -154,18 +155,18 @@ class InvalidRequest(PermanentError, ValueError):
 
 
 class InvalidEvent(InvalidRequest):
-    """Raised when an ``Event`` is made: its type, payload, metadata or time cannot be recorded."""
+    """Raised when an ``Event`` is constructed: its type, payload, metadata or time cannot be recorded."""
 
 
 class InvalidFilter(InvalidRequest):
-    """Raised when a predicate or filter is made: it could never be asked as it stands."""
+    """Raised when a predicate or filter is constructed: no query can be made of it."""
 
 
 class IdempotencyKeyReused(PermanentError):
     """Raised by ``append``: the key has a receipt for a different request.
 
     Attributes:
-        key: The key in question.
+        key: The reused key.
     """
 
     def __init__(self, key: UUID) -> None:
@@ -174,18 +175,19 @@ class IdempotencyKeyReused(PermanentError):
 
 
 class HistoryArchived(PermanentError):
-    """Raised by reads, and by ``append`` from far behind: events that may be needed were moved out of the database.
+    """Raised by reads, and by ``append`` from an old position: events that may be needed are archived.
 
-    What is in the database cannot answer, and is not passed off as all there is. Restore the range, or ask for what
-    lies above it.
+    They were moved out of the database, so that an answer from the database alone could be incomplete. Restore the
+    range, or read only above it.
 
     Attributes:
-        first: The first number of the range; if it concerns several, of the first of them.
-        last: Its last number.
-        places: Of a question of several filters, which of them cannot be answered, from 0; empty if the whole question
-            cannot.
-        position: The number of a position that lies in the range, if that is the reason: nobody can tell whether it is
-            of this history. What is read from the beginning, or from a later position, does without it.
+        first: The first sequence number of the archived range; of the lowest range if several are concerned.
+        last: The last sequence number of that range.
+        places: For a question of several filters, the indexes, from 0, of those that cannot be answered; empty if the
+            whole question cannot.
+        position: The sequence number of a position inside the range, if that is the reason: without the event, the
+            store cannot tell whether the position belongs to this history. Reads from the beginning or from a later
+            position do not need it.
     """
 
     def __init__(self, *, first: int, last: int, places: tuple[int, ...] = (), position: int | None = None) -> None:
@@ -203,7 +205,7 @@ class HistoryArchived(PermanentError):
 
 
 class StoreMisconfigured(PermanentError):
-    """Raised by every operation: wrong address, credentials, rights, settings or schema version.
+    """Raised by every operation: wrong address, credentials, privileges, settings or schema version.
 
     The message says what to change.
     """

@@ -1,4 +1,4 @@
-"""Event files: events as lines of JSON or as CSV, perhaps compressed, read one at a time."""
+"""Event files: events as NDJSON or CSV, optionally gzip-compressed, read one at a time."""
 
 import csv
 import gzip
@@ -14,21 +14,21 @@ from typing import Any, BinaryIO, cast
 from eventstore.counted import counted
 from eventstore.errors import InvalidEvent, InvalidRequest
 from eventstore.events import Event
-from eventstore.jsontext import decode_object
+from eventstore.jsontext import NotJson, decode_object
 from eventstore.position import LAST_NUMBER
 
 __all__ = ["NUMBER_FIELD", "EventFile", "FileFormat", "event_of_record"]
 
 NUMBER_FIELD = "original_sequence_number"
-"""Where an event's metadata keeps the number that it had where it comes from, unless another field is named."""
+"""The default metadata field for the sequence number that an event had in its original store."""
 
-# What one record may take of memory. PostgreSQL's jsonb ends far above.
+# Bytes; bounds the memory that one record takes. PostgreSQL's jsonb allows far more.
 _LONGEST_RECORD = 16 * 1024 * 1024
-# To ask a file how far it was read costs about as much as to read a line.
+# Lines between two updates of the position: asking a file for its position costs about as much as reading a line.
 _LINES_A_LOOK = 256
 _GZIP = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# Each under the name that `worker events --json` gives it, and under the one that is common for tables.
+# Each field under its name in `worker events --json`, and under the name that is common for tables.
 _NAMES = {
     "type": "type",
     "event_type": "type",
@@ -41,14 +41,14 @@ _NEEDED = ("type", "payload", "occurred_at")
 
 
 class FileFormat(StrEnum):
-    """How the records of a file are written."""
+    """How the records of a file are encoded."""
 
     NDJSON = "ndjson"
     CSV = "csv"
 
     @classmethod
     def of(cls, path: Path) -> "FileFormat | None":
-        """Tell it by the end of a file's name, with or without ``.gz``; None if that says nothing."""
+        """Derive the format from a file name's suffix, with or without ``.gz``; None if the suffix is unknown."""
         name = path.name.lower().removesuffix(".gz")
         if name.endswith((".ndjson", ".jsonl", ".json")):
             return cls.NDJSON
@@ -57,17 +57,17 @@ class FileFormat(StrEnum):
 
 @dataclass(slots=True, kw_only=True)
 class EventFile:
-    """A file of events, which can be read more than once.
+    """A file of events, which can be read repeatedly.
 
-    A record has the fields ``type`` (or ``event_type``), ``payload``, ``occurred_at``, and perhaps ``metadata`` and
-    ``sequence_number``: an object a line, or CSV with these names in its first line and JSON in payload and metadata.
-    Empty lines are passed over. It is unpacked if it is gzip.
+    A record has the fields ``type`` (or ``event_type``), ``payload`` and ``occurred_at``, and optionally ``metadata``
+    and ``sequence_number``. NDJSON has one object a line. CSV names the fields in its first line and has JSON in
+    payload and metadata. Empty lines are skipped. A gzip file is unpacked.
 
     Attributes:
-        path: Where it is.
-        format: How it is written.
-        number_field: Where the metadata keeps a record's ``sequence_number``.
-        position: How many of its bytes were read, packed as they are.
+        path: The file's path.
+        format: The encoding of its records.
+        number_field: The metadata field that a record's ``sequence_number`` is stored in.
+        position: The number of bytes read so far, before decompression.
     """
 
     path: Path
@@ -77,10 +77,10 @@ class EventFile:
 
     @property
     def size(self) -> int:
-        """How many bytes it has.
+        """The size of the file in bytes, before decompression.
 
         Raises:
-            InvalidRequest: There is no such file, or it is none that can be read twice.
+            InvalidRequest: The file does not exist, cannot be read, or is not a regular file, such as a pipe.
         """
         try:
             found = self.path.stat()
@@ -91,11 +91,11 @@ class EventFile:
         return found.st_size
 
     def events(self) -> Iterator[Event]:
-        """Read it from its beginning.
+        """Read the file from its beginning.
 
         Raises:
-            InvalidEvent: A record is no event; the message says in which line, and why.
-            InvalidRequest: The file cannot be read, or is not what it should be.
+            InvalidEvent: A record is no valid event; the message has the line number and the reason.
+            InvalidRequest: The file cannot be read or unpacked, or is not a regular file.
         """
         _ = self.size
         self.position = 0
@@ -130,14 +130,14 @@ class EventFile:
 
 
 def event_of_record(record: dict[str, Any], number_field: str) -> Event:
-    """Make an event of what a record says.
+    """Build an event from the fields of a record.
 
     Args:
-        record: Its fields.
-        number_field: Where the metadata keeps its number.
+        record: The record's fields by name.
+        number_field: The metadata field that the record's ``sequence_number`` is stored in.
 
     Raises:
-        InvalidEvent: It cannot be recorded.
+        InvalidEvent: A field is missing or its value cannot be recorded.
     """
     missing = [name for name in _NEEDED if record.get(name) is None]
     if missing:
@@ -187,7 +187,7 @@ def _ndjson_records(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, dic
             continue
         try:
             record = decode_object(line)
-        except (ValueError, RecursionError) as error:
+        except NotJson as error:
             raise InvalidEvent(f"line {number}: it is not JSON: {error}") from None
         if not isinstance(record, dict):
             raise InvalidEvent(f"line {number}: it is no JSON object")
@@ -239,11 +239,11 @@ def _header(row: list[str]) -> list[str]:
 def _csv_record(row: dict[str, str], number: int) -> dict[str, Any]:
     record: dict[str, Any] = {"type": row["type"], "occurred_at": row["occurred_at"]}
     for name in ("payload", "metadata", "sequence_number"):
-        # CSV knows no null: a field that is empty has no value.
+        # CSV has no null: an empty field counts as missing.
         if text := row.get(name):
             try:
                 record[name] = decode_object(text)
-            except (ValueError, RecursionError) as error:
+            except NotJson as error:
                 raise InvalidEvent(f"line {number}: the {name} is not JSON: {error}") from None
     return record
 

@@ -1,4 +1,4 @@
-"""Events: facts to be recorded, and facts that are."""
+"""Events: facts to record, and recorded facts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,20 +15,21 @@ from eventstore.position import Position
 __all__ = ["Event", "RecordedEvent", "UnreadEvent"]
 
 _MAX_TYPE_LENGTH = 200
-# asyncpg writes and reads them as infinities, which lie beyond every bound.
+# asyncpg maps these two to and from PostgreSQL's infinities, which lie outside every bound.
 _ENDS = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A fact to be recorded. Checked when it is made, so that a bad one never reaches an engine.
+    """A fact to be recorded. Checked on construction, so that an invalid event never reaches an engine.
 
     Attributes:
-        type: What happened, 1 to 200 characters.
+        type: The event type, 1 to 200 characters.
         payload: A JSON object. Predicates look at its top-level fields. Fractions come back as ``Decimal``.
-        metadata: A JSON object about the recording: who, why, in which trace. Predicates do not see it.
-        occurred_at: When it happened, to the microsecond, with a time zone; now by default. Neither the first nor the
-            last moment of the calendar, which stand for no time at all.
+        metadata: A JSON object about the recording, such as its writer, reason and trace; by default empty. Predicates
+            do not see it.
+        occurred_at: When the event happened, to the microsecond, with a time zone; by default now. ``datetime.min`` and
+            ``datetime.max`` are refused: PostgreSQL would store them as infinities.
 
     Raises:
         InvalidEvent: A part cannot be recorded; the message names the part and the reason.
@@ -66,7 +67,7 @@ class Event:
         object.__setattr__(self, "metadata_text", metadata_text)
 
     def recorded(self, sequence_number: int, token: int) -> "RecordedEvent":
-        """Return this event as it is read back once it is on record under this number."""
+        """Return the event as it reads back once it is recorded with this sequence number and token."""
         return RecordedEvent(
             sequence_number=sequence_number,
             token=token,
@@ -81,12 +82,12 @@ class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """A fact on record.
 
     Attributes:
-        sequence_number: Its place in the log: 1, 2, 3 …, gapless and in commit order.
-        token: What tells this event from another with the same number in a rewritten history.
-        type: What happened.
+        sequence_number: The event's place in the log: 1, 2, 3 …, gapless and in commit order.
+        token: Distinguishes this event from another one with the same number in a rewritten history.
+        type: The event type.
         payload: The JSON object; fractions are ``Decimal``.
-        metadata: The JSON object about the recording.
-        occurred_at: When it happened, in UTC.
+        metadata: The JSON object about the recording; fractions are ``Decimal``.
+        occurred_at: When the event happened, in UTC.
     """
 
     sequence_number: int
@@ -108,13 +109,13 @@ _written_payload, _written_metadata = _payload_slot.__get__, _metadata_slot.__ge
 
 
 class UnreadEvent(RecordedEvent, frozen=True, kw_only=True, eq=False, gc=False):
-    """A fact on record whose JSON is read when it is looked at, once: of most events nobody looks at the metadata.
+    """A recorded event whose JSON is parsed on first access: the metadata of most events is never accessed.
 
-    Made as ``RecordedEvent`` is, but of JSON text, as ``msgspec.Raw``. It is equal to the event that it is read as.
-    What msgspec itself writes of it has fractions as numbers until they are looked at.
+    Constructed like ``RecordedEvent``, but with JSON text as ``msgspec.Raw``. It equals the parsed event. If msgspec
+    encodes it before it is accessed, fractions are written as numbers.
     """
 
-    @property  # type: ignore[misc]  # it reads the field, which nobody sets
+    @property  # type: ignore[misc]  # a property overrides the field, which is never assigned
     def payload(self) -> dict[str, Any]:
         """The JSON object; fractions are ``Decimal``."""
         value = _written_payload(self)
@@ -123,7 +124,7 @@ class UnreadEvent(RecordedEvent, frozen=True, kw_only=True, eq=False, gc=False):
             _payload_slot.__set__(self, value)
         return cast("dict[str, Any]", value)
 
-    @property  # type: ignore[misc]  # the same
+    @property  # type: ignore[misc]  # as for payload
     def metadata(self) -> dict[str, Any]:
         """The JSON object about the recording."""
         value = _written_metadata(self)
@@ -133,7 +134,7 @@ class UnreadEvent(RecordedEvent, frozen=True, kw_only=True, eq=False, gc=False):
         return cast("dict[str, Any]", value)
 
     def read(self) -> RecordedEvent:
-        """Return it as an event that is read."""
+        """Return the event with its JSON parsed."""
         return RecordedEvent(
             sequence_number=self.sequence_number,
             token=self.token,
@@ -148,7 +149,7 @@ class UnreadEvent(RecordedEvent, frozen=True, kw_only=True, eq=False, gc=False):
             other = other.read()
         return self.read() == other if isinstance(other, RecordedEvent) else NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]  # as of any event, which holds objects that can be changed
+    __hash__ = None  # type: ignore[assignment]  # as for any event: its objects are mutable
 
     def __repr__(self) -> str:
         return repr(self.read())
@@ -166,7 +167,7 @@ def _check_type(name: object) -> None:
 
 @lru_cache(1024)
 def _is_storable(name: str) -> bool:
-    """Whether a program's event type, of which there are few, can be stored."""
+    """Whether PostgreSQL can store an event type; cached, since a program has few types."""
     return "\x00" not in name and _is_text(name)
 
 

@@ -1,4 +1,4 @@
-"""Filters: which events matter. The filter that a decision reads by is its consistency boundary.
+"""Filters select events. The filter that a decision reads by is its consistency boundary.
 
 Build one fluently, in the order in which it reads::
 
@@ -7,7 +7,7 @@ Build one fluently, in the order in which it reads::
         .or_matching().any_event_type_of("ReaderRegistered")
         .occurred_from(monday).and_occurred_until(friday)
 
-Each step offers only what can sensibly follow; a step that completes a filter *is* that filter.
+Each step offers only what can follow it; a step that completes a filter returns that filter.
 """
 
 import hashlib
@@ -29,12 +29,12 @@ __all__ = ["Filter", "ItemBuilder"]
 
 
 class Filter(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """One or more items, OR-ed, optionally bounded by time or by sequence number.
+    """One or more items, combined by OR, optionally bounded by time or by sequence number.
 
-    Equal questions are equal filters and have one digest, in whatever order their parts were named.
+    Equal questions are equal filters with one digest, whatever the order of their parts.
 
     Attributes:
-        items: The alternatives, as they were named; an item without conditions matches any event.
+        items: The alternatives in the order given; an item without conditions matches any event.
         since: The earliest ``occurred_at``, inclusive, or None.
         until: The latest ``occurred_at``, inclusive, or None.
         above: Only events with a higher sequence number match; 0 for no bound.
@@ -57,7 +57,7 @@ class Filter(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     @property
     def digest(self) -> bytes:
-        """16 bytes that are the same for equal filters, in every process and release."""
+        """A digest of 16 bytes; equal filters have the same one in every process and release."""
         items = sorted(
             [list(item.event_types), list(item.fragments), item.predicates_needed] for item in set(self.items)
         )
@@ -66,31 +66,31 @@ class Filter(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     @property
     def shape(self) -> FilterShape:
-        """What kind of question this is; the broadest item decides."""
+        """The kind of question that this filter asks; the broadest item decides."""
         return FilterShape.of(self.items)
 
     @property
     def predicates(self) -> frozenset[Predicate]:
-        """Every predicate that any item names."""
+        """All predicates of all items."""
         return frozenset(predicate for item in self.items for predicate in item.predicates)
 
     def matches(
         self, *, event_type: str, payload: Mapping[str, Any], occurred_at: datetime, sequence_number: int
     ) -> bool:
-        """Tell whether an event lies within this filter. This is the definition that every engine follows."""
+        """Return whether an event matches this filter. Every engine follows this definition."""
         if (
             sequence_number <= self.above
             or (self.since is not None and occurred_at < self.since)
             or (self.until is not None and occurred_at > self.until)
         ):
             return False
-        for item in self.items:  # noqa: SIM110  it is asked for each event and part: a generator costs as much again
+        for item in self.items:  # noqa: SIM110  this runs for each event and part: a generator would double its cost
             if item.matches(event_type, payload):
                 return True
         return False
 
     def holds(self, event: RecordedEvent) -> bool:
-        """Tell whether a recorded event lies within this filter."""
+        """Return whether a recorded event matches this filter."""
         return self.matches(
             event_type=event.type,
             payload=event.payload,
@@ -99,9 +99,9 @@ class Filter(msgspec.Struct, frozen=True, eq=False, gc=False):
         )
 
     def holds_pending(self, event: Event) -> bool:
-        """Tell whether an event that is about to be recorded will lie within this filter.
+        """Return whether an event that is about to be recorded will match this filter.
 
-        It has no number yet, so that no bound on the number can leave it out.
+        It has no sequence number yet, so no bound on the number excludes it.
         """
         return self.matches(
             event_type=event.type,
@@ -111,7 +111,7 @@ class Filter(msgspec.Struct, frozen=True, eq=False, gc=False):
         )
 
     def narrowed_above(self, number: int) -> "Filter":
-        """Return this filter without the events up to and including ``number``, which may lie beyond all of them."""
+        """Return this filter without events up to and including ``number``, which may lie beyond the log's end."""
         if number <= self.above:
             return self
         return Filter(self.items, since=self.since, until=self.until, above=min(number, LAST_NUMBER))
@@ -129,36 +129,36 @@ class Filter(msgspec.Struct, frozen=True, eq=False, gc=False):
 
 
 class UnboundedFilter(Filter, frozen=True, gc=False):
-    """A complete filter that may still be bounded."""
+    """A complete filter that can still be bounded."""
 
     def occurred_from(self, since: datetime) -> "SinceFilter":
-        """Leave out events that occurred before ``since`` (a time with a zone; inclusive)."""
+        """Exclude events that occurred before ``since``, a time with a zone; inclusive."""
         return SinceFilter(self.items, since=_aware(since))
 
     def occurred_until(self, until: datetime) -> Filter:
-        """Leave out events that occurred after ``until`` (a time with a zone; inclusive)."""
+        """Exclude events that occurred after ``until``, a time with a zone; inclusive."""
         return Filter(self.items, until=_aware(until))
 
     def sequence_number_higher_than(self, number: int) -> Filter:
-        """Leave out events up to and including ``number`` (0 or more)."""
+        """Exclude events up to and including the sequence number ``number``, 0 or more."""
         if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= LAST_NUMBER:
             raise InvalidFilter(f"a sequence number's bound is an integer from 0 to {LAST_NUMBER}, not {number!r}")
         return Filter(self.items, above=number)
 
 
 class OpenFilter(UnboundedFilter, frozen=True, gc=False):
-    """A complete filter that may still get further alternatives."""
+    """A complete filter that can still get more alternatives."""
 
     def or_matching(self) -> "ItemBuilder":
-        """Begin a further alternative."""
+        """Begin another alternative."""
         return ItemBuilder(self.items)
 
 
 class TypesFilter(OpenFilter, frozen=True, gc=False):
-    """A filter whose last alternative names event types only, so far."""
+    """A filter whose last alternative so far names event types only."""
 
     def and_any_predicate_of(self, first: Predicate, *others: Predicate) -> OpenFilter:
-        """Narrow the alternative to events that fulfil one of these predicates or more."""
+        """Narrow the alternative to events that fulfil at least one of these predicates."""
         return self._narrowed((first, *others), needs_all=False)
 
     def and_all_predicates_of(self, first: Predicate, *others: Predicate) -> OpenFilter:
@@ -173,7 +173,7 @@ class TypesFilter(OpenFilter, frozen=True, gc=False):
 
 
 class PredicatesFilter(OpenFilter, frozen=True, gc=False):
-    """A filter whose last alternative names predicates only, so far."""
+    """A filter whose last alternative so far names predicates only."""
 
     def and_any_event_type_of(self, first: str, *others: str) -> OpenFilter:
         """Narrow the alternative to events of these types."""
@@ -183,13 +183,13 @@ class PredicatesFilter(OpenFilter, frozen=True, gc=False):
 
 
 class SinceFilter(Filter, frozen=True, gc=False):
-    """A filter with an earliest time, which may still get a latest one."""
+    """A filter with an earliest time, which can still get a latest one."""
 
     def and_occurred_until(self, until: datetime) -> Filter:
-        """Leave out events that occurred after ``until`` as well (inclusive).
+        """Also exclude events that occurred after ``until``, a time with a zone; inclusive.
 
         Raises:
-            InvalidFilter: It lies before the earliest time, so that nothing could ever match.
+            InvalidFilter: ``until`` has no time zone, or lies before the earliest time, so that no event could match.
         """
         if self.since is not None and _aware(until) < self.since:
             raise InvalidFilter(f"no event can occur from {self.since} until {until}")
@@ -198,7 +198,7 @@ class SinceFilter(Filter, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class ItemBuilder:
-    """An alternative about to be named; not yet a filter."""
+    """An alternative that has no conditions yet; it is not a filter."""
 
     _before: tuple[FilterItem, ...]
 
@@ -207,7 +207,7 @@ class ItemBuilder:
         return TypesFilter((*self._before, FilterItem.of(checked_types((first, *others)), (), needs_all=False)))
 
     def any_predicate_of(self, first: Predicate, *others: Predicate) -> PredicatesFilter:
-        """Match events that fulfil one of these predicates or more."""
+        """Match events that fulfil at least one of these predicates."""
         return self._matching((first, *others), needs_all=False)
 
     def all_predicates_of(self, first: Predicate, *others: Predicate) -> PredicatesFilter:

@@ -14,7 +14,7 @@ __all__ = ["FilterItem", "FilterShape", "checked_predicates", "checked_types"]
 
 
 class FilterShape(StrEnum):
-    """What kind of question a filter asks; low in number, for metrics."""
+    """The kind of question that a filter asks; few values, for metric labels."""
 
     TYPES = "types"
     PREDICATES = "predicates"
@@ -23,7 +23,7 @@ class FilterShape(StrEnum):
 
     @classmethod
     def of(cls, items: "Sequence[FilterItem]") -> "FilterShape":
-        """Tell what kind of question several items ask together; the broadest decides."""
+        """Return the shape of several items together; the broadest decides."""
         if len(items) == 1:
             return _SHAPES[not items[0].event_types, not items[0].predicates]
         shapes = {(not item.event_types, not item.predicates) for item in items}
@@ -32,7 +32,7 @@ class FilterShape(StrEnum):
         return _SHAPES[shapes.pop()] if len(shapes) == 1 else cls.TYPES_AND_PREDICATES
 
 
-# By whether an item names no types, and no predicates.
+# Keyed by whether an item has no types, and whether it has no predicates.
 _SHAPES = {
     (True, True): FilterShape.ANY,
     (False, True): FilterShape.TYPES,
@@ -45,9 +45,9 @@ class FilterItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One alternative: any of these types AND any (or all) of these predicates.
 
     Attributes:
-        event_types: Sorted, without repetition; empty: any type.
-        predicates: Sorted, without repetition; empty: any payload.
-        all_predicates: Whether every predicate must hold, instead of one.
+        event_types: Event types, sorted and distinct; empty for any type.
+        predicates: Predicates, sorted and distinct; empty for any payload.
+        all_predicates: Whether an event must fulfil every predicate instead of at least one.
     """
 
     event_types: tuple[str, ...] = ()
@@ -56,29 +56,29 @@ class FilterItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @classmethod
     def of(cls, types: tuple[str, ...], predicates: tuple[Predicate, ...], *, needs_all: bool) -> Self:
-        """Make an item of what ``checked_types`` and ``checked_predicates`` return."""
-        # One predicate is both "any" and "all" of itself; equal questions must have one form.
+        """Make an item from the results of ``checked_types`` and ``checked_predicates``."""
+        # With one predicate "any" and "all" mean the same; equal questions must have one form.
         return cls(event_types=types, predicates=predicates, all_predicates=needs_all and len(predicates) > 1)
 
     @property
     def predicates_needed(self) -> int:
-        """How many of the predicates an event must fulfil."""
+        """The number of predicates that an event must fulfil."""
         if self.all_predicates:
             return len(self.predicates)
         return 1 if self.predicates else 0
 
     @property
     def fragments(self) -> tuple[str, ...]:
-        """The predicates' JSON."""
+        """The JSON fragment of each predicate."""
         return tuple([predicate.fragment for predicate in self.predicates])
 
     def matches(self, event_type: str, payload: Mapping[str, Any]) -> bool:
-        """Tell whether an event of this type and payload fulfils the item."""
+        """Return whether an event of this type and payload matches the item."""
         if self.event_types and event_type not in self.event_types:
             return False
         if not self.predicates:
             return True
-        # All are needed, or one: the first that says otherwise decides.
+        # With "all", the first predicate that fails decides; with "any", the first that holds.
         for predicate in self.predicates:
             if predicate.matches(payload) is not self.all_predicates:
                 return not self.all_predicates
@@ -86,18 +86,18 @@ class FilterItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def checked_types(named: tuple[str, ...]) -> tuple[str, ...]:
-    """Return event types in their one form: sorted, each once.
+    """Return event types in canonical form: sorted and distinct.
 
     Raises:
-        InvalidFilter: One is no event type.
+        InvalidFilter: A name is no string, is empty, or has a NUL character or a lone surrogate.
     """
     try:
         return _sorted_types(named)
-    except TypeError:  # one that cannot be hashed is no string
+    except TypeError:  # an unhashable argument is no string; the uncached function reports it
         return _sorted_types.__wrapped__(named)
 
 
-# Views name the same types for each of their keys.
+# Cached: views name the same types for each of their keys.
 @lru_cache(maxsize=1024)
 def _sorted_types(named: tuple[str, ...]) -> tuple[str, ...]:
     plain: set[str] = set()
@@ -113,16 +113,16 @@ def _sorted_types(named: tuple[str, ...]) -> tuple[str, ...]:
             event_type.encode()
         except UnicodeEncodeError:
             raise InvalidFilter(f"the event type {event_type!r} contains a lone surrogate") from None
-        # Of an enumeration, which is equal to its value, the value.
+        # The plain value of a string enumeration, which equals its member.
         plain.add(str.__str__(event_type))
     return tuple(sorted(plain))
 
 
 def checked_predicates(predicates: tuple[Predicate, ...]) -> tuple[Predicate, ...]:
-    """Return predicates in their one form: sorted, each once.
+    """Return predicates in canonical form: sorted and distinct.
 
     Raises:
-        InvalidFilter: One is no predicate.
+        InvalidFilter: An argument is no ``Predicate``.
     """
     for predicate in predicates:
         if not isinstance(predicate, Predicate):

@@ -1,4 +1,4 @@
-"""Held: the store while one caller has its lock."""
+"""The interface to the store while one caller holds its lock."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -13,18 +13,18 @@ from eventstore.stream import EventStream
 __all__ = ["LONGEST_HELD_READ", "Held"]
 
 LONGEST_HELD_READ = 4096
-"""How far below the head a read under the lock may begin: everybody waits while it walks from there."""
+"""How many events below the head a read under the lock may begin: all other appends wait while it runs."""
 
 
 class Held(Protocol):
-    """The store's lock in one caller's hands: nothing is recorded meanwhile but what it appends. See ``exclusive``.
+    """The store while the caller holds its lock: no other append is recorded. See ``EventStore.exclusive``.
 
-    Not to be shared between tasks: one operation after another.
+    Not safe for concurrent use by several tasks.
     """
 
     @property
     def position(self) -> Position:
-        """The head of the log. It stays where it is until ``append_chain``."""
+        """The head of the log. It does not change until ``append_chain``."""
         ...
 
     async def query_many(
@@ -35,35 +35,38 @@ class Held(Protocol):
         known: Sequence[int] = (),
         most: int | None = None,
     ) -> list[EventStream]:
-        """Read what several filters match, as ``EventStore.query_many`` does, under the lock.
+        """Read the events of several filters under the lock, as ``EventStore.query_many`` does.
 
         Args:
-            filters: As there.
-            after: As there; without it a filter is read from its bound on the number, or from the start.
-            known: As there.
-            most: As there.
+            filters: The filters to read; as in ``EventStore.query_many``.
+            after: For each filter the position from which it is read, as in ``EventStore.query_many``. Without it each
+                filter is read from its bound on the number, or from the start of the log.
+            known: For each filter the number of its events up to that position; as in ``EventStore.query_many``.
+            most: The largest number of events wanted of one filter; as in ``EventStore.query_many``.
 
         Raises:
-            TooFarBehind: A filter would be read from more than ``LONGEST_HELD_READ`` events below the head. Nothing was
-                asked.
+            TooFarBehind: A filter would be read from more than ``LONGEST_HELD_READ`` events below the head. No query
+                was sent.
             HistoryDiverged: A position is not in this store's history.
-            HoldExpired: The hold ended before the answer.
-            InvalidRequest: As there; or the hold is used up.
+            HoldExpired: The time limit passed, or the connection broke, before the answer.
+            InvalidRequest: The numbers of filters, positions and ``known`` differ, ``most`` is negative, or
+                ``append_chain`` was called before.
         """
         ...
 
     async def append_chain(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
-        """Record appends that were decided one on top of another, and let go of the lock: this can be done once.
+        """Record a chain of appends and release the lock; this can be called once.
 
-        Each is judged as by ``EventStore.append_chain``, from the positions that were read here or before. If the
-        connection breaks while they are being committed, or the database refuses a value of one of them, they are sent
-        once more as by ``EventStore.append_chain``, without the lock: what was recorded is answered from its receipt,
-        and the rest is judged beside everybody else's.
+        Each append is checked as by ``EventStore.append_chain``, from positions read here or before. If the connection
+        breaks during the commit, or the database refuses a value of one of them, the chain is sent once more without
+        the lock, as by ``EventStore.append_chain``: appends that were recorded return their receipts, and the others
+        compete with those of other callers.
 
         Raises:
-            HoldExpired: The hold ended before. Nothing is recorded.
-            InvalidRequest: As there; or the hold is used up. Nothing is recorded.
+            HoldExpired: The time limit passed, or the connection broke, before the append. Nothing is recorded.
+            InvalidRequest: ``append_chain`` was called before, or the chain is invalid, as in
+                ``EventStore.append_chain``. Nothing is recorded.
 
-        On cancellation the appends may still take effect; append each again with its key to know.
+        If the call is cancelled, the appends may still take effect; append each again with its key to find out.
         """
         ...

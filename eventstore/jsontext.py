@@ -1,61 +1,79 @@
-"""JSON text, written and read without loss.
+"""JSON text, encoded and decoded without loss.
 
-Integers of any size and decimals survive a round trip; what JSON or PostgreSQL's ``jsonb`` cannot hold is
-refused here, so that every engine refuses alike and before anything is sent.
+Integers of any size and decimals survive a round trip. Values that JSON or PostgreSQL's ``jsonb`` cannot hold are
+refused here, so that every engine refuses the same values before anything is sent.
 """
 
 import re
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from itertools import chain
 from typing import Any, cast
 
 import msgspec
 
-__all__ = ["MAX_DEPTH", "MAX_DIGITS", "Unstorable", "canonical", "decode_object", "encode_object", "has_long_number"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_DIGITS",
+    "NotJson",
+    "NumberTooLong",
+    "Unstorable",
+    "canonical",
+    "decode_object",
+    "encode_object",
+    "has_long_number",
+]
 
-# What needs a closer look. A float NaN is written as null; the others may stand inside a harmless string.
+# Texts that need a full check. NaN is encoded as null; the other patterns may be part of a harmless string.
 _SUSPECT = re.compile(rb"null|NaN|Infinity|\\u0000|[eE][+-]?[0-9]{4}|[0-9.]{1000}")
-# Numbers alone. What is a digit within a string makes a closer look, and no difference.
+# Long numbers only. A match within a string costs a full check and changes nothing.
 _LONG_NUMBER = re.compile(rb"[eE][+-]?[0-9]{4}|[0-9.]{1000}")
-# PostgreSQL's numeric holds more; far below its limits there is no engine that differs.
+# PostgreSQL's numeric holds more; far below its limits all engines agree.
 MAX_DIGITS = 1000
-# So many levels are looked at for what needs no closer look.
+# The number of levels that the fast check for simple values descends.
 _SIMPLE_DEPTH = 8
 _SIMPLE_TYPES = frozenset({str, bool, type(None)})
 _ONLY_TEXTS = frozenset({str})
 _SMALL = 2**63
 _NUL = b"\\u0000"
 
-# Who writes may stand at the bottom of the stack and who reads near its top: what the one could just write the other
-# could never read. Far below the interpreter's limit there is no such text.
+# Encoding may run at the bottom of the stack and decoding near its top: at the interpreter's recursion limit, a text
+# could be written that can never be read. This limit lies far below.
 MAX_DEPTH = 500
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
 _canonical_encoder = msgspec.json.Encoder(decimal_format="number", order="deterministic")
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(float_hook=Decimal)
-# Reads nothing, but sees whether it is JSON: the encoder writes the keys that are decimals without quotes.
+# Only validates: the encoder writes keys that are decimals without quotes, which is not JSON.
 _checker = msgspec.json.Decoder(msgspec.Raw)
 
 
 class Unstorable(ValueError):
-    """Raised by ``encode_object``: the value has a part that cannot be stored. The message names it."""
+    """Raised by ``encode_object``: a part of the value cannot be stored. The message names it."""
+
+
+class NotJson(ValueError):
+    """Raised by ``decode_object``: the text is not JSON, or holds more than can be read."""
+
+
+class NumberTooLong(NotJson):
+    """Raised by ``decode_object``: a number's exponent is beyond those of ``Decimal``."""
 
 
 def encode_object(value: object) -> str:
-    """Write a mapping as JSON text.
+    """Encode a mapping as JSON text.
 
     Args:
-        value: A mapping. Dates and UUIDs inside it are written as strings, and so are keys that are dates, UUIDs,
+        value: The mapping. Dates and UUIDs inside it are written as strings, and so are keys that are dates, UUIDs,
             integers, floats or enumerations of those.
 
     Returns:
         The text of a JSON object.
 
     Raises:
-        Unstorable: It is no mapping, is nested more than 500 levels deep, or holds NaN, an infinity, a NUL character,
-            a lone surrogate, a number beyond 1,000 digits, a key of another type, such as a ``Decimal``, or an object
-            that JSON does not know.
+        Unstorable: The value is no mapping, is nested more than 500 levels deep, or holds NaN, an infinity, a NUL
+            character, a lone surrogate, a number beyond 1,000 digits, a key of another type, such as a ``Decimal``, or
+            an object that cannot be encoded as JSON.
     """
     if type(value) is dict:
         plain: dict[Any, Any] = value
@@ -65,14 +83,14 @@ def encode_object(value: object) -> str:
         raise Unstorable(f"must be a JSON object, not {type(value).__name__}")
     try:
         encoded = _encoder.encode(plain)
-        # Most are of one level, and of these most of texts alone.
+        # Most objects have one level, and most of these hold strings only.
         simple = (
             _SIMPLE_TYPES.issuperset(map(type, plain.values())) and _ONLY_TEXTS.issuperset(map(type, plain))
         ) or _is_simple(plain, _SIMPLE_DEPTH)
         if simple and _NUL not in encoded:
             return encoded.decode()
         if _SUSPECT.search(encoded) or encoded.count(b"{") + encoded.count(b"[") > MAX_DEPTH:
-            # In its simplest form: enumerations and dataclasses hide what they hold.
+            # In builtin types: enumerations and dataclasses hide their values.
             _refuse_unstorable(msgspec.to_builtins(plain, builtin_types=(Decimal,), str_keys=True), MAX_DEPTH)
         _checker.decode(encoded)
         return encoded.decode()
@@ -91,7 +109,7 @@ def encode_object(value: object) -> str:
 def _unwritten(value: dict[Any, Any], error: Exception) -> Unstorable:
     if type(error) is ValueError:
         try:
-            # Of a number that is too long to be written at all, this says it in our words.
+            # For a number that is too long to be written, this gives the store's own message.
             _refuse_unstorable(value, MAX_DEPTH)
         except Unstorable as found:
             return found
@@ -99,23 +117,32 @@ def _unwritten(value: dict[Any, Any], error: Exception) -> Unstorable:
 
 
 def decode_object(text: str | bytes | msgspec.Raw) -> dict[str, Any]:
-    """Read the text of a JSON object; fractions become ``Decimal``, integers stay exact.
+    """Decode the text of a JSON object; fractions become ``Decimal``, integers stay exact.
 
     Raises:
-        ValueError: The text is not JSON.
+        NumberTooLong: A number's exponent has some 18 digits or more. ``has_long_number`` finds shorter ones.
+        NotJson: The text is not JSON, or is nested too deeply for the interpreter.
     """
-    return cast("dict[str, Any]", _decoder.decode(text))
+    try:
+        return cast("dict[str, Any]", _decoder.decode(text))
+    except InvalidOperation:
+        raise NumberTooLong(f"a number has more than {MAX_DIGITS:,} digits") from None
+    except RecursionError:
+        raise NotJson("the text is nested too deeply") from None
+    except ValueError as error:
+        raise NotJson(str(error)) from error
 
 
 def canonical(value: object) -> bytes:
-    """Write a JSON value with sorted keys, for digests. The value has been through ``encode_object``."""
+    """Encode a JSON value with sorted keys, for digests. ``encode_object`` must have accepted the value."""
     return _canonical_encoder.encode(value)
 
 
 def _is_simple(value: dict[Any, Any] | list[Any], levels: int) -> bool:
-    """Tell whether nothing in it but a NUL character can be unstorable: texts, truths, small integers, all but a few.
+    """Return whether a NUL character is the only thing in the value that could be unstorable.
 
-    It asks for the types alone, which costs a tenth of searching the text.
+    True for strings, booleans, None and 64-bit integers within a few levels, which most values are. It looks at types
+    only, which takes a tenth of the time of searching the text.
     """
     members: Iterable[Any] = value
     if type(value) is dict:
@@ -135,13 +162,13 @@ def _is_simple(value: dict[Any, Any] | list[Any], levels: int) -> bool:
 
 
 def has_long_number(text: bytes, value: object) -> bool:
-    """Whether a JSON text holds a number beyond 1,000 digits, written out or by its exponent.
+    """Return whether a JSON text holds a number beyond 1,000 digits, written out or by its exponent.
 
-    To make an integer of one takes time and memory that grow with the exponent alone.
+    Converting such a number to an integer takes time and memory that grow with the exponent alone.
 
     Args:
-        text: The text.
-        value: What ``decode_object`` read from it.
+        text: The JSON text.
+        value: The value that ``decode_object`` returned for it.
     """
     return _LONG_NUMBER.search(text) is not None and _is_long(value)
 

@@ -1,4 +1,4 @@
-"""The event store in memory: the executable specification, and what pure tests run on."""
+"""The in-memory event store: the executable specification, and the engine of pure tests."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -29,10 +29,10 @@ __all__ = ["MemoryEventStore"]
 
 
 class MemoryEventStore:
-    """An ``EventStore`` that keeps everything in one process and forgets it at the end.
+    """An ``EventStore`` that keeps everything in memory; it is gone when the process ends.
 
-    Every operation runs without interruption between its first look and its last write, so that appends take their
-    turns one by one, as they do on PostgreSQL under the store's lock. Whoever holds the lock itself keeps them waiting.
+    Every operation runs without interruption from its first read to its last write, so appends are serialized, as they
+    are on PostgreSQL by the store's lock. Appends wait while a caller holds the lock by ``exclusive``.
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class MemoryEventStore:
         consistency: Consistency = Consistency.STRONG,
         min_position: Position | None = None,
     ) -> list[EventStream]:
-        """See ``EventStore.query_many``. Memory does not come further by waiting, so it does not wait."""
+        """See ``EventStore.query_many``. The log cannot grow during a wait, so it raises at once."""
         question = Question.of(filters, after=after, known=known, most=most, min_position=min_position)
         if not question.filters:
             return []
@@ -238,9 +238,9 @@ class MemoryEventStore:
         return {key.id: key for key in self._keys.values() if key.id in ids}
 
     async def forget(self, subject: Subject) -> Forgetting:
-        """Forget a subject: delete its key and what states may show of it, and record that as an event.
+        """Forget a subject: delete its key and all sensitive states, and record an event that says so.
 
-        On PostgreSQL an administrator does so, by ``eventstore.postgres.forget``.
+        On PostgreSQL, an administrator does this with ``eventstore.postgres.forget``.
         """
         async with self._lock:
             earlier = self._log.matching(Filter((forgetting_of(subject),)), above=0)
@@ -256,15 +256,15 @@ class MemoryEventStore:
         return done
 
     async def archive(self, last: int) -> None:
-        """Move the events up to a number out, as far as they are not out: they are not to be had any more.
+        """Archive the events up to a sequence number that are not archived yet; they can no longer be read.
 
-        On PostgreSQL an administrator does so, by ``eventstore.postgres.archive``.
+        On PostgreSQL, an administrator does this with ``eventstore.postgres.archive``.
         """
         async with self._lock:
             self._log.archive.add(self._log.events[self._log.archive.last : last])
 
     async def restore_archive(self) -> None:
-        """Take back what was moved out last."""
+        """Restore the range that was archived last."""
         async with self._lock:
             self._log.archive.remove()
 

@@ -1,4 +1,4 @@
-"""Archived ranges in memory: what is known of events that are gone from the log, and which reads can do without."""
+"""Archived ranges in memory: summaries of events that can no longer be read, and the reads that do not need them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ __all__ = ["MemoryArchive"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Summary:
-    """What is known of an archived range: a filter that it rules out matches no event of the range."""
+    """The summary of an archived range: if it rules a filter out, no event of the range matches."""
 
     first: int
     last: int
@@ -42,18 +42,18 @@ class _Summary:
 
 
 class MemoryArchive:
-    """The archived ranges of a log: together a prefix of it."""
+    """The archived ranges of a log; together they are a prefix of it."""
 
     def __init__(self) -> None:
         self._summaries: list[_Summary] = []
 
     @property
     def last(self) -> int:
-        """The last number that is archived, 0 if none is."""
+        """The last archived sequence number, 0 if there is none."""
         return self._summaries[-1].last if self._summaries else 0
 
     def add(self, events: Sequence[RecordedEvent]) -> None:
-        """Archive the next range."""
+        """Archive the next range of events."""
         self._summaries.append(
             _Summary(
                 first=events[0].sequence_number,
@@ -73,27 +73,27 @@ class MemoryArchive:
         )
 
     def remove(self) -> None:
-        """Take the range back that was archived last."""
+        """Restore the range that was archived last."""
         self._summaries.pop()
 
     def holds(self, position: Position) -> bool:
-        """Whether nobody can tell any more whether a position is of this history."""
+        """Return whether a position is archived, so that it cannot be verified against this history."""
         return 0 < position.number < self.last and all(each.last != position.number for each in self._summaries)
 
     def check_position(self, position: Position, places: tuple[int, ...] = ()) -> None:
-        """Raise ``HistoryArchived`` for a position that is archived."""
+        """Raise ``HistoryArchived`` if a position is archived."""
         if self.holds(position):
             found = next(each for each in self._summaries if each.last >= position.number)
             raise HistoryArchived(first=found.first, last=found.last, places=places, position=position.number)
 
     def check(self, boundary: Filter, *, above: int, up_to: int | None = None) -> None:
-        """Raise ``HistoryArchived`` if a filter may match an archived event above a number."""
+        """Raise ``HistoryArchived`` if a filter may match an archived event above a sequence number."""
         for each in self._summaries:
             if each.may_match(boundary, above, up_to):
                 raise HistoryArchived(first=each.first, last=each.last, places=(0,))
 
     def check_question(self, question: Question) -> None:
-        """Raise ``HistoryArchived`` for a question that cannot be answered as a whole."""
+        """Raise ``HistoryArchived`` if a part of a question cannot be answered."""
         for position in question.positions:
             if position not in question.after:
                 self.check_position(position)

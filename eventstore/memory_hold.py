@@ -1,4 +1,4 @@
-"""The lock of the store in memory, and what is done while one caller holds it."""
+"""The in-memory store's lock, and the operations of the caller that holds it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -18,14 +18,14 @@ __all__ = ["MemoryHold", "held"]
 
 
 class MemoryHold:
-    """A ``Held``, with the lock in its hands.
+    """A ``Held`` of the in-memory store; the caller has acquired the lock.
 
     Attributes:
-        position: The head.
+        position: The head of the log when the lock was acquired.
 
     Args:
-        lock: The lock; it is let go of once.
-        log: The log.
+        lock: The acquired lock; it is released exactly once.
+        log: The log that is read and appended to.
     """
 
     def __init__(self, lock: asyncio.Lock, log: MemoryLog) -> None:
@@ -60,7 +60,7 @@ class MemoryHold:
             self.let_go()
 
     def let_go(self) -> None:
-        """Let go of the lock; nothing is answered or recorded any more."""
+        """Release the lock if it is held; later operations raise."""
         if self._holds:
             self._holds = False
             self._lock.release()
@@ -76,7 +76,7 @@ class MemoryHold:
 async def held(
     lock: asyncio.Lock, make: Callable[[], MemoryHold], *, limit: float, patience: float
 ) -> AsyncIterator[MemoryHold]:
-    """Hold a lock, for so long at most; see ``EventStore.exclusive``."""
+    """Hold a lock for at most ``limit`` seconds; see ``EventStore.exclusive``."""
     check_hold(limit, patience)
     try:
         async with asyncio.timeout(patience):

@@ -1,4 +1,4 @@
-"""The log in memory: the events and receipts, and the rules by which further ones are judged and recorded."""
+"""The in-memory log: events and receipts, and the rules for checking and recording appends."""
 
 import secrets
 from collections.abc import Sequence
@@ -31,12 +31,12 @@ __all__ = ["MemoryLog", "copy_of"]
 
 
 class MemoryLog:
-    """What is on record. Nothing here waits: each call is one transaction.
+    """The recorded events and receipts. No method waits: each call is one transaction.
 
     Attributes:
-        events: The events, in their order.
+        events: The recorded events, in order.
         receipts: The receipts with their digests, by key and scope.
-        archive: Which of the events are not to be had any more.
+        archive: The archived ranges, whose events can no longer be read.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class MemoryLog:
         self.archive = MemoryArchive()
 
     def answered(self, question: Question) -> list[EventStream]:
-        """Answer a question. Raises as ``check_history``."""
+        """Answer a question. Raises like ``check_history``, and ``HistoryArchived``."""
         head = self.head()
         self.archive.check_question(question)
         for position in question.positions:
@@ -53,7 +53,7 @@ class MemoryLog:
         return [self._stream(each, head, question.most) for each in question.filters]
 
     def chained(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
-        """Record a chain: each member is judged on top of those before it."""
+        """Record a chain: each member is checked on top of those before it."""
         before = len(self.events)
         missing: list[Event] = []
         keys: set[tuple[UUID | None, str]] = set()
@@ -64,7 +64,7 @@ class MemoryLog:
             try:
                 answer = self.judged(append, before, missing, repeats=repeats)
             except HistoryArchived as error:
-                # As of every position that lies far behind: a read tells.
+                # As for every position that lies far below the head: a read finds out.
                 found.append(ChainBroken(str(error)))
             except EventStoreError as error:
                 found.append(error)
@@ -76,7 +76,7 @@ class MemoryLog:
         return found
 
     def head(self) -> Position:
-        """Return how far the log is."""
+        """Return the position of the last event, or ``START`` for an empty log."""
         return self.events[-1].position if self.events else START
 
     def _stream(self, boundary: Filter, head: Position, most: int | None) -> EventStream:
@@ -86,19 +86,21 @@ class MemoryLog:
         return EventStream(events=tuple(map(copy_of, found)), position=head)
 
     def matching(self, boundary: Filter, *, above: int, up_to: int | None = None) -> list[RecordedEvent]:
-        """Return the events of a filter above a number, and up to one. Who gives one away makes a ``copy_of`` it.
+        """Return the events of a filter above a sequence number, up to and including ``up_to``.
+
+        The caller hands out only a ``copy_of`` each event.
 
         Raises:
-            HistoryArchived: Some may be archived.
+            HistoryArchived: A matching event may be archived.
         """
         self.archive.check(boundary, above=above, up_to=up_to)
         return [event for event in self.events[above:up_to] if boundary.holds(event)]
 
     def repeated(self, append: Append) -> Receipt | None:
-        """Return the receipt of an append that is on record already; None if it is not.
+        """Return the receipt of an append that was recorded before; None if there is none.
 
         Raises:
-            IdempotencyKeyReused: Its key has the receipt of another append.
+            IdempotencyKeyReused: The key has a receipt of a request with another digest.
         """
         if append.key is None:
             return None
@@ -106,7 +108,7 @@ class MemoryLog:
             if (stored := self.receipts.get((append.key, scope))) is None:
                 continue
             digest, receipt = stored
-            # One without a scope is from before there were any: where it names no domain, its digest tells.
+            # A receipt without a scope was written before scopes existed: if it names no domain, its digest decides.
             named = receipt.outcome.details.get("domain") is not None
             if not (answers_scope(receipt, append.scope) or (digest == append.digest and not named)):
                 continue
@@ -116,39 +118,39 @@ class MemoryLog:
         return None
 
     def stored(self, key: UUID, scope: str) -> Receipt | None:
-        """Return the receipt that is stored under a key and exactly this scope."""
+        """Return the receipt that is stored under a key and exactly this scope, or None."""
         stored = self.receipts.get((key, scope))
         return None if stored is None else stored[1]
 
     def is_in_history(self, position: Position) -> bool:
-        """Whether a position lies in the log, and that can be told."""
+        """Return whether a position lies in the log; False if it is archived and cannot be verified."""
         if self.archive.holds(position):
             return False
         at = self.events[position.number - 1].position if 0 < position.number <= len(self.events) else START
         return at == position
 
     def check_reached(self, number: int) -> None:
-        """Raise ``PositionNotReached`` if the log ends before a number."""
+        """Raise ``PositionNotReached`` if the log ends before a sequence number."""
         if len(self.events) < number:
             raise PositionNotReached(f"the log ends at {len(self.events)}, before {number}")
 
     def check_history(self, position: Position) -> None:
-        """Raise ``HistoryDiverged`` for a position that is not in the log, ``HistoryArchived`` if nobody can tell."""
+        """Raise ``HistoryDiverged`` for a position that is not in the log, ``HistoryArchived`` for an archived one."""
         self.archive.check_position(position)
         if not self.is_in_history(position):
             raise HistoryDiverged(f"position {position} is not in this store's history")
 
     def check(self, parts: Sequence[BoundaryPart], *, up_to: int | None = None) -> None:
-        """Judge a boundary.
+        """Check a boundary for conflicts.
 
         Args:
-            parts: Its parts.
-            up_to: Only events up to this number are against it.
+            parts: The boundary's parts.
+            up_to: The last sequence number whose events count as conflicts; None for all events.
 
         Raises:
-            HistoryDiverged: A position of it does not lie in the log.
-            HistoryArchived: A position of it, or events that are against it, may be archived.
-            ConcurrencyConflict: It has an event that was not seen.
+            HistoryDiverged: A position of a part does not lie in the log.
+            HistoryArchived: A position of a part, or an event that would be a conflict, may be archived.
+            ConcurrencyConflict: A part matches an event that its reader has not seen.
         """
         for part in parts:
             for position in part.positions:
@@ -175,13 +177,13 @@ class MemoryLog:
         return EventStream(events=events, position=self.head())
 
     def judged(self, append: Append, before: int, missing: Sequence[Event], *, repeats: bool) -> Receipt:
-        """Judge a member of a chain.
+        """Check a member of a chain and record it, or return its earlier receipt.
 
         Args:
             append: The member.
-            before: How many events there were before the chain.
+            before: The number of events in the log before the chain.
             missing: The events of earlier members that were not recorded.
-            repeats: Whether an earlier member has the same key.
+            repeats: Whether an earlier member has the same key and scope.
         """
         if (repeated := self.repeated(append)) is not None:
             return repeated
@@ -193,7 +195,7 @@ class MemoryLog:
         return self.record(append)
 
     def record(self, append: Append) -> Receipt:
-        """Record an append that was judged."""
+        """Record an append that was checked, and return its receipt."""
         token = secrets.randbits(62)
         first = len(self.events) + 1
         self.events.extend(event.recorded(number, token) for number, event in enumerate(append.events, start=first))
@@ -212,7 +214,7 @@ class MemoryLog:
 
 
 def copy_of(event: RecordedEvent) -> RecordedEvent:
-    """Whoever is given an event may do what they like with its objects; the record stays."""
+    """Return a copy that the caller may change without changing the log."""
     return structs.replace(
         event,
         payload=decode_object(canonical(event.payload)),

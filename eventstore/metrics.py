@@ -1,6 +1,6 @@
-"""Metrics of the store's operations. Without a configured SDK they cost next to nothing.
+"""Metrics of the store's operations. Without a configured SDK their cost is negligible.
 
-Durations have the buckets that the semantic conventions give to database clients. Source:
+The histograms of durations have the buckets that the semantic conventions recommend for database clients. Source:
 https://opentelemetry.io/docs/specs/semconv/database/database-metrics/
 """
 
@@ -21,7 +21,7 @@ _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 _FEW_EVENTS = 10
 
 meter = metrics.get_meter("eventstore")
-"""The store's meter; it follows whichever provider is set later."""
+"""The store's meter; it uses a meter provider that is set later."""
 
 query_duration = meter.create_histogram(
     "eventstore.query.duration",
@@ -55,7 +55,7 @@ queue_wait = meter.create_histogram(
 
 
 def event_count(count: int) -> str:
-    """Put a number of events into one of four classes."""
+    """Return the label for a number of events: ``0``, ``1``, ``2-10`` or ``more``."""
     if count > _FEW_EVENTS:
         return "more"
     return str(count) if count <= 1 else f"2-{_FEW_EVENTS}"

@@ -1,4 +1,4 @@
-"""Opening: what ``connect`` returns, for ``async with`` and for ``await``."""
+"""The result of ``connect``: usable with ``async with`` and with ``await``."""
 
 from collections.abc import Coroutine, Generator
 from contextlib import AbstractAsyncContextManager
@@ -16,13 +16,13 @@ T = TypeVar("T", bound=_Closable)
 
 
 class Opening(AbstractAsyncContextManager[T], Generic[T]):
-    """Opens something, once.
+    """Opens a resource once.
 
-    ``async with`` closes it at the end of the block. What is opened with ``await``, as in a notebook or at the start of
-    a web application, is closed by its own ``close``.
+    ``async with`` closes the resource at the end of the block. A resource that is opened with ``await``, as in a
+    notebook or at the start of a web application, is closed by its own ``close``.
 
     Args:
-        opened: Opens it, and returns it. It has left nothing open when it raises.
+        opened: A coroutine that opens the resource and returns it. If it raises, it has left nothing open.
     """
 
     def __init__(self, opened: Coroutine[Any, Any, T]) -> None:

@@ -1,4 +1,4 @@
-"""Operations: the queries and appends under way, whose spans end and whose durations are recorded with them."""
+"""Running queries and appends: each ends its spans and records its durations when it ends."""
 
 from asyncio import CancelledError
 from collections.abc import Sequence
@@ -17,18 +17,18 @@ from eventstore.stream import EventStream
 __all__ = ["AppendOperation", "QueryOperation", "mark_failed"]
 
 _NO_FILTER = "none"
-# From so many events on, all counts have one label.
+# From this number of events on, all counts share one label.
 _MORE = 11
 _EVENT_COUNTS = [{"event_count": event_count(count)} for count in range(_MORE + 1)]
-# A caller's own deadline arrives as a cancellation; the store's own, on a server's answer, is a timeout.
+# A caller's timeout arrives as a cancellation; the store's own timeout for an answer is a ``TimeoutError``.
 _CANCELLED, _TIMEOUT = "cancelled", "timeout"
 _BROKEN_OFF = (_CANCELLED, _TIMEOUT)
 
 
 class QueryOperation:
-    """One query under way. Leaving its context ends its span and records its duration.
+    """A running query. Leaving its context ends its span and records its duration.
 
-    The span is not made the current one, since nothing happens below it.
+    The span is not made current, since it has no child spans.
     """
 
     __slots__ = ("_labels", "_span", "_started")
@@ -39,7 +39,7 @@ class QueryOperation:
         self._started = perf_counter()
 
     def found(self, streams: Sequence[EventStream]) -> None:
-        """Note what a query found, and where."""
+        """Record on the span what the query found, and which server answered."""
         if self._span.is_recording():
             self._span.set_attribute("eventstore.events", sum(len(stream.events) for stream in streams))
             self._span.set_attribute("eventstore.position", streams[0].position.number)
@@ -61,11 +61,11 @@ class QueryOperation:
 
 
 class AppendOperation:
-    """Appends under way: one, or those of a chain. Leaving its context ends their spans and records their durations.
+    """Running appends: one, or those of a chain. Leaving its context ends their spans and records their durations.
 
     Attributes:
-        spans: Theirs.
-        answers: What the store answered to each; empty until it has.
+        spans: The spans of the appends, in the same order.
+        answers: For each append its receipt or error, in the same order; empty until the store has answered.
     """
 
     __slots__ = ("_appends", "_labels", "_started", "answers", "spans")
@@ -103,11 +103,11 @@ class AppendOperation:
 
 
 def _end(span: Span, answer: object, labels: dict[str, str]) -> dict[str, str]:
-    """End an operation's span by its answer, or by what kept it from having one; return the labels of its duration."""
+    """End an operation's span with its answer or error, and return the labels of its duration."""
     if answer is None:
         pass
     elif isinstance(answer, ConflictError):
-        # An answer, not an error.
+        # A conflict is an answer, not an error.
         span.set_attribute("eventstore.conflict", type(answer).__name__)
     elif isinstance(answer, EventStoreError | CancelledError):
         mark_failed(span, answer)
@@ -118,7 +118,7 @@ def _end(span: Span, answer: object, labels: dict[str, str]) -> dict[str, str]:
 
 
 def mark_failed(span: Span, error: EventStoreError | CancelledError) -> None:
-    """Say on a span that its operation failed, or that its caller gave it up."""
+    """Mark a span as failed: its operation raised an error or was cancelled by its caller."""
     span.set_attribute("error.type", _error_type(error))
     span.set_status(Status(StatusCode.ERROR, str(error)))
 

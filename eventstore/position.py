@@ -1,22 +1,22 @@
-"""How far a reader has seen."""
+"""Positions: how far a reader has read the log."""
 
 import msgspec
 
 __all__ = ["LAST_NUMBER", "START", "Position"]
 
-# What a bigint holds: of sequence numbers, and of tokens.
+# The largest bigint: the limit of sequence numbers and of tokens.
 LAST_NUMBER = 2**63 - 1
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A point in one store's history.
 
-    A number alone cannot tell a history from one that was rewritten by a failover; the token of the event at that
+    A number alone cannot distinguish a history from one that a failover has rewritten; the token of the event with that
     number can.
 
     Attributes:
-        number: The sequence number of the last event that the reader could see; 0 before the first.
-        token: That event's token; 0 before the first.
+        number: The sequence number of the last event that the reader could see; 0 before the first event.
+        token: The token of that event; 0 before the first event.
     """
 
     number: int
@@ -27,15 +27,15 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             raise ValueError(f"the number and token of a position lie between 0 and {LAST_NUMBER}, unlike {self}")
 
     def __str__(self) -> str:
-        """Write it as ``number:token``, the form it has in messages."""
+        """Return ``number:token``, the form in messages."""
         return f"{self.number}:{self.token}"
 
     @classmethod
     def parse(cls, text: str) -> "Position":
-        """Read what ``str`` wrote.
+        """Parse a position from its ``str`` form.
 
         Raises:
-            ValueError: The text is not of the form ``number:token``.
+            ValueError: The text is not of the form ``number:token``, or a number is out of range.
         """
         number, _, token = text.partition(":")
         if not (number.isdecimal() and token.isdecimal() and text.isascii()):

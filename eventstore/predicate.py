@@ -16,7 +16,7 @@ from eventstore.jsontext import MAX_DIGITS
 __all__ = ["P", "Predicate", "Scalar"]
 
 Scalar = str | bool | int | Decimal
-"""What a predicate's value may be."""
+"""The types that a predicate's value can have."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -25,13 +25,13 @@ _encode = msgspec.json.Encoder().encode
 class Predicate:
     """The payload has the top-level field ``key`` with the scalar ``value``.
 
-    Strings, booleans and numbers are told apart: ``1``, ``"1"`` and ``True`` are three values. Numbers are
-    compared by value, as in ``jsonb``: ``1`` and ``Decimal("1.0")`` are one, and make equal predicates.
+    Strings, booleans and numbers are distinct: ``1``, ``"1"`` and ``True`` are three values. Numbers are compared by
+    value, as in ``jsonb``: ``1`` and ``Decimal("1.0")`` are one, and make equal predicates.
 
     Attributes:
-        key: The field's name.
-        value: The value looked for, in its simplest form.
-        fragment: The JSON object ``{"key": value}``, the same text for equal predicates.
+        key: The name of the top-level payload field.
+        value: The value to compare with, in canonical form.
+        fragment: The JSON object ``{"key": value}``; equal predicates have the same text.
     """
 
     __slots__ = ("fragment", "key", "value")
@@ -46,7 +46,7 @@ class Predicate:
         Args:
             key: The name of a top-level payload field.
             value: A string, a boolean, an integer, or a finite ``Decimal``; numbers up to 1,000 digits. A UUID, a date
-                and an enumeration of strings or integers stand for what a payload that was written with them has.
+                or a member of an enumeration of strings or integers stands for its JSON form in a payload.
 
         Raises:
             InvalidFilter: The key or value has another type (also ``float``, whose decimal digits are ambiguous, and
@@ -60,7 +60,7 @@ class Predicate:
             form: object = value
         else:
             plain = _simplest(key, value)
-            # Of enumerations that are strings, str() would give the name.
+            # str() of a member of a string enumeration would give its name.
             name, form = str.__str__(key), _json_form(plain)
         try:
             fragment = _encode({name: form}).decode()
@@ -87,7 +87,7 @@ class Predicate:
         return Predicate, (self.key, self.value)
 
     def matches(self, payload: Mapping[str, Any]) -> bool:
-        """Tell whether a payload has this field with this value."""
+        """Return whether a payload has this field with this value."""
         found = payload.get(self.key)
         if type(found) is str:
             return found == self.value
@@ -105,7 +105,7 @@ P = Predicate
 
 
 def _simplest(key: object, value: object) -> Scalar:
-    """Bring equal values into one form, and refuse what no engine can compare."""
+    """Convert equal values into one form, and refuse values that no engine can compare."""
     if not isinstance(key, str):
         raise InvalidFilter(f"a predicate's key is a string, not {type(key).__name__}")
     value = _written(value)
@@ -134,7 +134,7 @@ def _simplest(key: object, value: object) -> Scalar:
 
 
 def _written(value: object) -> object:
-    """Return what a payload has that was written with this value, if that is another."""
+    """Return the JSON form that a payload has for this value, or the value itself."""
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, date) and not isinstance(value, datetime):
@@ -145,7 +145,7 @@ def _written(value: object) -> object:
 
 
 def _advice(value: object) -> str:
-    """Say what to write instead."""
+    """Return advice for the error message: what to write instead."""
     if value is None:
         return ": no predicate finds a field that is null or missing"
     if isinstance(value, float):
@@ -156,7 +156,7 @@ def _advice(value: object) -> str:
 
 
 def _without_trailing_zeros(value: Decimal) -> Decimal:
-    # Decimal.normalize would round to the context's precision and make two values one.
+    # Decimal.normalize would round to the context's precision and make two values equal.
     sign, digits, exponent = value.as_tuple()
     stripped = list(digits)
     power = int(exponent)

@@ -1,4 +1,4 @@
-"""Questions: what one call of ``query_many`` asks, checked and with every position that it depends on."""
+"""Questions: the checked arguments of one ``query_many``, with every position that the answer depends on."""
 
 from collections.abc import Sequence
 from typing import Self
@@ -13,14 +13,15 @@ __all__ = ["Question"]
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Filters that are answered from one snapshot.
+    """Filters that are answered together from one snapshot.
 
     Attributes:
-        filters: Which events, each without what is known already.
+        filters: The filters, each narrowed to events above its position.
         positions: The distinct positions that must lie in the answering server's history.
-        most: How many events of one filter are wanted at most; None: all.
-        known: For each filter how many events are left out because they are known already; empty if that is not told.
-        after: For each filter the position from which it is asked; empty if none has one.
+        most: The largest number of events wanted of one filter; None for all.
+        known: For each filter the number of its events that the caller has already, which are left out; empty if
+            unknown.
+        after: For each filter the position above which it is read; empty if none has one.
     """
 
     filters: tuple[Filter, ...]
@@ -39,11 +40,11 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         most: int | None = None,
         min_position: Position | None = None,
     ) -> Self:
-        """Make a question from the arguments of ``query_many``.
+        """Build a question from the arguments of ``query_many``.
 
         Raises:
-            InvalidRequest: There are not as many positions or numbers as filters, or a negative number of events is
-                wanted.
+            InvalidRequest: The number of positions, or of ``known``, differs from the number of filters, or ``most`` is
+                negative.
         """
         if most is not None and most < 0:
             raise InvalidRequest(f"at most so many events of a filter are wanted: 0 or more, not {most}")
@@ -67,10 +68,10 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def least(self) -> int:
-        """How far the answering server must be."""
+        """The sequence number that the answering server must have reached."""
         return max([position.number for position in self.positions], default=0)
 
     @property
     def bound(self) -> int:
-        """How far a server must be that may lag: what a filter's bound leaves out, its author has seen."""
+        """The sequence number that a replica must have reached: the caller has seen the events up to a bound."""
         return max([each.above for each in self.filters], default=0)

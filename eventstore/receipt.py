@@ -1,4 +1,4 @@
-"""Receipts: the stored answers to what became of a request."""
+"""Receipts: the stored answers to appends."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ _PLAIN = frozenset({str, int, bool, type(None)})
 
 
 class OutcomeKind(StrEnum):
-    """What became of a command."""
+    """The outcome of a command."""
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"
@@ -32,16 +32,17 @@ class OutcomeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a receipt says became of the request, in the caller's words. The store keeps it and does not judge it.
+    """The outcome that a receipt states, as the caller gave it. The store keeps it and does not interpret it.
 
     Attributes:
-        kind: Accepted, rejected, or unchanged.
-        reason: Why, for a rejection.
-        details: A JSON object of whatever else the caller wants to find again, such as the command's type. It is
-            brought into the form in which it comes back: fractions are ``Decimal``, dates are strings.
+        kind: The kind of outcome: accepted, rejected, or unchanged.
+        reason: The reason for a rejection, or None.
+        details: A JSON object of anything else that the caller wants to find again, such as the command's type; by
+            default empty. It is converted to the form in which it is read back: fractions are ``Decimal``, dates are
+            strings.
 
     Raises:
-        InvalidRequest: There is no such kind, or the reason or details cannot be stored.
+        InvalidRequest: The kind is unknown, or the reason or details cannot be stored.
     """
 
     kind: OutcomeKind
@@ -62,14 +63,14 @@ class Outcome:
             text = encode_object(self.details)
         except Unstorable as error:
             raise InvalidRequest(f"the outcome {error}") from None
-        # What is plain comes back as it is.
+        # Plain values read back unchanged.
         plain = _NAMES.issuperset(map(type, self.details)) and _PLAIN.issuperset(map(type, self.details.values()))
         object.__setattr__(self, "details", dict(self.details) if plain else decode_object(text))
         object.__setattr__(self, "details_text", text)
 
 
 ACCEPTED = Outcome(kind=OutcomeKind.ACCEPTED)
-"""The outcome of an append that names no other."""
+"""The default outcome of an append."""
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -77,15 +78,15 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         key: The append's idempotency key, or None; only receipts with a key are stored.
-        outcome: What the caller said of it.
-        first: The first recorded event's sequence number, or None when there were no events.
-        last: The last one's, or None.
-        position: How far the log was when the append took its turn, its own events included. A read with this
+        outcome: The outcome that the caller gave to the append.
+        first: The sequence number of the first recorded event, or None if there were no events.
+        last: The sequence number of the last recorded event, or None if there were no events.
+        position: The head of the log when the append was recorded, its own events included. A read with this
             ``min_position`` sees them.
-        recorded_at: When it was stored, by the database's clock; None without a key.
-        duplicate: Whether the key had a receipt already, and this is that one.
-        scope: Whose key it is, as the receipt is kept: empty if the append named no scope, or a build that knows none
-            made it.
+        recorded_at: When the receipt was stored, by the database's clock; None without a key.
+        duplicate: Whether the key had this receipt already, so that nothing was recorded.
+        scope: The namespace of the key, as stored: empty if the append named none, or if a release without scopes wrote
+            the receipt.
     """
 
     key: UUID | None
@@ -103,10 +104,11 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def check_scope(scope: str) -> None:
-    """Check whose key is meant.
+    """Check the scope of an idempotency key.
 
     Raises:
-        InvalidRequest: The scope is no string, is longer than 200 characters, or has one that no database takes.
+        InvalidRequest: The scope is no string, is longer than 200 characters, or has a NUL character or a lone
+            surrogate.
     """
     if not isinstance(scope, str):
         raise InvalidRequest(f"an append cannot take {scope!r} as its scope")
@@ -120,5 +122,9 @@ def check_scope(scope: str) -> None:
 
 
 def answers_scope(receipt: Receipt, scope: str) -> bool:
-    """Tell whether a receipt of a key is one in a scope, or a build without scopes has written it for that domain."""
+    """Return whether a receipt answers a key of this scope.
+
+    True for a receipt with this scope, and for one without a scope whose details name it as their ``domain``, as
+    releases without scopes wrote it.
+    """
     return receipt.scope == scope or (receipt.scope == "" and receipt.outcome.details.get("domain") == scope)

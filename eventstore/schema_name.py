@@ -1,4 +1,4 @@
-"""Schema names: which names a store's schema may have in its database."""
+"""Schema names: the names that a store's schema can have in its database."""
 
 import re
 
@@ -20,24 +20,25 @@ xmlconcat xmlelement xmlexists xmlforest xmlnamespaces xmlparse xmlpi xmlroot xm
 
 
 DEFAULT_SCHEMA = "eventstore"
-"""The schema of a store that is given no other."""
+"""The schema of a store if no other is given."""
 
 LONGEST_NAME = 40
-"""How long a name may be: what is named after it has to be a name of PostgreSQL, too."""
+"""The largest number of characters in a schema name: objects named after it must fit PostgreSQL's limit, too."""
 
 RESERVED_WORDS = frozenset(_WORDS.split())
-"""The words of SQL that PostgreSQL takes for no name of a schema, at least in some places."""
+"""The SQL key words that PostgreSQL refuses as a schema name, at least in some places."""
 
 _FORM = re.compile(r"[a-z][a-z0-9_]*")
-# What is named after a store, or after the one of the default name: it could be somebody else's, who comes later.
+# Names derived from a store's name. A schema with such a name could be mistaken for a part of another store, or collide
+# with one created later.
 _NAMED_AFTER = re.compile(r"(^|_)(reading|schedule|archive|projection_[0-9]+|read_.*)$|_(runtime|projections)$")
 _TAKEN = frozenset({"public", "information_schema"})
 
 
 def schema_name_complaint(name: str) -> str | None:
-    """Say in a sentence what is wrong with the name of a store's schema, or return None.
+    """Return a sentence that says what is wrong with the name of a store's schema, or None.
 
-    What has not the form of a name is not quoted: it may be an address, with its password.
+    A text that is not of the form of a name is not quoted in the sentence: it may be an address with a password.
     """
     if not _FORM.fullmatch(name) or len(name) > LONGEST_NAME:
         return f"the name of a schema has up to {LONGEST_NAME} small letters, digits and _, and begins with a letter"

@@ -1,4 +1,4 @@
-"""The store protocol: what every engine promises."""
+"""The store protocol: the contract of every engine."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -33,20 +33,21 @@ class EventStore(Protocol):
         consistency: Consistency = Consistency.STRONG,
         min_position: Position | None = None,
     ) -> EventStream:
-        """Read the matching events and the head of the log, from one snapshot.
+        """Read the matching events and the head of the log from one snapshot.
 
-        A filter's bound on the number speaks of events that its author has seen: no replica answers that has not.
+        A filter's bound on the number means that the caller has seen the events up to it: a replica that has not
+        reached it does not answer.
 
         Args:
-            boundary: Which events.
-            consistency: Whether a replica may answer.
-            min_position: The answer must be at least this far, in the same history. A replica that is not is passed
-                over.
+            boundary: The filter that selects the events.
+            consistency: Whether a replica may answer; by default only the primary.
+            min_position: The position that the answering server must have reached, in the same history; None for any. A
+                replica that has not is skipped.
 
         Raises:
-            PositionNotReached: No server came this far within the store's bound.
+            PositionNotReached: No server reached ``min_position`` before the store's timeout.
             HistoryDiverged: ``min_position`` is not in this store's history.
-            HistoryArchived: Matching events may be archived, or ``min_position`` is.
+            HistoryArchived: Matching events, or ``min_position``, may be archived.
         """
         ...
 
@@ -60,39 +61,40 @@ class EventStore(Protocol):
         consistency: Consistency = Consistency.STRONG,
         min_position: Position | None = None,
     ) -> list[EventStream]:
-        """Read what several filters match and the head of the log, from one snapshot.
+        """Read the matching events of several filters and the head of the log from one snapshot.
 
         Args:
-            filters: Which events; each filter has bounds of its own. None at all is answered without asking.
-            after: For each filter how far its events are known already: only those above are read, from a server that
-                is at least so far, in the same history.
-            known: For each filter how many of its events lie up to that position, as far as the caller can tell; empty
-                if it cannot. It never changes the answer: a store may choose the faster way by it.
-            most: How many events of one filter are wanted at most. A stream of more comes back without them, and not
-                complete.
-            consistency: Whether a replica may answer.
-            min_position: As in ``query``.
+            filters: The filters, each with its own bounds. If there are none, the call returns at once without asking a
+                server.
+            after: For each filter the position up to which the caller has its events: only later ones are read, from a
+                server that has reached the position in the same history.
+            known: For each filter the number of its events up to that position, as far as the caller knows; empty if
+                unknown. It only helps the store to choose the faster plan and never changes the answer.
+            most: The largest number of events wanted of one filter; None for all. If a filter matches more, its stream
+                has no events and is not ``complete``.
+            consistency: Whether a replica may answer; by default only the primary.
+            min_position: The position that the answering server must have reached; as in ``query``.
 
         Returns:
-            A stream for each filter, in order, all with one position.
+            One stream for each filter, in order, all with the same position.
 
         Raises:
-            InvalidRequest: There are not as many positions or numbers as filters, or a negative number of events is
-                wanted.
-            PositionNotReached: No server came as far as was asked for, within the store's bound.
+            InvalidRequest: The number of positions, or of ``known``, differs from the number of filters, or ``most`` is
+                negative.
+            PositionNotReached: No server reached the required positions before the store's timeout.
             HistoryDiverged: A position is not in this store's history.
-            HistoryArchived: Events that a filter matches may be archived, or a position is. It names the filters that
-                are concerned: the others can be asked without them.
+            HistoryArchived: A position, or events that a filter matches, may be archived. The error's ``places`` has
+                the indexes of the filters concerned; the others can be asked without them.
         """
         ...
 
     async def position(self, *, consistency: Consistency = Consistency.STRONG) -> Position:
-        """Return how far the log is: the head, or ``START`` while it is empty.
+        """Return the head of the log, or ``START`` while it is empty.
 
-        What was committed before the call lies at or below it; a replica may not be so far.
+        Everything committed before the call lies at or below it; a replica may lag behind.
 
         Args:
-            consistency: Whether a replica may answer.
+            consistency: Whether a replica may answer; by default only the primary.
         """
         ...
 
@@ -110,124 +112,128 @@ class EventStore(Protocol):
         """Record all of the events, or none.
 
         Args:
-            events: What to record, at most ``LARGEST_APPEND``. None at all validates the boundary, and writes a receipt
-                if there is a key.
-            boundary: Which events would have changed the decision: a filter, or parts, one at least, each with its own
-                position; None appends unconditionally.
-            after: How far the decision's query saw; only with a filter. Without it, any event in the boundary is a
-                conflict.
-            key: Makes the append idempotent: when the key has a receipt, nothing is recorded and that
-                receipt is returned, marked as a duplicate, whatever the boundary says by then.
-            scope: Whose key it is, such as a domain's name, up to 200 characters: one key in two scopes is two keys. A
-                receipt without a scope, from before there were any, counts as one in this scope if its outcome's
-                details name the scope as their ``domain``, or, where they name none, if it has the same digest.
-            digest: What tells the key's request from another; by default computed from the events and boundary.
-                A caller whose retries may decide differently passes one of its own, computed from the command.
-            outcome: What the receipt will say.
+            events: The events to record, at most ``LARGEST_APPEND``. With none, the boundary is checked and, with a
+                key, a receipt is written.
+            boundary: The events that would have changed the decision: a filter, or one part or more with a position
+                each. None appends unconditionally.
+            after: The position up to which the decision's query read; only with a filter. Without it, any event in the
+                boundary is a conflict.
+            key: The idempotency key: if it has a receipt, nothing is recorded and that receipt is returned, marked as a
+                duplicate, whatever the boundary says by then.
+            scope: The namespace of the key, such as a domain's name, up to 200 characters: one key in two scopes is two
+                keys. A receipt without a scope, as earlier releases wrote it, counts as one in this scope if its
+                outcome's details name the scope as their ``domain``, or, where they name none, if it has the same
+                digest.
+            digest: Identifies the request that the key belongs to, 1 to 64 bytes; by default computed from the events
+                and boundary. A caller whose retries may decide differently passes its own, computed from the command.
+            outcome: The outcome that the receipt will state.
 
         Returns:
-            The receipt.
+            The receipt of this append, or the stored one of an earlier append with the same key.
 
         Raises:
             ConcurrencyConflict: An event in the boundary lies above ``after``, or above its part's position and in none
                 of that part's own ranges. Nothing is recorded.
             HistoryDiverged: ``after``, or a position or own range of a part, is not in this store's history. Nothing is
                 recorded.
-            HistoryArchived: Events above a position that lies far back may be archived, or the position is. Nothing is
+            HistoryArchived: A position is far below the head, and it or events above it may be archived. Nothing is
                 recorded.
             IdempotencyKeyReused: The key has, in its scope, a receipt of a request with another digest.
-            InvalidRequest: An argument is wrong, or they are too many. Nothing is recorded.
+            InvalidRequest: An argument is invalid, or there are too many events. Nothing is recorded.
             OutcomeUnknown: The connection broke before the answer. Append again with the same key.
 
-        On cancellation the append may still take effect; append again with the same key to know.
+        If the call is cancelled, the append may still take effect; append again with the same key to find out.
         """
         ...
 
     async def append_chain(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
         """Record appends that were decided one on top of another, in one transaction.
 
-        Each is judged by itself, as by ``append``, but has seen the events of those before it: they are no conflict. If
-        one before it is not recorded as new, because it is refused or a duplicate, then whoever has an event of it
-        in the boundary was decided on what did not happen, and is refused as well.
+        Each is checked by itself, as by ``append``, but the events of earlier members count as seen: they are no
+        conflict. If an earlier member is not recorded as new, because it is refused or a duplicate, then every later
+        member whose boundary matches one of its events was decided on an event that did not happen, and is refused as
+        well.
 
-        The events of those that are recorded are numbered without a gap, in order: from the first one's ``first`` to
-        the last one's ``last`` nobody else wrote. A member without events has as its position the number of the last
-        event before its place in the chain, which the chain wrote or which was the head before, with that event's
-        token. A chain of which the database refuses a value is recorded in parts, each without a gap; a member of a
-        later part that has its receipt already, and relied on one of an earlier part that was not recorded as new, is
-        then told ``ChainBroken``, and its receipt when it is sent again.
+        The events of recorded members are numbered without a gap, in order: no other append writes between the first
+        one's ``first`` and the last one's ``last``. A member without events has as its position the last event before
+        its place in the chain, whether the chain wrote it or it was the head before. If the database refuses a value of
+        a member, the chain is recorded in parts, each without a gap. Then a member of a later part that has its receipt
+        already, and relied on one of an earlier part that was not recorded as new, is answered with ``ChainBroken``,
+        and with its receipt when it is sent again.
 
         Args:
-            appends: In the order in which they were decided; at most ``LONGEST_CHAIN``, with ``LARGEST_APPEND``
-                events together. Each has a key.
+            appends: The appends in the order in which they were decided; at most ``LONGEST_CHAIN``, with at most
+                ``LARGEST_APPEND`` events together. Each has a key.
 
         Returns:
-            For each its receipt, or what ``append`` would have raised, or ``ChainBroken``: for one that relied on what
-            did not happen, for one whose position is too far from the head to be judged in company, and for one that
-            repeats the key of an earlier one that was refused.
+            For each append its receipt, or the error that ``append`` would have raised, or ``ChainBroken``: for one
+            that relied on an event that was not recorded, for one whose position is too far below the head to be
+            checked within a chain, and for one that repeats the key of a refused member.
 
         Raises:
-            InvalidRequest: An argument is wrong, or there are too many. Nothing is recorded.
+            InvalidRequest: A member has no key, or there are too many members or events. Nothing is recorded.
 
-        On cancellation the appends may still take effect; append each again with its key to know.
+        If the call is cancelled, the appends may still take effect; append each again with its key to find out.
         """
         ...
 
     def exclusive(self, *, limit: float = 0.25, patience: float = 1.0) -> AbstractAsyncContextManager[Held]:
-        """Take the lock first, then read, decide and append under it: for a boundary that always loses otherwise.
+        """Take the lock first, then read, decide and append under it: for a boundary that always conflicts otherwise.
 
-        Everybody else's appends wait meanwhile, this store's own as well: inside, only what is held is to be used. What
-        lies far behind the head is read before. Leaving the context without an append records nothing.
+        All other appends wait for the lock, also those of this store instance: inside the context, use only the
+        ``Held``. Read events that lie far below the head before taking the lock. If the context is left without an
+        append, nothing is recorded.
 
         Args:
-            limit: For how many seconds the lock is held at most, commit aside; more than 0, and 10 at most. The server
-                counts them, and ends the hold of a caller that is frozen or gone.
-            patience: For how many seconds to wait for the lock, more than 0: at most so long for its queue, and then so
-                long again for whoever has it. While it waits, it holds nothing.
+            limit: The longest time in seconds that the lock is held, without the commit; above 0 and at most 10. The
+                server enforces it, also against a caller that is frozen or gone.
+            patience: The timeout in seconds for taking the lock, above 0 and at most 60. It applies twice: to the queue
+                for the lock, and then to the present holder. A waiting caller holds nothing.
 
         Raises:
-            LockNotAcquired: Others had the lock all the time.
-            InvalidRequest: A number of seconds is out of range.
+            LockNotAcquired: Other callers held the lock until the timeout.
+            InvalidRequest: ``limit`` or ``patience`` is out of range.
 
-        On cancellation inside nothing is recorded, unless an append was under way already.
+        If the block is cancelled, nothing is recorded, unless an append was already running.
         """
         ...
 
     async def receipt(self, key: UUID, *, scope: str = "", digest: bytes | None = None) -> Receipt | None:
-        """Look up what became of an append. None proves nothing: it may still be under way.
+        """Look up the receipt of an append. None proves nothing: the append may still be running.
 
-        What is found is as durable as the append's own answer: whoever is told of it may rely on it.
+        A receipt that is found is as durable as the append's own answer: the caller may rely on it.
 
         Args:
             key: The append's key.
-            scope: Whose key it is. A receipt from before there were scopes is found if its outcome's details name the
-                scope as their ``domain``.
-            digest: Only a receipt of a request with this digest; None: of any.
+            scope: The namespace of the key. A receipt without a scope, as earlier releases wrote it, is found if its
+                outcome's details name the scope as their ``domain``.
+            digest: Return only a receipt of a request with this digest; None for any.
 
         Raises:
-            InvalidRequest: There can be no such scope.
+            InvalidRequest: The scope is invalid, as for ``append``.
         """
         ...
 
     async def receipts(self, keys: Sequence[UUID], *, scope: str = "") -> dict[UUID, Receipt]:
-        """Look up what became of several appends of one scope, on the primary. What is not found proves nothing.
+        """Look up the receipts of several appends of one scope, on the primary. A missing receipt proves nothing.
 
-        What is found may still be lost in a failover: append again, or ask for the ``receipt``, before telling anybody.
+        A receipt that is found may still be lost in a failover: append again, or call ``receipt``, before relying on
+        it.
 
         Args:
-            keys: The appends' keys. None at all is answered without asking.
-            scope: As in ``receipt``.
+            keys: The appends' keys. If there are none, the call returns at once without asking a server.
+            scope: The namespace of the keys; as in ``receipt``.
 
         Returns:
-            The receipts that there are, by key.
+            The receipts that were found, by key.
 
         Raises:
-            InvalidRequest: There can be no such scope.
+            InvalidRequest: The scope is invalid, as for ``append``.
         """
         ...
 
     async def receipts_of(self, key: UUID) -> list[Receipt]:
-        """Look up what became of a key in all scopes, on the primary; the answers come in the order of the scopes."""
+        """Look up the receipts of a key in all scopes, on the primary; they are ordered by scope."""
         ...
 
     def read(
@@ -243,20 +249,22 @@ class EventStore(Protocol):
         """Iterate over the matching events up to the present head, in constant memory.
 
         Args:
-            boundary: Which events.
-            after: Begin above this position, which is judged as in ``query_many``: what lay below it in another history
-                is not skipped in silence.
-            up_to: Leave out events with a higher sequence number. Above the answering server's head it does nothing.
-            min_position: As in ``query``. Who takes ``up_to`` from a position passes that position here, or else the
-                read ends early where the answering server is not there yet.
-            batch_size: About how many events are fetched at a time.
-            consistency: Whether a replica may answer.
+            boundary: The filter that selects the events.
+            after: Begin above this position; None for the start of the log. It is verified as in ``query_many``, so
+                that a read after a rewritten history fails instead of silently skipping events.
+            up_to: Exclude events with a higher sequence number. Above the answering server's head it has no effect.
+            min_position: The position that the answering server must have reached; as in ``query``. A caller that takes
+                ``up_to`` from a position passes that position here as well; otherwise the read may end early on a
+                server that lags.
+            batch_size: The approximate number of events fetched at a time; by default 1,000.
+            consistency: Whether a replica may answer; by default only the primary.
 
         Raises:
-            InvalidRequest: A batch of no events was asked for, or of more than can be numbered.
-            PositionNotReached: No server came as far as ``after`` or ``min_position`` within the store's bound.
-            HistoryDiverged: One of them is not in this store's history.
-            HistoryArchived: Matching events may be archived, or one of them is: also in the midst of it.
+            InvalidRequest: ``batch_size`` is below 1 or above the largest sequence number.
+            PositionNotReached: No server reached ``after`` or ``min_position`` before the store's timeout.
+            HistoryDiverged: ``after`` or ``min_position`` is not in this store's history.
+            HistoryArchived: Matching events, ``after`` or ``min_position`` may be archived. It can be raised after
+                events were returned.
         """
         ...
 
@@ -268,21 +276,21 @@ class EventStore(Protocol):
         up_to: int | None = None,
         consistency: Consistency = Consistency.STRONG,
     ) -> EventStream:
-        """Read the last matching events, and a position that they are complete up to.
+        """Read the last matching events, and the position up to which they are complete.
 
         Args:
-            boundary: Which events.
-            limit: How many at most, 1 or more; so many are held in memory.
-            up_to: Leave out events with a higher sequence number, so that the last below them are found. The position
-                is that of the whole log all the same.
-            consistency: Whether a replica may answer.
+            boundary: The filter that selects the events.
+            limit: The largest number of events, 1 or more; all of them are held in memory.
+            up_to: Exclude events with a higher sequence number, and find the last ones below it. The returned position
+                is still the head of the whole log.
+            consistency: Whether a replica may answer; by default only the primary.
 
         Returns:
-            The events, in order. A subscription after the position goes on from there without a gap.
+            The events, in order. A subscription after the returned position continues from there without a gap.
 
         Raises:
-            InvalidRequest: No event was asked for.
-            HistoryArchived: Of what lies above the archived events, fewer match, and among these some may.
+            InvalidRequest: ``limit`` is below 1 or above the largest sequence number.
+            HistoryArchived: Fewer than ``limit`` events above the archived range match, and archived events may match.
         """
         ...
 
@@ -294,16 +302,16 @@ class EventStore(Protocol):
         batch_size: int = 1000,
         consistency: Consistency = Consistency.EVENTUAL,
     ) -> AsyncIterator[RecordedEvent]:
-        """Like ``read``, and then keep following the log, each event once and in order.
+        """Iterate like ``read``, and then keep following the log: each event once and in order.
 
-        Lost connections and servers that are down do not end it: it goes on by itself, from where it was, as soon as
-        one answers. It ends by cancellation or an error that waiting does not mend.
+        The iterator survives lost connections and servers that are down: it resumes where it was as soon as a server
+        answers. It ends by cancellation or by an error that a retry cannot cure.
 
         Raises:
-            InvalidRequest: A batch of no events was asked for.
-            HistoryDiverged: ``after``, or what was brought already, is not in this store's history any more. Found out
-                as soon as the log is that far again. Drop what was derived from it, and begin anew.
-            HistoryArchived: Matching events may be archived, or where it is.
+            InvalidRequest: ``batch_size`` is below 1 or above the largest sequence number.
+            HistoryDiverged: ``after``, or an event that was returned already, is no longer in this store's history.
+                Detected as soon as the log is that long again. Drop everything derived from it, and begin anew.
+            HistoryArchived: Matching events, or the position that was reached, may be archived.
         """
         ...
 
@@ -315,15 +323,17 @@ class EventStore(Protocol):
         batch_size: int = 1000,
         consistency: Consistency = Consistency.EVENTUAL,
     ) -> AsyncIterator[Window]:
-        """Like ``subscribe``, but by pieces of the log: for who keeps how far it has come beside what it makes of it.
+        """Follow like ``subscribe``, but in windows, for a reader that stores its position with the state it derives.
 
         Yields:
-            Pieces in order, without a gap. One that holds no match comes, too: the log was looked at as far.
+            Windows of the log in order, without a gap. Windows without a matching event are included, so that the
+            reader's position advances.
 
         Raises:
-            InvalidRequest: A batch of no events was asked for.
-            HistoryDiverged: As ``subscribe``.
-            HistoryArchived: As ``subscribe``.
+            InvalidRequest: ``batch_size`` is below 1 or above the largest sequence number.
+            HistoryDiverged: ``after``, or a window that was returned already, is no longer in this store's history; as
+                in ``subscribe``.
+            HistoryArchived: Matching events, or the position that was reached, may be archived.
         """
         ...
 
@@ -331,7 +341,7 @@ class EventStore(Protocol):
         """Iterate over all receipts on the primary, ordered by key and scope, in constant memory.
 
         Raises:
-            InvalidRequest: A batch of no receipts was asked for.
+            InvalidRequest: ``batch_size`` is below 1 or above the largest sequence number.
         """
         ...
 
@@ -341,35 +351,37 @@ class EventStore(Protocol):
         """Look up stored states.
 
         Returns:
-            For each key what was stored last, or None. Whether its position lies in the store's history is for the read
-            that goes on from there to find out.
+            For each key the state that was stored last, or None. Whether its position lies in the store's history is
+            left to the read that continues from it.
         """
         ...
 
     async def store_state(self, state: StoredState) -> None:
-        """Store a state in place of an earlier one of its key, unless that one is further on in the same history.
+        """Store a state, replacing an earlier one of its key unless that one is further ahead in the same history.
 
-        A state whose own position is not in this store's history is of no use to anybody, and is not stored.
+        A state whose own position is not in this store's history is not stored: no reader could use it.
         """
         ...
 
     async def make_subject_keys(self, proposed: Sequence[SubjectKey]) -> list[SubjectKey]:
-        """Have a key for each of several subjects, on the primary.
+        """Get or create the key of each of several subjects, on the primary.
 
-        Whoever seals by it appends with a boundary that holds what forgets its subject (``forgetting_of``), read before
-        this was called: what is sealed is then never recorded after its key was deleted.
+        A caller that seals with a key appends with a boundary that includes the events of ``forgetting_of`` its
+        subject, read before this call. Then an event is never recorded with values sealed by a key that was deleted.
 
         Args:
-            proposed: For each subject, once, a new key, which is kept if the subject has none.
+            proposed: One new key for each subject, each subject once. It is stored if the subject has no key yet.
 
         Returns:
-            The key that each subject has now, in no order. One that was forgotten at this moment is missing.
+            The present key of each subject, in no particular order. The key of a subject that is forgotten during the
+            call is missing.
         """
         ...
 
     async def subject_keys(self, ids: Sequence[UUID]) -> dict[UUID, SubjectKey]:
-        """Look up keys by their ids, on the primary. One that is missing was deleted: what it sealed is forgotten.
+        """Look up keys by their ids, on the primary. A missing key was deleted: values sealed with it are forgotten.
 
-        A key is recorded before what it seals. So that is certain of what was read before this was called.
+        A key is stored before any value that it seals. So a missing key was deleted, if the value was read before this
+        call.
         """
         ...

@@ -1,7 +1,7 @@
-"""Stored states: what a view's fold came to, kept beside the log so that a cold reader need not fold it again.
+"""Stored states: the folded state of a view, stored beside the log so that a reader need not fold it again.
 
-They are a cache. The log alone is the truth: one that is missing, of another version or of a rewritten history costs a
-longer read and nothing else.
+They are a cache of the log. If a state is missing, or is of another version or of a rewritten history, the only cost is
+a longer read.
 """
 
 import hashlib
@@ -16,14 +16,14 @@ __all__ = ["StateKey", "StoredState"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateKey:
-    """What a stored state is of.
+    """Identifies a stored state.
 
     Attributes:
         domain: The domain's name.
         view: The view's name.
         version: The view's version.
         key: The view's key, as the canonical text of a JSON array.
-        filter_digest: The digest of the filter that its events were found by.
+        filter_digest: The digest of the filter that selects the view's events.
     """
 
     domain: str
@@ -34,23 +34,24 @@ class StateKey:
 
     @property
     def digest(self) -> bytes:
-        """32 bytes that stand for the key in every process and release."""
+        """A digest of 32 bytes that is the same for this key in every process and release."""
         parts = [self.domain, self.view, self.version, self.key, self.filter_digest.hex()]
         return hashlib.blake2b(canonical(parts), digest_size=32).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredState:
-    """A state with the position up to which it is folded.
+    """A folded state, and the position up to which events were folded.
 
     Attributes:
-        key: What it is of.
-        position: How far the log was read.
-        state: The state, in whatever form its writer gave it.
-        events: How many events it was folded from.
-        written_at: When it was stored, by the database's clock; None until then.
-        sensitive: Whether it may show what stands sealed in events. It is deleted when a subject is forgotten, and not
-            stored when one was above its position. It is not read back.
+        key: The key that the state is stored under.
+        position: The position up to which the log was read.
+        state: The state, as encoded by its writer.
+        events: The number of events that were folded into it.
+        written_at: When the state was stored, by the database's clock; None before.
+        sensitive: Whether the state may reveal sealed values of events; by default False. Such a state is deleted when
+            a subject is forgotten, and is not stored if a subject was forgotten above its position. The attribute is
+            not read back.
     """
 
     key: StateKey

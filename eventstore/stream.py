@@ -1,4 +1,4 @@
-"""Streams: what queries find, and which server may answer them, and did."""
+"""Streams: the results of queries, and which servers may answer them."""
 
 from enum import StrEnum
 
@@ -11,10 +11,10 @@ __all__ = ["Consistency", "EventStream", "ServerAddress", "Window"]
 
 
 class Consistency(StrEnum):
-    """Where a read may be answered.
+    """Which servers may answer a read.
 
-    STRONG: by the primary; everything recorded before the call is seen.
-    EVENTUAL: by a replica, which may lag. An append that follows is still checked on the primary.
+    STRONG: the primary; everything recorded before the call is seen.
+    EVENTUAL: a replica, which may lag. A following append is still checked on the primary.
     """
 
     STRONG = "strong"
@@ -22,32 +22,33 @@ class Consistency(StrEnum):
 
 
 class ServerAddress(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a server is reached.
+    """The address of a server.
 
     Attributes:
-        host: Its name or address.
-        port: Its port, or None if the store's address names none.
+        host: The server's host name or IP address.
+        port: The server's port, or None if the store's address has none.
     """
 
     host: str
     port: int | None = None
 
     def __str__(self) -> str:
-        """Write it as host and port, as it is read in an address."""
+        """Return host and port as they are written in a URL."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port is None else f"{host}:{self.port}"
 
 
 class EventStream(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
-    """What a query found.
+    """The result of a query.
 
     Attributes:
         events: The matching events, in order.
-        position: The head of the log in the same snapshot: the ``after`` of an append that follows.
+        position: The head of the log in the same snapshot: the ``after`` of a following append.
         replica: Whether a replica answered.
-        server: Which server answered; None for a store without servers, and where its address names several hosts. Two
-            streams that differ in it alone are equal.
-        complete: Whether these are all of them; if not, there are more than the caller wanted, and none is here.
+        server: The server that answered; None for a store without servers, and if the store's address names several
+            hosts. It is ignored when streams are compared.
+        complete: Whether ``events`` has all matching events. If False, more matched than the caller wanted, and
+            ``events`` is empty.
     """
 
     events: tuple[RecordedEvent, ...]
@@ -70,12 +71,12 @@ class EventStream(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False)
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
-    """A piece of the log that was looked at, by one that follows it.
+    """A contiguous range of the log that a follower has read.
 
     Attributes:
-        events: Those of it that match, in order.
-        position: Up to where it goes: who takes it and comes back with this position goes on without a gap.
-        head: How far the log was, in the same snapshot.
+        events: The matching events of the range, in order.
+        position: The end of the range: a reader that continues after this position misses nothing.
+        head: The head of the log in the same snapshot.
     """
 
     events: tuple[RecordedEvent, ...]

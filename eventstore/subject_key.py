@@ -1,6 +1,7 @@
-"""Subject keys: what the personal fields of events are sealed with, one key a person. Without it, nobody reads them.
+"""Subject keys: one key per person, which seals the personal fields of events. Without it they are unreadable.
 
-The store keeps each key wrapped, as whoever made it handed it in, and knows neither what wraps it nor what it seals.
+The store keeps each key wrapped, as the caller handed it in. It knows neither the key that wraps it nor the values that
+it seals.
 """
 
 from typing import Any, NamedTuple
@@ -17,18 +18,18 @@ from eventstore.predicate import P
 __all__ = ["SUBJECT_FORGOTTEN", "Forgetting", "Subject", "SubjectKey", "forgetting_of", "subject_forgotten"]
 
 SUBJECT_FORGOTTEN = "SubjectForgotten"
-"""The type of the event that records that a subject's key was deleted."""
+"""The type of the event that records the deletion of a subject's key."""
 
 _FIELD, _VALUE = "SubjectField", "Subject"
 _LONGEST = 1000
 
 
 class Subject(NamedTuple):
-    """Whom a key belongs to.
+    """The person or entity that a key belongs to.
 
     Attributes:
-        field: The field of events that names such a subject, by its JSON name, such as ``ReaderID``.
-        value: What it holds there, as a text.
+        field: The JSON name of the event field that identifies such subjects, such as ``ReaderID``.
+        value: The value of that field, as a string.
     """
 
     field: str
@@ -39,15 +40,16 @@ class Subject(NamedTuple):
 
 
 class SubjectKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A key, wrapped.
+    """A subject's key, wrapped.
 
     Attributes:
-        id: What sealed values name it by. After a subject was forgotten, its next key has another one.
-        subject: Whose it is.
-        wrapped: The key, in whatever form its maker gave it: 1 to 1,000 bytes.
+        id: The id by which sealed values name the key. After a subject is forgotten, its next key has another id.
+        subject: The subject that the key belongs to.
+        wrapped: The wrapped key, as the caller encoded it: 1 to 1,000 bytes.
 
     Raises:
-        InvalidRequest: A part cannot be stored.
+        InvalidRequest: A text of the subject is not 1 to 1,000 characters without NUL, or the wrapped key is not 1 to
+            1,000 bytes.
     """
 
     id: UUID
@@ -63,12 +65,14 @@ class SubjectKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Forgetting(msgspec.Struct, frozen=True, kw_only=True):
-    """What forgetting a subject has done.
+    """The result of forgetting a subject.
 
     Attributes:
-        number: The event that records it; None if there was no key, and nothing was recorded.
-        states: How many stored states were deleted: those that were folded from events with sealed fields.
-        before: The event that recorded it the last time before, if there is one.
+        number: The sequence number of the event that records it; None if the subject had no key, so that nothing was
+            recorded.
+        states: The number of stored states that were deleted: those folded from events with sealed fields.
+        before: The sequence number of the event that last recorded a forgetting of this subject before; None if there
+            is none.
     """
 
     number: int | None
@@ -77,13 +81,13 @@ class Forgetting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def subject_forgotten(subject: Subject, metadata: dict[str, Any] | None = None) -> Event:
-    """Return the event that records that a subject's key was deleted."""
+    """Return the event that records the deletion of a subject's key."""
     payload = {_FIELD: subject.field, _VALUE: subject.value}
     return Event(type=SUBJECT_FORGOTTEN, payload=payload, metadata=metadata or {})
 
 
 def forgetting_of(subject: Subject | None) -> FilterItem:
-    """Return the alternative of a filter that finds these events: of one subject, or of all."""
+    """Return the filter item that matches the events of deleted keys, of one subject or, for None, of all."""
     asked = Filter.matching().any_event_type_of(SUBJECT_FORGOTTEN)
     if subject is not None:
         asked = asked.and_all_predicates_of(P(_FIELD, subject.field), P(_VALUE, subject.value))  # type: ignore[assignment]  # both are filters

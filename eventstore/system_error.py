@@ -1,4 +1,4 @@
-"""System errors: what the operating system says of a connection, without its number."""
+"""System errors: the operating system's message without its error number."""
 
 import ssl
 
@@ -6,7 +6,7 @@ __all__ = ["said_of"]
 
 
 def said_of(error: BaseException) -> str:
-    """Return what an error says: of the operating system's own, ``connection refused`` and not its number."""
+    """Return an error's message; for an ``OSError`` without its number, such as ``connection refused``."""
     words = error.strerror if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else None
     if not words:
         return str(error)

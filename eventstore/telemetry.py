@@ -1,7 +1,7 @@
-"""Telemetry of the store: its spans, by the semantic conventions for database clients.
+"""Telemetry of the store: spans that follow the semantic conventions for database clients.
 
-Source: https://opentelemetry.io/docs/specs/semconv/database/ (stable). Without a configured SDK they cost next to
-nothing.
+Source: https://opentelemetry.io/docs/specs/semconv/database/ (stable). Without a configured SDK their cost is
+negligible.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,17 +26,17 @@ from eventstore.stream import Consistency, ServerAddress
 __all__ = ["Telemetry", "child_span", "shared_by"]
 
 _FILTER_TYPES = {shape: {"filter_type": shape.value} for shape in FilterShape}
-# The spans of those who share the next query; None if it is one caller's own.
+# The spans of the callers that share the next query; None if a single caller makes it.
 _sharers: ContextVar[Sequence[Span] | None] = ContextVar("sharers", default=None)
 
 
 @contextmanager
 def shared_by(spans: Sequence[Span] | None) -> Iterator[None]:
-    """Have the queries inside the ``with`` traced as ones that several callers share.
+    """Trace the queries inside the ``with`` block as shared by several callers.
 
     Args:
-        spans: The recorded spans of the callers, each its own query. They link to the shared one, which belongs to the
-            trace of the first; if there are none, it is not recorded. None: the query is one caller's own.
+        spans: The recorded spans of the callers' own queries. Each links to the shared span, which belongs to the trace
+            of the first; if there are none, the shared span is not recorded. None for a query of a single caller.
     """
     token = _sharers.set(spans)
     try:
@@ -53,17 +53,17 @@ def child_span(
     kind: SpanKind = SpanKind.INTERNAL,
     context: Context | None = None,
 ) -> Span:
-    """Start a span below that of a context, or the current one. The caller ends it."""
+    """Start a child span of a context, or of the current one. The caller ends it."""
     if _is_left_out(context):
         return trace.INVALID_SPAN
     return tracer.start_span(name, context=context, kind=kind, attributes=attributes)
 
 
 def _is_left_out(context: Context | None) -> bool:
-    """Tell whether there is no span to be below a context.
+    """Return whether the parent span was sampled out, so that a child would be as well.
 
-    Below a span that was left out by sampling, every standard sampler leaves out the children as well. Asking it for
-    each would cost what sampling is there to save.
+    Below an unsampled span, every standard sampler drops the children as well. Asking the sampler for each would cost
+    what sampling saves.
     """
     parent = trace.get_current_span(context)
     return not parent.is_recording() and parent.get_span_context().is_valid
@@ -74,10 +74,10 @@ class Telemetry:
     """Traces and measures the operations of one store.
 
     Attributes:
-        tracer: Where the spans go.
-        database: What they say of the database.
-        labels: What metrics say of the store: nothing where it has the usual name, so that one more beside it does not
-            change its series.
+        tracer: The tracer that starts the spans.
+        database: The span attributes that describe the database.
+        labels: The metric labels of the store; empty for the default schema, so that adding a second store does not
+            change the series of the first.
     """
 
     tracer: Tracer
@@ -86,7 +86,7 @@ class Telemetry:
 
     @classmethod
     def for_database(cls, url: str, schema: str = DEFAULT_SCHEMA) -> "Telemetry":
-        """Describe the store behind an address, without its credentials."""
+        """Build the telemetry of the store behind a database URL, without its credentials."""
         parts = urlsplit(url)
         server = None
         if "," not in parts.netloc and parts.hostname:
@@ -95,7 +95,7 @@ class Telemetry:
 
     @classmethod
     def for_server(cls, name: str, server: ServerAddress | None, schema: str = DEFAULT_SCHEMA) -> "Telemetry":
-        """Describe a store by its database and schema, and where that is if it is known."""
+        """Build the telemetry of a store from its database name, server (None if unknown) and schema."""
         database: dict[str, AttributeValue] = {"db.system.name": "postgresql", "db.namespace": f"{name}|{schema}"}
         if server is not None:
             database["server.address"] = server.host
@@ -105,7 +105,7 @@ class Telemetry:
         return cls(tracer=trace.get_tracer("eventstore"), database=database, labels=labels)
 
     def query(self, filters: Sequence[Filter], consistency: Consistency) -> QueryOperation:
-        """Begin a query of one filter or more. The broadest decides what type it counts as."""
+        """Begin a query of one filter or more. The broadest filter decides the label ``filter_type``."""
         shape = FilterShape.of([item for each in filters for item in each.items])
         labels = {**_FILTER_TYPES[shape], **self.labels} if self.labels else _FILTER_TYPES[shape]
         return QueryOperation(self._query_span(shape, len(filters), consistency), labels)
@@ -135,7 +135,7 @@ class Telemetry:
         return span
 
     def appends(self, appends: Sequence[Append]) -> AppendOperation:
-        """Begin appends, each in its context."""
+        """Begin appends, each with a span in its own context."""
         return AppendOperation(appends, [self._append_span(append) for append in appends], self.labels)
 
     def _append_span(self, append: Append) -> Span:
@@ -157,7 +157,7 @@ class Telemetry:
 
     @contextmanager
     def sent(self, members: Sequence[Span], events: int) -> Iterator[None]:
-        """Trace a batch that appends share; see ``batch``."""
+        """Trace a batch of appends; see ``batch``."""
         span = self.batch(members, events)
         try:
             yield
@@ -168,14 +168,14 @@ class Telemetry:
             span.end()
 
     def batch(self, members: Sequence[Span], events: int) -> Span:
-        """Begin the span of a batch that appends share. The caller ends it.
+        """Begin the span of a batch of appends. The caller ends it.
 
-        It is recorded when one of its members is, as a part of that one's trace. All of them link to it. An append that
-        is alone is its own batch.
+        It is recorded if one of its members is, in the trace of the first such member, and all recorded members link to
+        it. A single append has no batch span.
 
         Args:
-            members: The spans of the appends.
-            events: How many events they append together.
+            members: The spans of the appends in the batch.
+            events: The number of events in all of them together.
         """
         recorded = [member for member in members if member.is_recording()]
         if not recorded or len(members) == 1:

@@ -1,6 +1,6 @@
-"""What a domain is made of: views, deciders, events, invariants; and the reader, who asks views of any store.
+"""The framework for domains: views, deciders, events and invariants; and the reader, which queries views on any store.
 
-Knows no broker and no database; only the reader waits.
+It imports no broker and no database; only the reader, and what it uses, awaits anything.
 """
 
 from handlers.decider import Decider

@@ -1,4 +1,4 @@
-"""The affinity: the key by which a domain's commands are kept together, as the text that is hashed."""
+"""Affinity: the key that routes a domain's commands to a shard, as the text that is hashed."""
 
 from collections.abc import Callable, Collection
 from datetime import date
@@ -19,24 +19,25 @@ from handlers.plain_function import refusal
 __all__ = ["DEFAULT_SHARDS", "MOST_SHARDS", "Affinity", "AffinityKey", "checked_shards", "key_text", "looked_at"]
 
 AffinityKey: TypeAlias = Scalar | UUID | date | Enum
-"""What a key may be: the same as a value of a view's key."""
+"""The types that a key may have: those of a value of a view's key."""
 Affinity: TypeAlias = Callable[[Any], AffinityKey]
-"""Returns a command's key. It is pure, and sees nothing but the command."""
+"""Returns a command's key. It is pure, and uses nothing but the command."""
 
 DEFAULT_SHARDS = 8
-# Each is a quorum queue, with a file and a process of its own on each node of a cluster.
+# Each shard is a quorum queue, with a file and a process of its own on each node of a cluster.
 MOST_SHARDS = 128
 
 _KEY = KeyParameter("key", Any)
-# Stands for a field's value, and is found again in whatever is made of it.
+# Stands for a field's value, and is recognizable in any text that is made of it.
 _SAMPLE = "\ue000sample {}\ue001"
 
 
 def checked_shards(domain: str, affinity: Affinity | None, shards: int | None) -> int | None:
-    """Return over how many shards a domain's commands are spread; None without affinity.
+    """Check the affinity and return the number of shards of a domain; None without affinity.
 
     Raises:
-        InvalidDomain: The affinity is no function; the number is none, or given without an affinity.
+        InvalidDomain: The affinity is no function, or the number of shards is not from 1 to 128 or is given without an
+            affinity.
     """
     if affinity is None:
         if shards is not None:
@@ -52,31 +53,32 @@ def checked_shards(domain: str, affinity: Affinity | None, shards: int | None) -
 
 
 def looked_at(affinity: Affinity, command: type[BaseModel], fields: Collection[str]) -> str | None:
-    """Return which of some fields of a command stands in its key, as far as it shows; None if none does.
+    """Return which of some fields of a command is part of its key, as far as can be found out; None if none is.
 
     Args:
-        affinity: The function.
-        command: The command.
-        fields: The fields, by their JSON names.
+        affinity: The affinity function of the domain.
+        command: The command's class.
+        fields: The JSON names of the fields to look for.
     """
     samples: dict[str, Any] = {name: _SAMPLE.format(place) for place, name in enumerate(command.model_fields)}
     names = {field.serialization_alias or name: samples[name] for name, field in command.model_fields.items()}
     try:
         with Contained():
             key = affinity(command.model_construct(None, **samples))
-    except Exception:  # noqa: BLE001  a function of somebody's that did not expect such a command
+    except Exception:  # noqa: BLE001  the domain's function may not expect such a command
         return None
     return next((name for name in fields if isinstance(key, str) and names[name] in key), None)
 
 
 def key_text(domain: str, affinity: Affinity, command: Any) -> str:
-    """Return the text that a command's key is hashed by: one for each value, however it is spelt.
+    """Return the text that a command's key is hashed by; equal values have one text, however they are written.
 
-    A string is its own text; a number has its digits, a truth ``true`` or ``false``, a UUID and a day their usual form.
+    A string is its own text; a number is written by its digits, a boolean as ``true`` or ``false``, a UUID or date in
+    its canonical form.
 
     Raises:
-        InvalidKey: The key has a type that no key may have, or no message can hold it.
-        Exception: Whatever the function raises.
+        InvalidKey: The affinity returns a value of a type that no key may have, or that no message can hold.
+        Exception: The affinity raised an error.
     """
     key = affinity(command)
     try:

@@ -1,7 +1,7 @@
-"""Deep comparison: whether two values are equal, and of equal types all the way down.
+"""Deep comparison: whether two values are equal and of equal types at every level.
 
-``1`` and ``True``, a tuple and a list, a set and a frozenset, or a text and an enumeration of texts are often equal for
-Python, and yet fold on to something else.
+Python often treats ``1`` and ``True``, a tuple and a list, a set and a frozenset, or a string and a string enumeration
+as equal, although they fold on to different states.
 """
 
 from collections import defaultdict, deque
@@ -31,11 +31,11 @@ Known = set[tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class _Terms:
-    """How values are compared.
+    """The options of a comparison.
 
     Attributes:
-        known: Pairs of objects that are the same, by their ids.
-        opaque: Whether objects of one type that show nothing to compare count as the same.
+        known: The ids of pairs of objects that were found equal; None to remember none.
+        opaque: Whether objects of one type without anything to compare count as equal.
     """
 
     known: Known | None
@@ -47,23 +47,23 @@ _LENIENT = _Terms(None, opaque=True)
 
 
 def same(first: Any, second: Any, known: Known | None = None) -> bool:
-    """Tell whether two values are equal and made alike: of the same types, also within collections and objects.
+    """Return whether two values are equal and of the same types, also within collections and objects.
 
-    What an object has computed by ``cached_property`` does not count.
+    Values that an object has computed by ``cached_property`` do not count.
 
     Args:
-        first: One value.
-        second: The other.
-        known: Remembers pairs of objects that are the same, by their ids, for the next comparison of values that share
-            most of what they hold. All of them must still be there then.
+        first: The first value.
+        second: The second value.
+        known: Collects the ids of pairs of objects that are equal, for a later comparison of values that share most of
+            their content. The objects must still exist then. By default None.
     """
     return _same(first, second, _STRICT if known is None else _Terms(known, opaque=False))
 
 
 def seems_same(first: Any, second: Any) -> bool:
-    """Do as ``same`` does, to find what changed since it was copied.
+    """Compare like ``same``, to find what changed since a copy was made.
 
-    Objects of one type that show nothing to compare, like ``object()``, count as the same: a copy is another one.
+    Objects of one type without anything to compare, such as ``object()``, count as equal: a copy is a new one.
     """
     return _same(first, second, _LENIENT)
 
@@ -93,18 +93,19 @@ def _equal(first: Any, second: Any, _: _Terms) -> bool:
 
 
 def _same_text(first: Any, second: Any, _: _Terms) -> bool:
-    # 1.10 and 1.1 are one number, and two texts.
+    # 1.10 and 1.1 are one number, but two texts.
     return bool(first == second) and str(first) == str(second)
 
 
 def _same_moment(first: datetime | time, second: datetime | time, terms: _Terms) -> bool:
-    # One moment has a text in each zone; the hour that a clock shows twice has one for both, and no text says which.
+    # One moment has a different text in each zone. An hour that a clock shows twice has one text for both, which only
+    # fold distinguishes.
     is_alike = _same_text(first, second, terms) and first.fold == second.fold
     return is_alike and _same_zone(first.tzinfo, second.tzinfo, terms)
 
 
 def _same_zone(first: tzinfo | None, second: tzinfo | None, terms: _Terms) -> bool:
-    # Those that have one offset for ever differ by it alone; that of a place moves with the days.
+    # Fixed offsets differ by the offset alone; a place's offset changes over the year.
     fixed = (timezone, TzInfo)
     return (isinstance(first, fixed) and isinstance(second, fixed)) or _same(first, second, terms)
 
@@ -133,7 +134,7 @@ def _same_mapping(first: Mapping[Any, Any], second: Mapping[Any, Any], terms: _T
 
 
 def _alike(first: Any, second: Any, terms: _Terms) -> bool:
-    """Do as ``_same`` does, for what is mostly plain."""
+    """Compare like ``_same``, faster for plain values."""
     kind = type(first)
     if kind is not type(second):
         return False
@@ -160,7 +161,7 @@ def _same_model(first: BaseModel, second: BaseModel, terms: _Terms) -> bool:
 
 
 def _same_attributes(first: Any, second: Any, terms: _Terms, besides: frozenset[str] = frozenset()) -> bool:
-    """Compare what objects of one class have in their ``__dict__``, besides what was compared before."""
+    """Compare the ``__dict__`` of two objects of one class, without names that were compared before."""
     one, two = vars(first), vars(second)
     kind: Any = type(first)
     if computed := _computed(kind) | besides:
@@ -177,7 +178,7 @@ def _same_named(first: Any, second: Any, names: Iterable[str], terms: _Terms) ->
 def _same_object(first: Any, second: Any, terms: _Terms) -> bool:
     kind: Any = type(first)
     by_identity = kind.__eq__ is object.__eq__
-    # A number, for instance, holds its value in no attribute.
+    # A number, for instance, has its value in no attribute.
     by_value = not by_identity and isinstance(kind.__eq__, WrapperDescriptorType)
     if by_value and first != second:
         return False
@@ -185,12 +186,12 @@ def _same_object(first: Any, second: Any, terms: _Terms) -> bool:
     if is_dataclass(first):
         names: tuple[str, ...] = tuple(field.name for field in fields(first))
     else:
-        # A class with slots and a comparison of its own may fill some of them when it likes.
+        # A class with slots and a comparison of its own may fill some of them lazily.
         names = _slots(kind) if has_attributes or by_identity else ()
     if not _same_named(first, second, names, terms):
         return False
     if has_attributes:
-        # A field that has its default may lie in the class alone.
+        # A field with its default may exist in the class only.
         return _same_attributes(first, second, terms, frozenset(names))
     if names or by_value:
         return True
@@ -199,7 +200,7 @@ def _same_object(first: Any, second: Any, terms: _Terms) -> bool:
 
 @lru_cache(maxsize=1024)
 def _computed(kind: type) -> frozenset[str]:
-    """Return the names that are computed once for each object."""
+    """Return the names of a class's cached properties."""
     names = (name for base in kind.__mro__ for name in vars(base))
     return frozenset(name for name in names if isinstance(getattr_static(kind, name), cached_property))
 
@@ -228,7 +229,7 @@ _COMPARISONS: tuple[tuple[type | tuple[type, ...], _Comparison], ...] = (
     (AbstractSet, _same_set),
     (Sequence, _same_sequence),
 )
-# Values that are equal and yet are written as different texts.
+# Types whose values can be equal although their texts differ.
 _SPELT_APART: dict[type, _Comparison] = {Decimal: _same_text, datetime: _same_moment, time: _same_moment}
 
 

@@ -1,6 +1,6 @@
-"""Complaints: what pydantic, or a domain's code, has against a value, as one sentence.
+"""Complaints: errors of pydantic or of a domain's code, as one sentence.
 
-Of pydantic's, values are left out: they may be long, or secret.
+Values in pydantic's errors are left out: they may be long or secret.
 """
 
 import inspect
@@ -16,7 +16,7 @@ __all__ = ["complaint_of", "fields_of", "headline_of", "raised_by_check", "text_
 
 
 def complaint_of(error: ValidationError) -> str:
-    """Say what is wrong with which field."""
+    """Return which fields are wrong, and why."""
     return "; ".join(
         _problem(problem["type"], ".".join(map(str, problem["loc"])), problem["msg"])
         for problem in error.errors(include_url=False, include_input=False, include_context=False)
@@ -24,23 +24,23 @@ def complaint_of(error: ValidationError) -> str:
 
 
 def text_of(failure: BaseException) -> str:
-    """Return what a failure says, in one line; of one of pydantic's, what is wrong with which field."""
+    """Return the text of an error on one line; for an error of pydantic, which fields are wrong and why."""
     if isinstance(failure, ValidationError):
         return f"{failure.title}: {complaint_of(failure)}"
     return " ".join(line.strip() for line in str(failure).splitlines() if line.strip())
 
 
 def headline_of(failure: BaseException) -> str:
-    """Say what kind of failure it is, and which line of a domain's own code led to it, if one did."""
+    """Return the type of an error, and the line of the domain's own code that raised it, if there is one."""
     place = raised_at(failure)
     return type(failure).__name__ + (f" in {place[0]} ({place[1]})" if place is not None else "")
 
 
 def fields_of(failure: BaseException) -> str:
-    """Name the fields of a command or an event that a failure of pydantic's is about, and nothing that they hold.
+    """Return the fields of a command or event that an error of pydantic concerns, without their values.
 
     Returns:
-        Names such as ``Joined.member``, separated by commas; an empty text where it cannot be told.
+        Names such as ``Joined.member``, separated by commas; an empty string if they are unknown.
     """
     if not isinstance(failure, ValidationError):
         return ""
@@ -48,7 +48,7 @@ def fields_of(failure: BaseException) -> str:
     if model is None:
         return ""
     known = {name for field, its in model.model_fields.items() for name in (field, its.alias)}
-    # Further in, a place may be a key of what the field holds.
+    # At deeper levels, a location may be a key of the field's value.
     places = (problem["loc"][:1] for problem in failure.errors(include_url=False, include_input=False))
     named = (place[0] for place in places if place and place[0] in known)
     return ", ".join(dict.fromkeys(f"{failure.title}.{name}" for name in named))
@@ -68,12 +68,12 @@ def _problem(kind: str, where: str, message: str) -> str:
         return f"{where} is not a field of it"
     text = message.removeprefix("Value error, ").rstrip(".")
     text = text[:1].lower() + text[1:]
-    # What a check of several fields says stands for itself.
+    # The message of a check on the whole model needs no field name.
     return f"{where}: {text}" if where else text
 
 
 def raised_by_check(model: type[BaseModel], bug: BaseException) -> str:
-    """Say what a check raised, and of which field, where the model's own validators tell."""
+    """Return what a check raised, and for which field, if it is one of the model's own validators."""
     checks = {
         getattr(inspect.unwrap(validator.func), "__code__", None): validator.info.fields
         for validator in model.__pydantic_decorators__.field_validators.values()

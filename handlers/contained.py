@@ -1,4 +1,4 @@
-"""Contained code: what a domain brings along, run so that it ends nothing but what asked for it."""
+"""Contained code: a domain's own code, run so that its errors cannot end more than the operation that ran it."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -10,21 +10,21 @@ from handlers.errors import HandlerCrashed
 __all__ = ["Contained", "Running", "crash_of"]
 
 Running = Callable[[], AbstractContextManager[None]]
-"""Entered whenever a domain's own code runs."""
+"""Creates the context that is entered whenever a domain's own code runs."""
 
 
 class Contained:
-    """A ``with`` around a domain's own code, which runs without a pause.
+    """A context for a domain's own code, which must run without awaiting.
 
     Raises:
-        HandlerCrashed: The code raised what ``crash_of`` says. It is no cancellation, since nothing was awaited. A
-            person's interrupt is let through.
+        HandlerCrashed: The code raised an error that ``crash_of`` replaces. A cancellation is replaced as well, since
+            nothing was awaited. ``KeyboardInterrupt`` is passed on.
     """
 
     __slots__ = ()
 
     def __enter__(self) -> None:
-        """Begin."""
+        """Enter the context."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -34,16 +34,16 @@ class Contained:
 
 
 def crash_of(error: BaseException) -> HandlerCrashed | None:
-    """Return what is to be raised in place of what a domain's code raised; None if that can be raised as it is.
+    """Return the error to raise in place of one of a domain's code; None if it can be raised as it is.
 
-    It cannot if it is no exception, such as ``SystemExit`` or a native extension's panic, or cannot say what it is. Nor
-    if it is a store's: no store was asked, and it would pass for a conflict, or for a database that is down. That an
-    event or a filter cannot be made is no store's.
+    An error is replaced if it is no ``Exception``, such as ``SystemExit`` or a native extension's panic, or if its text
+    cannot be read. So is an error of a store: no store was called, and it would pass for a conflict or a database that
+    is down. ``InvalidRequest`` is not replaced: events and filters raise it on construction.
     """
     kind = type(error).__name__
     try:
         text = str(error)
-    except BaseException:  # noqa: BLE001  whatever a class of somebody's does when it is asked
+    except BaseException:  # noqa: BLE001  a class of the domain may raise anything here
         return HandlerCrashed(f"{kind}, which cannot say what it is")
     is_a_stores = isinstance(error, EventStoreError) and not isinstance(error, InvalidRequest)
     if isinstance(error, Exception) and not is_a_stores:

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 MOST_PARTS = 128
-"""How many parts one command may read, unless it is said otherwise."""
+"""The default for the largest number of parts that one command may read."""
 
 C = TypeVar("C", bound=Command)
 A1 = TypeVar("A1")
@@ -38,12 +38,12 @@ A5 = TypeVar("A5")
 
 
 class AnyDecider:
-    """A decider, whichever kind of command it decides: what a domain lists. It is made as a ``Decider``.
+    """A decider of any kind of command, as listed by a domain. It is constructed as a ``Decider``.
 
     Attributes:
-        command: The kind of command.
-        parts: What a command reads.
-        decide: What is to be done.
+        command: The class of the commands.
+        parts: Returns the parts that a command reads.
+        decide: Returns the decision for a command and the states of its parts.
     """
 
     __slots__ = ("command", "decide", "parts")
@@ -60,22 +60,22 @@ class AnyDecider:
 
     @property
     def name(self) -> str:
-        """The name of the commands it decides."""
+        """The name of the commands that it decides."""
         return _named(self.command)
 
     @property
     def place(self) -> str:
-        """Where its ``parts`` stands: file and line."""
+        """The file and line of its ``parts``."""
         return place_of(self.parts)
 
     def reads(self, command: Command, *, most: int = MOST_PARTS) -> Reads:
         """Return what a command reads.
 
         Raises:
-            InvalidParts: ``parts`` returns something else than parts, more than ``most`` of them, or asks a view at a
-                key of a wrong type.
-            InvalidFilter: No event can hold a value of a key: the command can never be decided.
-            Exception: Whatever ``parts`` raises.
+            InvalidParts: ``parts`` returns anything but parts, more than ``most`` of them, or uses a view with a key of
+                a wrong type.
+            InvalidFilter: No event can hold a value of a key, so that the command can never be decided.
+            Exception: ``parts`` raised an error.
         """
         try:
             named = self.parts(command)
@@ -102,12 +102,12 @@ class AnyDecider:
 
         Args:
             command: The command.
-            reads: What it reads.
-            states: The state of each of its parts.
+            reads: The parts that it reads.
+            states: The state of each of these parts.
 
         Raises:
-            InvalidDecision: ``decide`` returns something else than a decision, or cannot be called with these states.
-            Exception: Whatever ``decide`` raises.
+            InvalidDecision: ``decide`` returns anything but a decision, or cannot be called with these states.
+            Exception: ``decide`` raised an error.
         """
         try:
             decision: object = self.decide(command, *reads.arguments(states))
@@ -116,7 +116,7 @@ class AnyDecider:
         except TypeError as bug:
             if bug.__traceback__ is None or bug.__traceback__.tb_next is not None:
                 raise
-            # It was never entered.
+            # The function was never entered: its parameters do not fit.
             raise InvalidDecision(
                 f"decide of {self.name} ({place_of(self.decide)}) gets "
                 f"{counted(1 + len(reads.readings), 'argument')}, the command and what each of its parts gives: {bug}"
@@ -131,15 +131,15 @@ class AnyDecider:
 
 @final
 class Decider(AnyDecider, Generic[C]):
-    """How one kind of command is decided. Both functions are pure.
+    """The decider of one kind of command. Both of its functions are pure.
 
     Attributes:
-        command: The kind of command.
-        parts: What a command reads: one part (``shelf.at(command.product)``), parts of one view at several keys
-            (``shelf.at_each(command.products)``), or a tuple of up to five of these. An append is refused when an
-            event of one of them came in meanwhile.
-        decide: What is to be done, given the command and the state of each part, in order; for ``at_each``, a mapping
-            from key to state.
+        command: The class of the commands.
+        parts: Returns what a command reads: one part (``shelf.at(command.product)``), parts of one view at several keys
+            (``shelf.at_each(command.products)``), or a tuple of up to five of these. The append conflicts if an event
+            of one of them is recorded in between.
+        decide: Returns the decision. It gets the command and the state of each part, in order; for ``at_each``, a
+            mapping from key to state.
 
     Raises:
         InvalidDecider: ``parts`` or ``decide`` is no plain function.

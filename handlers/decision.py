@@ -1,4 +1,4 @@
-"""Decisions: what becomes of a command."""
+"""Decisions: the outcomes of a command."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ __all__ = ["Accepted", "Decision", "Rejected", "Unchanged"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """The command is done.
+    """The command is accepted.
 
     Attributes:
-        events: What happened by it, at least one event.
+        events: The events that it records, at least one.
     """
 
     events: tuple[DomainEvent, ...]
 
     def __post_init__(self) -> None:
         if type(self.events) is not tuple:
-            # A generator is true, also one that gives nothing.
+            # A generator is true, even if it yields nothing.
             object.__setattr__(self, "events", _listed(self.events))
         if not self.events:
             raise ValueError("an accepted command records an event; one that has nothing to do is unchanged")
@@ -35,8 +35,8 @@ class Rejected:
     """The command is refused.
 
     Attributes:
-        reason: Why, for the sender; the same text for the same reason.
-        event: Records the refusal, where the domain wants it on record.
+        reason: The reason, for the sender; the same text for the same reason.
+        event: The event that records the refusal, if the domain records it; by default None.
     """
 
     reason: str
@@ -51,12 +51,12 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unchanged:
-    """There is nothing to do: what the command asks for is so already."""
+    """The command has no effect: what it asks for is so already."""
 
 
 def _listed(events: Any) -> tuple[Any, ...]:
     if isinstance(events, DomainEvent):
-        # It is iterable, and gives its fields.
+        # A model is iterable, and yields its fields.
         raise TypeError(f"an accepted command has a tuple of events, not {kind_of(events)}: write events=(…,)")
     if not isinstance(events, Iterable):
         raise TypeError(f"an accepted command has a tuple of events, not {kind_of(events)}")
@@ -69,4 +69,4 @@ def _refuse_other_than_event(event: Any, whose: str) -> None:
 
 
 Decision = Accepted | Rejected | Unchanged
-"""What a decider returns."""
+"""The types that a decider may return."""

@@ -1,4 +1,4 @@
-"""Declared returns: what a function says that it returns."""
+"""Declared returns: the type that a function declares to return."""
 
 import inspect
 from collections.abc import Callable
@@ -9,7 +9,7 @@ __all__ = ["declared_return", "returns_by_mistake"]
 
 
 def declared_return(function: Callable[..., Any]) -> Any:
-    """Return the type that a function declares to return; None if it declares none, or one that says nothing."""
+    """Return the type that a function declares to return; None if it declares none, or ``Any`` or ``object``."""
     if inspect.isclass(function):
         return function
     try:
@@ -20,18 +20,18 @@ def declared_return(function: Callable[..., Any]) -> Any:
 
 
 def returns_by_mistake(function: Callable[..., Any]) -> str | None:
-    """Say what a function that has returned None declares to return instead.
+    """Return what a function that has returned None declares to return instead.
 
     Returns:
-        The type's name; None if it declares nothing, or a type that None may be of.
+        The type's name; None if the function declares no type, or one that includes None.
     """
     returned = declared_return(function)
     kind = get_origin(returned) or returned
     if not isinstance(kind, type) or kind in {NoneType, UnionType}:
         return None
     try:
-        if isinstance(None, kind):  # as of some abstract classes and protocols
+        if isinstance(None, kind):  # for instance some abstract classes and protocols
             return None
-    except TypeError:  # a protocol that nothing can be compared with
+    except TypeError:  # a protocol that supports no isinstance check
         return None
     return returned.__name__ if isinstance(returned, type) and returned is kind else str(returned)

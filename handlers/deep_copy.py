@@ -1,4 +1,4 @@
-"""Deep copies, to see later whether somebody changed what was copied."""
+"""Deep copies, made to find out later whether the original was changed."""
 
 import copyreg
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ def deep_copy(value: T) -> T:
     """Return a deep copy. Unlike ``copy.deepcopy``, it copies read-only views of mappings.
 
     Raises:
-        Exception: Whatever a class has against being copied.
+        Exception: An object cannot be copied; the error of its class.
     """
     with _copying_proxies():
         return deepcopy(value)
@@ -24,7 +24,7 @@ def deep_copy(value: T) -> T:
 
 @contextmanager
 def _copying_proxies() -> Iterator[None]:
-    """Let ``deepcopy`` copy a ``MappingProxyType`` meanwhile: it has no door for that but one for the whole program."""
+    """Let ``deepcopy`` copy a ``MappingProxyType`` in the context: the only hook for that is global to the process."""
     if MappingProxyType in copyreg.dispatch_table:
         yield
         return

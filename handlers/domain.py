@@ -49,33 +49,36 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Domain:
-    """What a worker serves. ``WORKER_DOMAINS`` points at such a value.
+    """The definition of what a worker serves. ``WORKER_DOMAINS`` names such a value.
 
     Attributes:
-        name: Names its queues, too: up to 50 small letters, digits, ``_`` and ``-``, beginning with a letter.
-        views: Every view that its deciders read, and those that are only asked.
-        deciders: One a kind of command.
-        events: Every kind of event that the views are made of or the decisions record.
-        upcasters: One for each older version of an event, in any order. They read what was recorded in that version.
-        projections: Its read models. Each table belongs to one of them.
-        reactions: What it has sent when something has happened.
-        relays: What it tells everybody who listens.
-        invariants: What the oracle checks over a whole log.
-        scenarios: What can be run as a load, each under a name of its own.
-        affinity: Returns a command's key, such as its book. Commands of one key are decided by one worker process at a
-            time. It is pure, and sees nothing but the command. None lets any process decide any command.
-        shards: Over how many queues the keys are spread, with affinity: 1 to 128, by default 8. No more processes than
-            that have work. It can be changed only while all of them are empty.
-        examination: Looks at the filters of its views. Whether those that deciders read are listed shows when they
-            decide.
-        sensitive: Its events that have Sensitive fields, and what is done about them.
+        name: The domain's name, also part of its queues' names: up to 50 small letters, digits, ``_`` and ``-``,
+            beginning with a letter.
+        views: All views: those that deciders read, and those that are only queried.
+        deciders: The deciders, one for each kind of command.
+        events: The classes of all events that views fold or decisions record.
+        upcasters: One upcaster for each older version of an event, in any order. They convert events that were recorded
+            in it.
+        projections: The read models. Each table belongs to one of them.
+        reactions: The reactions: commands that are sent after events.
+        relays: The relays: events that are published to any subscriber.
+        invariants: The invariants that the oracle checks over a whole log.
+        scenarios: The scenarios for load runs, each with a name of its own.
+        affinity: Returns a command's key, such as its book. Commands with the same key are decided by one worker
+            process at a time. It is pure, and uses nothing but the command. None, the default, lets any process decide
+            any command.
+        shards: The number of queues that keys are spread over, if there is an affinity: 1 to 128, by default 8. It
+            limits how many processes work at once. It can be changed only while all the queues are empty.
+        examination: The examination of the views' filters. Whether a decider reads a view that is not listed is found
+            out when it decides.
+        sensitive: The events with Sensitive fields, and how these are sealed.
 
     Raises:
-        InvalidDomain: The name is not of this form; what is listed is no tuple, or holds something else; two views,
-            commands, events or scenarios share a name; a command or an event would not be read as it was written;
-            upcasters do not lead from each version to the next, or a view's filter would miss events of older versions;
-            states that are to be stored cannot be; the affinity is no function, or the number of shards cannot be. The
-            message says which and why.
+        InvalidDomain: The name is invalid; an argument is no tuple, or holds a wrong type; two views, commands, events
+            or scenarios share a name; a command or event would not read back as it was written; the upcasters of an
+            event do not lead from each version to the next, or a view's filter would miss its older versions; states
+            that are to be stored cannot be; the affinity is no function, or the number of shards is out of range. The
+            message names the part and the reason.
     """
 
     name: str
@@ -109,7 +112,7 @@ class Domain:
         put(self, "_deciders", {decider.name: decider for decider in self.deciders})
         versions = EventVersions(self.name, self.events, self.upcasters)
         sensitive = SensitiveEvents(self.events)
-        # What its views are read together with, it must be able to read.
+        # It must be able to read these events, because its views are read together with them.
         also = (SubjectForgotten,) if sensitive and SubjectForgotten not in self.events else ()
         codec = EventCodec(self.name, (*self.events, *also), versions)
         older = OlderEvents(versions.lineages)
@@ -132,36 +135,36 @@ class Domain:
 
     @property
     def lineages(self) -> Mapping[str, Lineage]:
-        """The versions of its events that have changed, by every name that each had or has."""
+        """The versions of its events that have changed, by every present and former name."""
         return self._versions.lineages
 
     @property
     def event_models(self) -> Mapping[str, type[DomainEvent]]:
-        """Its events, by every name that they had or have."""
+        """Its event classes, by every present and former name."""
         return self._codec.models
 
     def scenario(self, name: str) -> type[Scenario] | None:
-        """Return the scenario of this name; None if there is none."""
+        """Return the scenario with this name, or None."""
         return next((scenario for scenario in self.scenarios if scenario.name == name), None)
 
     def affinity_key(self, command: Command) -> str | None:
-        """Return the text by which a command is spread over the shards; None without affinity.
+        """Return the text that assigns a command to a shard; None without affinity.
 
         Raises:
-            InvalidKey: The affinity returns what is no key.
-            Exception: Whatever the affinity raises.
+            InvalidKey: The affinity returns a value that is no key.
+            Exception: The affinity raised an error.
         """
         return None if self.affinity is None else key_text(self.name, self.affinity, command)
 
     def has_command(self, command_type: str) -> bool:
-        """Whether it has a command of this name."""
+        """Whether the domain has a command with this name."""
         return command_type in self._deciders
 
     def decider(self, command_type: str) -> AnyDecider:
-        """Return who decides commands of this name.
+        """Return the decider of the commands with this name.
 
         Raises:
-            UnknownCommand: Nobody does.
+            UnknownCommand: The domain has no command with this name.
         """
         try:
             return self._deciders[command_type]
@@ -169,10 +172,10 @@ class Domain:
             raise UnknownCommand(self._unknown("command", command_type[:100], self._deciders)) from None
 
     def view(self, name: str) -> View[..., Any]:
-        """Return the view of this name.
+        """Return the view with this name.
 
         Raises:
-            UnknownView: There is none; the message names one that is spelt alike.
+            UnknownView: The domain has no view with this name; the message names a similar one.
         """
         try:
             return self._views[name]
@@ -180,10 +183,10 @@ class Domain:
             raise UnknownView(self._unknown("view", name, self._views)) from None
 
     def projection(self, name: str) -> Projection:
-        """Return the projection of this name.
+        """Return the projection with this name.
 
         Raises:
-            UnknownProjection: There is none; the message names one that is spelt alike.
+            UnknownProjection: The domain has no projection with this name; the message names a similar one.
         """
         known = {projection.name: projection for projection in self.projections}
         try:
@@ -192,7 +195,7 @@ class Domain:
             raise UnknownProjection(self._unknown("projection", name, known)) from None
 
     def projected(self, event: RecordedEvent) -> Projected[Any]:
-        """Read a recorded event as projections and reactions see it. Raises as ``recorded``."""
+        """Convert a recorded event for projections and reactions. Raises like ``recorded``."""
         return Projected(
             event=self._codec.recorded(event),
             number=event.sequence_number,
@@ -201,10 +204,10 @@ class Domain:
         )
 
     def codec(self, view: View[..., S]) -> StateCodec[S]:
-        """Return what writes and reads the states of a view that has them stored.
+        """Return the codec for the stored states of a view.
 
         Raises:
-            UnknownView: The domain lists no such view, or it stores nothing.
+            UnknownView: The domain does not list the view, or the view stores no states.
         """
         try:
             return self._state_codecs[view.name]
@@ -216,13 +219,13 @@ class Domain:
 
         Args:
             command: The command.
-            most: How many parts it may read.
+            most: The largest number of parts that it may read.
 
         Raises:
             UnknownCommand: The domain has no such command.
-            InvalidParts: Its decider names something else than parts of the domain's views, or too many.
-            InvalidFilter: No event can hold a value of a key: the command can never be decided.
-            InvalidView: As ``refuse_if_missing``.
+            InvalidParts: The decider names anything but parts of the domain's views, or too many parts.
+            InvalidFilter: No event can hold a value of a key, so that the command can never be decided.
+            InvalidView: The filter of a part is refused, as in ``refuse_if_missing``.
         """
         decider = self.decider(type(command).__name__)
         reads = decider.reads(command, most=most)
@@ -237,39 +240,39 @@ class Domain:
         return reads
 
     def refuse_if_missing(self, part: Part[Any]) -> None:
-        """Refuse a part whose filter would miss events of older versions, or looks at what is recorded sealed.
+        """Refuse a part whose filter would miss older versions of events, or uses a field that is recorded sealed.
 
-        Most are refused when the domain is made. Where no sample of a view's key can be made, or its filter is another
-        one at another key, it shows here.
+        Most of these are found when the domain is constructed. This finds those of views for which no sample key can be
+        made, or whose filter differs between keys.
 
         Raises:
-            InvalidView: It would. The message names the view, its place, and what would be missed.
+            InvalidView: The filter would miss events. The message names the view, its place, and what would be missed.
         """
         for problem in self.examination.missed_by(part):
             raise InvalidView(problem)
         self.sensitive.watched(part)
 
     def state_digest(self, part: Part[Any]) -> bytes:
-        """Return what tells stored states of a part from those of other filters and other upcasters: 16 bytes."""
+        """Return a digest of 16 bytes that separates stored states by their filter and upcasters."""
         watched = self.sensitive.watched(part)
         if self.upcasters:
             return self._versions.digest(watched)
         return part.identity.filter_digest if watched is part.filter else watched.digest
 
     def fold(self, part: Part[S], state: S, events: Iterable[RecordedEvent]) -> S:
-        """Return a part's state after further events, in their order.
+        """Fold further events onto a part's state, in order, and return the new state.
 
         Args:
-            part: The part, which has all of these events.
-            state: The state before them.
-            events: What was recorded.
+            part: The part; its filter matches all of the events.
+            state: The state before the events.
+            events: The recorded events.
 
         Raises:
-            UnknownEventType, UnreadableEvent: As ``recorded``.
-            InvalidState: ``evolve`` returns None, and declares to return a state.
-            Exception: Whatever ``evolve`` raises.
+            UnknownEventType, UnreadableEvent: An event has an unknown type or cannot be read, as in ``recorded``.
+            InvalidState: ``evolve`` returns None although it declares to return a state.
+            Exception: ``evolve`` raised an error.
         """
-        # Never map(): a StopIteration out of a check would end it like the last event.
+        # Not with map(): a StopIteration raised by a check would end it as if there were no more events.
         for event in events:
             state = part.evolved(state, self.recorded(event), event.sequence_number)
         return state
@@ -279,27 +282,27 @@ class Domain:
 
         Args:
             command: The command.
-            reads: What it reads, as ``reads`` gave it.
-            states: The state of each of its parts.
+            reads: The parts that it reads, as returned by ``reads``.
+            states: The state of each of these parts.
 
         Raises:
             UnknownCommand: The domain has no such command.
-            InvalidDecision, Exception: As ``Decider.decision``.
+            InvalidDecision, Exception: ``decide`` returned no decision, or raised an error, as in ``Decider.decision``.
         """
         return self.decider(type(command).__name__).decision(command, reads, states)
 
     def parse(self, command_type: str, body: Mapping[str, Any], *, allow_unknown_fields: bool = True) -> Command:
-        """Make a command from its JSON object. Only JSON names count: by a field's name in Python, no filter finds it.
+        """Build a command from its JSON object. Only JSON names count: no filter finds a field by its Python name.
 
         Args:
             command_type: The command's name.
-            body: Its fields, by their JSON names.
-            allow_unknown_fields: Whether fields that the command does not have are passed over. Who takes commands from
-                a person refuses them: a misspelt field would be missed in silence.
+            body: The command's fields, by their JSON names.
+            allow_unknown_fields: Whether unknown fields are ignored; by default True. For commands that a person
+                enters, refuse them: a misspelt field would be lost silently.
 
         Raises:
-            UnknownCommand: The domain has no command of this name.
-            InvalidCommand: A field is missing or wrong; the message names each, with the reason.
+            UnknownCommand: The domain has no command with this name.
+            InvalidCommand: A field is missing or invalid; the message names each one, with the reason.
         """
         model: type[Command] = self.decider(command_type).command
         try:
@@ -310,34 +313,34 @@ class Domain:
             raise InvalidCommand(f"{command_type}: {complaint_of(error)}") from None
 
     def recorded(self, event: RecordedEvent) -> DomainEvent:
-        """Read a recorded event.
+        """Convert a recorded event into the domain's class.
 
         Raises:
             UnknownEventType: The domain has no event of this type.
-            UnreadableEvent: A field is missing or wrong, or a check of the model's failed in whatever way; the message
-                names event and field. Or an upcaster of it failed; then it names the line.
+            UnreadableEvent: A field is missing or invalid, a check of the model failed, or an upcaster failed. The
+                message names the event and the field, or the upcaster's line.
         """
         return self._codec.recorded(event)
 
     def as_of_today(self, event: RecordedEvent) -> tuple[str, Mapping[str, Any]]:
-        """Return a recorded event's type and payload as they would be recorded today.
+        """Return a recorded event's type and payload in its newest version, as they would be recorded now.
 
         Raises:
-            UnknownEventType, UnreadableEvent: As ``recorded``.
-            InvalidEvent: As ``to_record``.
+            UnknownEventType, UnreadableEvent: The event has an unknown type or cannot be read, as in ``recorded``.
+            InvalidEvent: The store cannot record the converted event, as in ``to_record``.
         """
         return self._codec.as_of_today(event)
 
     def to_record(self, fact: DomainEvent, metadata: Mapping[str, Any]) -> Event:
-        """Return an event as the store records it.
+        """Convert a domain event for the store.
 
         Args:
-            fact: The event.
-            metadata: Who recorded it, in which trace.
+            fact: The domain event.
+            metadata: The metadata of the recording, such as its writer and trace.
 
         Raises:
-            UnknownEventType: The domain has no such event, and so could not read it back.
-            InvalidEvent: The store cannot record a value of it.
+            UnknownEventType: The domain does not list the event, and so could not read it back.
+            InvalidEvent: The store cannot record a value of the event.
         """
         return self._codec.to_record(fact, metadata)
 

@@ -1,4 +1,4 @@
-"""What domains raise. None of it is retryable: the same command meets the same error until somebody changes code."""
+"""The errors of domains. None is retryable: the same command fails the same way until the code is changed."""
 
 from typing import Self
 
@@ -35,9 +35,9 @@ class HandlerError(Exception):
 
 
 class HandlerCrashed(HandlerError):
-    """Raised in place of what a domain's code raises that is no exception, such as ``SystemExit``, or a store's.
+    """Raised in place of an error of a domain's code that is no ``Exception``, such as ``SystemExit``, or is a store's.
 
-    Only a store knows whether there was a conflict, or whether it can be reached.
+    Only the store itself may report a conflict or that it is unavailable.
     """
 
 
@@ -46,7 +46,7 @@ class DomainNotFound(HandlerError):
 
 
 class InvalidDomain(HandlerError, ValueError):
-    """Raised when a ``Domain`` is made: its parts do not fit together. The message says which."""
+    """Raised when a ``Domain`` is constructed: its parts do not fit together. The message says which."""
 
 
 class InvalidDecider(HandlerError, ValueError):
@@ -54,64 +54,64 @@ class InvalidDecider(HandlerError, ValueError):
 
 
 class InvalidDecision(HandlerError, TypeError):
-    """Raised by ``Domain.decide``: what a decider's ``decide`` returns is no decision.
+    """Raised by ``Domain.decide``: a decider's ``decide`` returns no decision.
 
     The message names the decider, and the file and line of its ``decide``.
     """
 
 
 class InvalidState(HandlerError, TypeError):
-    """Raised by ``Domain.fold`` and ``Part.evolved``: a view's ``evolve`` returns None, and declares to return a state.
+    """Raised by ``Domain.fold`` and ``Part.evolved``: ``evolve`` returns None although it declares to return a state.
 
     The message names the view, and the file and line of its ``evolve``.
     """
 
 
 class InvalidUpcaster(HandlerError, ValueError):
-    """Raised by ``Upcaster``: its event, version, fields or function cannot be. The message says which."""
+    """Raised by ``Upcaster``: its event, version, fields or function is invalid. The message says which."""
 
 
 class InvalidView(HandlerError, ValueError):
-    """Raised by ``View``: its name, version or functions cannot be, or its ``events`` returns no filter.
+    """Raised by ``View``: its name, version or a function is invalid, or its ``events`` returns no filter.
 
-    Raised by ``Domain`` where a part is read: its filter would miss events of older versions.
+    Raised by ``Domain`` when a part is read whose filter would miss older versions of events.
     """
 
 
 class InvalidKey(HandlerError, ValueError):
     """Raised by ``View.at``, ``View.at_each`` and ``Domain.affinity_key``: a key has a value of a wrong type.
 
-    Or, of a view, too few or too many of them.
+    For a view, also raised if a key has too few or too many values.
     """
 
 
 class InvalidParts(HandlerError):
-    """Raised by ``Domain.reads``: what a decider's ``parts`` returns cannot be read.
+    """Raised by ``Domain.reads``: a decider's ``parts`` returns anything but parts that can be read.
 
     The message names the decider, and the file and line of its ``parts``.
     """
 
 
 class InvalidProjection(HandlerError, ValueError):
-    """Raised by ``Projection`` and ``Table``: a name, a version, a column or a function cannot be."""
+    """Raised by ``Projection`` and ``Table``: a name, version, column or function is invalid."""
 
 
 class InvalidReaction(HandlerError, ValueError):
-    """Raised by ``Reaction`` and ``Send``: a name, a filter or a function cannot be, or it returns no commands."""
+    """Raised by ``Reaction`` and ``Send``: a name, filter or function is invalid, or it returns no commands."""
 
 
 class InvalidRelay(HandlerError, ValueError):
-    """Raised by ``Relay``: a name, a filter or a mode cannot be."""
+    """Raised by ``Relay``: a name, filter or mode is invalid."""
 
 
 class InvalidRow(HandlerError, ValueError):
-    """Raised where a projection changes a row: a table cannot hold it, or is none of the projection's."""
+    """Raised when a projection changes a row: its table cannot hold the row, or belongs to another projection."""
 
 
 class InvalidScenario(HandlerError, ValueError):
-    """Raised by ``Scenario``: its name has another form, or a parameter does not exist or is out of bounds.
+    """Raised by ``Scenario``: its name is invalid, or a parameter does not exist or is out of bounds.
 
-    Raised by a load run: its ``workload`` raises something, or gives what is no command of the domain.
+    Also raised by a load run if its ``workload`` raises an error, or yields anything but commands of the domain.
     """
 
 
@@ -128,25 +128,25 @@ class UnknownProjection(HandlerError):
 
 
 class InvalidCommand(HandlerError):
-    """Raised by ``Domain.parse``: the body is no such command. The message names each field and the reason."""
+    """Raised by ``Domain.parse``: the body does not fit the command. The message names each field and the reason."""
 
 
 class UnknownEventType(HandlerError):
-    """Raised by ``Domain.recorded``: a view's filter holds an event that the domain does not know.
+    """Raised by ``Domain.recorded``: a view's filter matched an event that the domain does not know.
 
-    Deciding without it could decide wrongly. Add the event to the domain, or leave its type out of the filter.
+    A decision without it could be wrong. Add the event to the domain, or exclude its type from the filter.
     """
 
 
 class UnreadableEvent(HandlerError):
-    """Raised by ``Domain.recorded``: a recorded event lacks a field, has one of another type, or a check of it failed.
+    """Raised by ``Domain.recorded``: a recorded event lacks a field, has one of a wrong type, or fails a check.
 
-    Or an upcaster of it failed, or it has a version that the domain does not know. The message names the event's number
+    Also raised if an upcaster of it failed, or its version is unknown. The message names the event's sequence number
     and the field, or the upcaster's line. Give the field a default or another type, or correct the upcaster.
 
     Attributes:
-        reason: The message without the event.
-        fields: The fields that are to blame, by their JSON names, as far as they can be told.
+        reason: The message without the event's number and type.
+        fields: The JSON names of the invalid fields, as far as they are known; by default empty.
     """
 
     reason: str = ""
@@ -154,7 +154,7 @@ class UnreadableEvent(HandlerError):
 
     @classmethod
     def at(cls, number: int, event_type: str, reason: str, fields: tuple[str, ...] = ()) -> Self:
-        """Say of an event why it cannot be read."""
+        """Build the error for an event, with the reason why it cannot be read."""
         made = cls(f"event {number} ({event_type}) cannot be read: {reason}")
         made.reason, made.fields = reason, fields
         return made
@@ -163,12 +163,12 @@ class UnreadableEvent(HandlerError):
 class NewerEvent(UnreadableEvent):
     """Raised by ``Domain.recorded``: an event was recorded in a later version than the domain knows.
 
-    A program of a later release records it. A worker leaves the command to one, for as long as commands are tried.
+    A program of a later release recorded it. A worker leaves the command to such a program, as long as it is retried.
     """
 
 
 class DamagedState(HandlerError, ValueError):
-    """Raised where a stored state is read: it is not as it was stored, or no state of its view.
+    """Raised when a stored state is read that was damaged, or that is no state of its view.
 
-    It is passed over: the log has all of it.
+    The state is ignored, since it can be folded again from the log.
     """

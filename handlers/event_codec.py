@@ -1,4 +1,4 @@
-"""The event codec: a domain's events as the store records them, and recorded events as the domain knows them."""
+"""The event codec: converts a domain's events for the store, and recorded events for the domain."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,15 +15,15 @@ __all__ = ["EventCodec"]
 
 
 class EventCodec:
-    """Writes and reads a domain's events.
+    """Converts a domain's events to and from their recorded form.
 
     Args:
         domain: The domain's name.
-        events: Its events.
-        versions: Their versions.
+        events: The domain's event classes.
+        versions: The versions of these events.
 
     Attributes:
-        models: The events, by every name that they had or have.
+        models: The event classes, by every present and former name.
     """
 
     def __init__(self, domain: str, events: Iterable[type[DomainEvent]], versions: EventVersions) -> None:
@@ -33,12 +33,12 @@ class EventCodec:
         self.models = models | {name: models[lineage.name] for name, lineage in versions.lineages.items()}
 
     def recorded(self, event: RecordedEvent) -> DomainEvent:
-        """Read a recorded event.
+        """Convert a recorded event into the domain's class.
 
         Raises:
             UnknownEventType: The domain has no event of this type.
-            UnreadableEvent: A field is missing or wrong, or a check of the model's failed in whatever way; the message
-                names event and field. Or an upcaster of it failed; then it names the line.
+            UnreadableEvent: A field is missing or invalid, a check of the model failed, or an upcaster failed. The
+                message names the event and the field, or the upcaster's line.
         """
         model = self.models.get(event.type)
         if model is None:
@@ -56,15 +56,15 @@ class EventCodec:
             raise UnreadableEvent.at(event.sequence_number, event.type, complaint_of(error), fields) from None
         except KeyboardInterrupt:
             raise
-        except BaseException as bug:  # whatever a validator of somebody's raises
+        except BaseException as bug:  # a validator of the domain may raise anything
             raise UnreadableEvent.at(event.sequence_number, event.type, raised_by_check(model, bug)) from bug
 
     def as_of_today(self, event: RecordedEvent) -> tuple[str, Mapping[str, Any]]:
-        """Return a recorded event's type and payload as they would be recorded today.
+        """Return a recorded event's type and payload in its newest version, as they would be recorded now.
 
         Raises:
-            UnknownEventType, UnreadableEvent: As ``recorded``.
-            InvalidEvent: As ``to_record``.
+            UnknownEventType, UnreadableEvent: The event has an unknown type or cannot be read, as in ``recorded``.
+            InvalidEvent: The store cannot record the converted event, as in ``to_record``.
         """
         if not self._versions.is_older(event):
             return event.type, event.payload
@@ -72,15 +72,15 @@ class EventCodec:
         return again.type, again.payload
 
     def to_record(self, fact: DomainEvent, metadata: Mapping[str, Any]) -> Event:
-        """Return an event as the store records it.
+        """Convert a domain event for the store.
 
         Args:
-            fact: The event.
-            metadata: Who recorded it, in which trace.
+            fact: The domain event.
+            metadata: The metadata of the recording, such as its writer and trace.
 
         Raises:
-            UnknownEventType: The domain has no such event, and so could not read it back.
-            InvalidEvent: The store cannot record a value of it.
+            UnknownEventType: The domain does not list the event, and so could not read it back.
+            InvalidEvent: The store cannot record a value of the event.
         """
         name = type(fact).__name__
         if self.models.get(name) is not type(fact):

@@ -1,7 +1,7 @@
-"""Event versions: how each event of a domain was called and what it held, from its first version to the newest.
+"""Event versions: the names and fields of each event of a domain, from its first version to the newest.
 
-The version that an event is recorded in stands in its metadata, where no filter looks: a filter by type finds all
-versions. An event without one is of the first.
+An event's version is in its metadata, which filters ignore: a filter by type matches all versions. An event without a
+version has the first one.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from handlers.upcaster import NotUpcast, Payload, Upcaster
 __all__ = ["EVENT_VERSION", "EventVersions", "Lineage"]
 
 EVENT_VERSION = "event_version"
-"""The field of an event's metadata that holds its version, if that is not the first."""
+"""The metadata field with an event's version, if that is not the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +28,8 @@ class Lineage:
     """The versions of one event.
 
     Attributes:
-        name: What it is called now.
-        steps: Its upcasters, from the first version on. Each leads to the next.
+        name: The event's present name.
+        steps: The event's upcasters, from the first version on; each leads to the next version.
     """
 
     name: str
@@ -37,42 +37,42 @@ class Lineage:
 
     @property
     def newest(self) -> int:
-        """The version that it is recorded in now."""
+        """The version that the event is recorded in now."""
         return len(self.steps) + 1
 
     @property
     def names(self) -> frozenset[str]:
-        """Every name that it had or has."""
+        """The event's present and former names."""
         return frozenset((*(step.name for step in self.steps), self.name))
 
     @property
     def changes(self) -> Mapping[str, int]:
-        """Each field that was changed, with the last version that was recorded before that."""
+        """Each changed field, with the last version before the change."""
         return {field: step.version for step in self.steps for field in step.changes}
 
     def name_in(self, version: int) -> str:
-        """Return what it was called in a version."""
+        """Return the event's name in a version."""
         return self.name if version == self.newest else self.steps[version - 1].name
 
     def fingerprint(self) -> list[object]:
-        """Return what changes whenever events of older versions may be read as something else."""
+        """Return a value that changes whenever older versions of the event could be converted differently."""
         return [self.name, *([step.name, list(step.changes), _written(step.upcast)] for step in self.steps)]
 
 
 class EventVersions:
-    """Finds out what a recorded event holds in its newest version.
+    """Converts recorded events into their newest version.
 
     Args:
         domain: The domain's name.
-        events: Its events.
-        upcasters: Its upcasters, in any order.
+        events: The domain's event classes.
+        upcasters: The domain's upcasters, in any order.
 
     Attributes:
-        lineages: Those of the events that have changed, by every name that they had or have.
+        lineages: The lineages of events that have changed, by every present and former name.
 
     Raises:
-        InvalidDomain: Two upcasters read one version or lead to one; a version is missing; names lead back to where
-            they came from; an upcaster leads to no event of the domain, or would make one of its events another.
+        InvalidDomain: Two upcasters read, or lead to, the same version; a version is missing; renamings form a circle;
+            or an upcaster leads to no event of the domain, or would convert one of its present events into another.
     """
 
     def __init__(self, domain: str, events: Iterable[type[DomainEvent]], upcasters: Iterable[Upcaster]) -> None:
@@ -100,16 +100,16 @@ class EventVersions:
                 raise self._refusal(self._astray(step, reading))
 
     def newest(self, name: str) -> int:
-        """Return the version in which an event of this name is recorded."""
+        """Return the version in which an event with this name is recorded now."""
         lineage = self.lineages.get(name)
         return 1 if lineage is None else lineage.newest
 
     def payload(self, event: RecordedEvent) -> Payload:
-        """Return what a recorded event holds in the newest version of it.
+        """Return a recorded event's payload in its newest version.
 
         Raises:
-            NewerEvent: Its version is newer than those that are known.
-            UnreadableEvent: Its version cannot be, it had another name in that version, or an upcaster failed.
+            NewerEvent: Its version is later than those that are known.
+            UnreadableEvent: Its version is invalid, it had another name in that version, or an upcaster failed.
         """
         version = event.metadata.get(EVENT_VERSION, 1)
         lineage = self.lineages.get(event.type)
@@ -136,14 +136,14 @@ class EventVersions:
         return payload
 
     def is_older(self, event: RecordedEvent) -> bool:
-        """Whether an event was recorded in an older version, or in one that cannot be."""
+        """Whether an event was recorded in an older version, or in an invalid one."""
         lineage = self.lineages.get(event.type)
         return lineage is not None and event.metadata.get(EVENT_VERSION, 1) != lineage.newest
 
     def digest(self, asked: Filter) -> bytes:
-        """Return what tells states that are folded from a filter's events from those of other upcasters.
+        """Return a digest that separates states folded from a filter's events by the upcasters of these.
 
-        It is the filter's own digest as long as none of its events has changed.
+        It equals the filter's own digest as long as none of its events has changed.
         """
         types = {name for item in asked.items for name in item.event_types}
         any_type = not all(item.event_types for item in asked.items)
@@ -158,7 +158,7 @@ class EventVersions:
         return hashlib.blake2b(asked.digest + written, digest_size=16).digest()
 
     def _lineage(self, name: str, leading: Mapping[tuple[str, int], list[Upcaster]]) -> Lineage | None:
-        """Follow an event's versions back to the first; None if it has but one."""
+        """Follow an event's versions back to the first; None if it has only one."""
         newest = max((version for target, version in leading if target == name), default=1)
         steps: list[Upcaster] = []
         at = name
@@ -182,7 +182,7 @@ class EventVersions:
             raise self._refusal(f"{name} becomes both {other.name} and {lineage.name}; it can be read as one of them")
 
     def _astray(self, step: Upcaster, reading: Mapping[tuple[str, int], Upcaster]) -> str:
-        """Say why an upcaster is in the way of no event of the domain."""
+        """Return the reason why an upcaster leads to no event of the domain."""
         seen: set[str] = set()
         at, version = step.name, step.version
         while (following := reading.get((at, version))) is not None:
@@ -208,7 +208,7 @@ def _unreadable(event: RecordedEvent, why: str) -> UnreadableEvent:
 
 
 def _written(function: object) -> object:
-    """Return what a function's own code is; what it calls is not looked into."""
+    """Return a fingerprint of a function's own code, without the functions that it calls."""
     while isinstance(function, partial):
         function = function.func
     code = getattr(function, "__code__", None)
@@ -221,5 +221,5 @@ def _code(code: CodeType) -> object:
 
 
 def _constant(value: object) -> object:
-    # The members of a set have no order.
+    # The members of a set have no defined order.
     return sorted(map(repr, value)) if isinstance(value, frozenset) else repr(value)

@@ -1,4 +1,4 @@
-"""The folding: what was read of parts becomes their states, with the sealed values that can still be opened."""
+"""Folding: turns the events read for parts into states, with all sealed values that can still be opened."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -26,12 +26,12 @@ class Folding:
     """Folds the events of one domain's parts.
 
     Args:
-        store: Where the keys of subjects are.
-        domain: Whose parts they are.
-        master: What those keys are wrapped by, if the domain has Sensitive fields.
+        store: The store that has the subjects' keys.
+        domain: The domain of the parts.
+        master: The master keys that wrap the subjects' keys; None only if the domain has no Sensitive fields.
 
     Raises:
-        InvalidMasterKey: The domain has Sensitive fields, and there is none.
+        InvalidMasterKey: The domain has Sensitive fields, and ``master`` is None.
     """
 
     def __init__(self, store: EventStore, domain: Domain, master: MasterKeys | None) -> None:
@@ -43,10 +43,10 @@ class Folding:
 
         Args:
             part: The part.
-            running: Entered whenever the domain's own code runs.
+            running: Creates the context for each call of the domain's own code.
 
         Raises:
-            Exception: Whatever the view raises.
+            Exception: The view's ``initial`` raised an error.
         """
         with running():
             return KeptState(state=part.initial())
@@ -59,21 +59,22 @@ class Folding:
         running: Running,
         keys: Mapping[UUID, DataKey],
     ) -> tuple[KeptState, RecordedEvent | None]:
-        """Return a part's state after what was read by its filter, and the last of its events; None if it has none.
+        """Fold the events that were read for a part; return its new state, and the last event or None.
 
         Args:
             part: The part.
-            kept: Its state before.
-            events: What was read, also of what forgets those whose values the state may show.
-            running: Entered whenever the domain's own code runs.
-            keys: As ``keys_of`` returned them for these events.
+            kept: The part's state before the events.
+            events: The events that were read for the part, including those that forget subjects of values in its state.
+            running: Creates the context for each call of the domain's own code.
+            keys: The keys for these events, as returned by ``keys_of``.
 
         Raises:
-            UnknownEventType, UnreadableEvent: As ``Domain.recorded``.
-            Exception: Whatever the view raises.
+            UnknownEventType, UnreadableEvent: An event has an unknown type or cannot be read, as in
+                ``Domain.recorded``.
+            Exception: The view raised an error.
         """
         if self._keys is not None:
-            # What was read together with the part's own events has told what it had to.
+            # Events that forget subjects have served their purpose; the part's own filter may match them as well.
             own = (event for event in events if event.type != SUBJECT_FORGOTTEN or part.filter.holds(event))
             events = [opened(event, keys)[0] if SEALED in event.metadata else event for event in own]
         if not events:
@@ -83,36 +84,36 @@ class Folding:
         return replace(kept, state=state, events=kept.events + len(events)), events[-1]
 
     def may_show_forgotten(self, part: Part[Any], kept: KeptState) -> bool:
-        """Whether a state may show values of subjects that are forgotten in what is new of its part."""
+        """Whether a state may show values of subjects that the new events of its part forget."""
         return kept.position != START and self._domain.sensitive.are_read_by(part)
 
     async def keys_of(
         self, events: Iterable[RecordedEvent], known: Mapping[UUID, DataKey] = NO_KEYS
     ) -> Mapping[UUID, DataKey]:
-        """Return the keys of what is sealed in events, to be asked for after these were read.
+        """Return the keys of sealed values in events; to be called after the events were read.
 
-        Whoever was forgotten before that has no key any more.
+        The key of a subject that was forgotten before the call is missing.
 
         Args:
             events: The events.
-            known: Keys that were looked up after these events were recorded.
+            known: Keys that were looked up after these events were recorded; by default none.
 
         Raises:
-            EventStoreError: As ``SubjectKeys.for_opening``.
+            EventStoreError: The keys could not be looked up, as in ``SubjectKeys.for_opening``.
         """
         return known if self._keys is None else await self._keys.for_opening(events, known)
 
     async def sealers(
         self, before: Mapping[Part[Any], KeptState], streams: Sequence[EventStream]
     ) -> dict[Part[Any], Sealer]:
-        """Return the states of those parts that are sealers: their keys, where one is not known, or was before.
+        """Return new states for the parts that are sealers and have new events or no key yet.
 
         Args:
-            before: What was known of parts.
-            streams: What was read of each since.
+            before: The states of the parts before the events.
+            streams: The stream that was read for each part since, in the same order.
 
         Raises:
-            EventStoreError: As ``SubjectKeys.for_sealing``.
+            EventStoreError: The keys could not be looked up or created, as in ``SubjectKeys.for_sealing``.
         """
         if self._keys is None:
             return {}

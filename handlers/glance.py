@@ -1,4 +1,4 @@
-"""The glance: what one look at the store brought."""
+"""The glance: the result of one read of several parts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ __all__ = ["Glance"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Glance:
-    """What one look at the store brought.
+    """The result of one read of several parts.
 
     Attributes:
         states: The parts that are up to date, with their states.
-        failures: The parts whose events or states cannot be made sense of, and why.
-        long: The parts of which more is new than is held in memory at once, with what is known of them before.
-        position: How far the log was.
+        failures: The parts whose events or states could not be processed, with the error.
+        long: The parts with more new events than are held in memory at once, with their states before.
+        position: The head of the log in the snapshot.
         replica: Whether a replica answered.
-        events: How many events of a part were read.
+        events: The number of events that were read for each part.
     """
 
     states: Mapping[Part[Any], KeptState]

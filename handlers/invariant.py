@@ -1,4 +1,4 @@
-"""The invariant: what holds after every event of a right log."""
+"""The invariant: a property that holds after every event of a correct log."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ from handlers.model import DomainEvent
 __all__ = ["Check", "Invariant"]
 
 Check = Callable[[int, DomainEvent], str | None]
-"""Called with each event and its number; returns what is wrong after it, or None."""
+"""Called with the sequence number of each event and the event; returns what is wrong after it, or None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invariant:
-    """What holds after every event of a right log, whoever decided.
+    """A property that holds after every event of a correct log, whatever was decided.
 
     Attributes:
-        name: What holds, in a few words.
-        start: Begins a check, at the start of a log. The check is called with each event of the domain and its number,
-            in order, and returns what is wrong after it, or None.
+        name: The property, in a few words.
+        start: Begins a check at the start of a log. The check is called with the sequence number of each event of the
+            domain and the event, in order, and returns what is wrong after it, or None.
     """
 
     name: str

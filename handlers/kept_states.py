@@ -1,4 +1,4 @@
-"""Kept states: the states of parts, each with its position, so that the next decision reads only what is new."""
+"""Kept states: a cache of parts' states with their positions, so that the next decision reads only new events."""
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
@@ -17,15 +17,15 @@ __all__ = ["KeptState", "KeptStates", "StateCache", "state_size"]
 
 _MOST_STATES = 10_000
 _MOST_BYTES = 64 * 1024 * 1024
-# What an entry costs besides its state: its identity, position and place.
+# The approximate size in bytes of an entry without its state: identity, position and bookkeeping.
 _ENTRY_BYTES = 600
-# How many members of a collection are measured, by how deep it lies.
+# The number of members of a collection that are measured, by depth.
 _SAMPLES = (64, 16, 4, 1)
 _MOST_MEASURED = 20_000
-# Of so many classes the fields are remembered.
+# The number of classes whose fields are cached.
 _MOST_CLASSES = 1000
 _known_fields: dict[type, tuple[str, ...] | None] = {}
-# Of an object that cannot tell.
+# The assumed size of an object that does not report one.
 _UNKNOWN_BYTES = 1000
 _LEAVES = frozenset({str, bytes, int, float, bool, type(None)})
 _SIMPLE = (str, bytes, int, float)
@@ -33,15 +33,16 @@ _SHARED = (type, FunctionType, BuiltinFunctionType, MethodType, ModuleType)
 
 
 class KeptState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A part's state with the position up to which it is folded.
+    """A part's state with the position up to which events are folded.
 
     Attributes:
         state: The state.
-        position: How far the log was read.
-        events: How many events it was folded from.
-        stored: How many of these the stored state was folded from; 0 without one.
-        read_at: When the store was asked, by ``time.monotonic``: nothing is missing that the server had before.
-        replica: Whether that server was a replica, which may have lagged.
+        position: The position that the log was read up to.
+        events: The number of events that were folded into the state.
+        stored: The number of these that the stored state includes; 0 without one.
+        read_at: When the store was asked, by ``time.monotonic``: the state includes everything that the server had
+            before.
+        replica: Whether the server was a replica, which may have lagged.
     """
 
     state: Any
@@ -53,16 +54,16 @@ class KeptState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class StateCache(Protocol):
-    """What is known of parts, and what is learned."""
+    """A cache of the states of parts."""
 
     def find(self, part: Part[Any]) -> KeptState | None:
-        """Return what is kept of a part."""
+        """Return the kept state of a part, or None."""
 
     def keep(self, part: Part[Any], kept: KeptState) -> None:
         """Keep a part's state, unless a newer one is kept already."""
 
     def forget(self) -> None:
-        """Forget everything."""
+        """Drop all kept states."""
 
 
 @dataclass(slots=True)
@@ -73,14 +74,14 @@ class _Entry:
 
 
 class KeptStates:
-    """A cache that is bounded by count and by bytes; what was not used for longest goes first.
+    """A cache that is limited by count and size; the least recently used states are dropped first.
 
-    A state that is behind costs a read of what is new, or at worst a conflict; it never makes an outcome wrong, since
-    every outcome is validated from the position that its state has. Entries only move forward.
+    An outdated state costs a read of the new events, or at worst a conflict. It cannot make an outcome wrong, since
+    every outcome is checked from the position of its state. Entries only move forward.
 
     Args:
-        most: The most states to keep; 0 keeps none.
-        most_bytes: About how many bytes they may have together.
+        most: The largest number of states; 0 keeps none. By default 10,000.
+        most_bytes: The approximate limit of their total size in bytes; by default 64 MiB.
     """
 
     def __init__(self, most: int = _MOST_STATES, most_bytes: int = _MOST_BYTES) -> None:
@@ -94,11 +95,11 @@ class KeptStates:
 
     @property
     def bytes(self) -> int:
-        """About how many bytes the states have together."""
+        """The approximate total size of the states in bytes."""
         return self._bytes
 
     def find(self, part: Part[Any]) -> KeptState | None:
-        """Return what is kept of a part."""
+        """Return the kept state of a part, or None."""
         entry = self._entries.get(part.identity)
         if entry is None:
             return None
@@ -106,7 +107,7 @@ class KeptStates:
         return entry.kept
 
     def keep(self, part: Part[Any], kept: KeptState) -> None:
-        """Keep a part's state, unless a newer one is kept already, or it is larger than all may be together."""
+        """Keep a part's state, unless a newer one is kept already, or it alone exceeds the limit of the total size."""
         identity = part.identity
         entry = self._entries.get(identity)
         if entry is None:
@@ -116,11 +117,11 @@ class KeptStates:
             return
         else:
             entry.kept = kept
-            # States grow with their events. Measured at every doubling, they cost no more to measure than to fold.
+            # States grow with their events. Measured at every doubling, a state costs no more to measure than to fold.
             if kept.events >= 2 * entry.measured:
                 self._measure(entry)
         if entry.size > self._most_bytes:
-            # It alone goes: the others would have to, and it would find no room all the same.
+            # Only this one is dropped: dropping all others would not make enough room for it.
             self._drop(identity)
             return
         self._entries.move_to_end(identity)
@@ -128,7 +129,7 @@ class KeptStates:
             self._drop(next(iter(self._entries)))
 
     def forget(self) -> None:
-        """Forget everything: the history that it was folded from is not the store's any more."""
+        """Drop all kept states, because their history is no longer the store's."""
         self._entries.clear()
         self._bytes = 0
 
@@ -143,10 +144,9 @@ class KeptStates:
 
 
 def state_size(state: object) -> int:
-    """Estimate how many bytes a state holds, in bounded time, whatever its size and whatever it is.
+    """Estimate the size of any state in bytes, in bounded time.
 
-    Of a large collection a sample is measured; the others are taken to be like it. Classes and functions are shared,
-    and do not count.
+    A sample of a large collection is measured and extrapolated. Classes and functions are shared, and do not count.
     """
     if type(state) in _LEAVES:
         return getsizeof(state)
@@ -165,13 +165,13 @@ def state_size(state: object) -> int:
             total += weight * getsizeof(value, _UNKNOWN_BYTES)
             if depth < len(_SAMPLES) and not isinstance(value, _SIMPLE):
                 waiting.extend(_members(value, weight, depth))
-        except BaseException:  # noqa: BLE001  whatever an object of somebody's has against being looked at
+        except BaseException:  # noqa: BLE001  an object of the domain may raise anything when it is inspected
             total += weight * _UNKNOWN_BYTES
     return int(total)
 
 
 def _members(value: object, weight: float, depth: int) -> list[tuple[object, float, int]]:
-    """Return what an object holds, each member with how many it stands for."""
+    """Return the members of an object, each with the number of members that it represents."""
     if (names := _field_names(type(value))) is not None:
         return [(getattr(value, name, None), weight, depth) for name in names]
     if isinstance(value, Collection):
@@ -186,7 +186,7 @@ def _members(value: object, weight: float, depth: int) -> list[tuple[object, flo
 
 
 def _field_names(kind: type) -> tuple[str, ...] | None:
-    """Return the fields of a dataclass; None for any other class."""
+    """Return the names of a dataclass's fields; None for any other class."""
     try:
         return _known_fields[kind]
     except KeyError:

@@ -1,4 +1,4 @@
-"""Keys: what a view is asked about, in one canonical form, so that one question never has two states."""
+"""Keys: the arguments of a view, in one canonical form, so that one key never has two states."""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
@@ -22,8 +22,8 @@ class KeyParameter:
     """One value of a view's key.
 
     Attributes:
-        name: What the view's ``events`` calls it.
-        annotation: Its type, as ``events`` declares it; ``Any`` if it declares none.
+        name: The name of the parameter of the view's ``events``.
+        annotation: The parameter's annotation in ``events``; ``Any`` if it has none.
         types: The classes that a value may have; None for any that a key may have.
     """
 
@@ -37,15 +37,15 @@ class KeyParameter:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the view's functions get its values as payloads hold them."""
+        """Whether the view's functions get the values in their payload form."""
         return self._revive is None
 
     def scalar(self, view: str, value: Any) -> Scalar:
-        """Return a value as an event's payload holds it.
+        """Return a value in the form that an event's payload holds.
 
         Raises:
-            InvalidKey: It has a type that the parameter or no key may have.
-            InvalidFilter: No event can hold it: it has a NUL character, a lone surrogate, or too many digits.
+            InvalidKey: The value's type is not allowed for this parameter, or for any key.
+            InvalidFilter: No event can hold the value: it has a NUL character, a lone surrogate, or too many digits.
         """
         if self.types is not None and not self._fits(value):
             declared = " or ".join(each.__name__ for each in self.types)
@@ -53,14 +53,14 @@ class KeyParameter:
         return _canonical(view, self.name, value)
 
     def value(self, scalar: Scalar) -> Any:
-        """Return what the view's functions get: the declared type where there is one class, else the scalar."""
+        """Return the value for the view's functions: of the declared class if there is one only, else the scalar."""
         return scalar if self._revive is None else self._revive(scalar)
 
     def _fits(self, value: Any) -> bool:
         kind = type(value)
         if self.types is None or kind in self.types:
             return True
-        # A truth counts as an integer, and a moment as a day, for Python alone.
+        # In Python a bool is an int, and a datetime is a date; as keys they are not.
         if kind is bool or kind is datetime:
             return False
         return isinstance(value, self.types)
@@ -71,13 +71,13 @@ class KeyForm:
 
     Args:
         view: The view's name.
-        events: The view's ``events``, whose parameters are the key.
+        events: The view's ``events`` function, whose parameters are the key.
 
     Attributes:
-        parameters: The key's values, in order.
+        parameters: The values of the key, in order.
 
     Raises:
-        InvalidView: ``events`` takes something else than plain parameters, does not tell them, or declares a type that
+        InvalidView: ``events`` takes anything but plain parameters, has no readable signature, or declares a type that
             no key can have.
     """
 
@@ -105,11 +105,11 @@ class KeyForm:
         self._plain = all(parameter.is_plain for parameter in self.parameters)
 
     def canonical(self, given: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[str, tuple[Scalar, ...]]:
-        """Return a key's canonical text, a JSON array, and its values as payloads hold them.
+        """Return a key's canonical text, a JSON array, and its values in their payload form.
 
         Raises:
-            InvalidKey: It has too few or too many values, or one of a wrong type.
-            InvalidFilter: No event can hold it.
+            InvalidKey: The key has too few or too many values, or one of a wrong type.
+            InvalidFilter: No event can hold a value of the key.
         """
         if named or len(given) != len(self.parameters):
             given = self._bound(given, named)
@@ -127,7 +127,7 @@ class KeyForm:
         return f"[{','.join(map(_text, scalars))}]", scalars
 
     def values(self, scalars: Iterable[Scalar]) -> tuple[Any, ...]:
-        """Return the key as the view's functions get it."""
+        """Return the key's values as the view's functions get them."""
         if self._plain:
             return tuple(scalars)
         return tuple(parameter.value(scalar) for parameter, scalar in zip(self.parameters, scalars, strict=True))
@@ -160,7 +160,7 @@ def _canonical(view: str, name: str, value: Any) -> Scalar:
 
 
 def _storable(view: str, name: str, value: str) -> str:
-    # Of enumerations and other subclasses, str() may give something else.
+    # For enumerations and other subclasses, str() may return something else.
     text = str.__str__(value)
     _refuse_unstorable(view, name, text)
     return text
@@ -191,5 +191,5 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     try:
         return get_type_hints(function, include_extras=True)
     except (NameError, TypeError, AttributeError):
-        # Names that only a type checker sees: the key is checked by the type checker alone.
+        # A name exists for type checkers only; then only they check the key's types.
         return {}

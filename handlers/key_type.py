@@ -1,4 +1,4 @@
-"""Key types: what a view's ``events`` may declare for a value of its key, and what that means."""
+"""Key types: the annotations that a view's ``events`` may have for a value of its key."""
 
 from collections.abc import Callable
 from datetime import date, datetime
@@ -20,7 +20,7 @@ _TAKEN = (str, int, Decimal, UUID, date)
 
 
 def refused_class(kind: type) -> str | None:
-    """Say why no key can be of a class, and what to use; None if one can."""
+    """Return why a class cannot be a key's, and what to use instead; None if it can."""
     for refused, advice in _REFUSED:
         if issubclass(kind, refused):
             return advice
@@ -28,18 +28,18 @@ def refused_class(kind: type) -> str | None:
         members = list(kind)
         is_taken = not members or any(isinstance(member.value, str | int) for member in members)
     else:
-        # What several classes have in common may be declared as well.
+        # A common base of several allowed classes may be declared as well.
         is_taken = issubclass(kind, _TAKEN) or any(issubclass(taken, kind) for taken in _TAKEN)
     return None if is_taken else wrong_class(kind)
 
 
 def wrong_class(kind: type) -> str:
-    """Say what to use instead of a class."""
+    """Return what to use instead of a class."""
     return f"a {kind.__name__}: use a str, bool, int, Decimal, UUID, date, or an enumeration of str or int"
 
 
 def declared_classes(annotation: Any) -> tuple[type, ...] | None:
-    """Return the classes that an annotation allows; None if it cannot be told."""
+    """Return the classes that an annotation allows; None if they are unknown."""
     annotation = _named(annotation)
     origin = get_origin(annotation)
     if origin is Literal:
@@ -49,20 +49,20 @@ def declared_classes(annotation: Any) -> tuple[type, ...] | None:
         if any(each is None for each in alternatives):
             return None
         return tuple(dict.fromkeys(kind for each in alternatives if each is not None for kind in each))
-    # A generic class has no values of its own. Of a protocol, no value can be asked whether it is one.
+    # A generic class has no values of its own. Values cannot be checked against a protocol.
     kind = origin or annotation
     is_told = isinstance(kind, type) and kind not in {object, Any} and not getattr(kind, "_is_protocol", False)
     return (kind,) if is_told else None
 
 
 def _named(annotation: Any) -> Any:
-    """Return what an annotation is another name for."""
+    """Resolve aliases and wrappers of an annotation."""
     while True:
         if get_origin(annotation) is Annotated:
             annotation = get_args(annotation)[0]
         elif isinstance(annotation, NewType):
             annotation = annotation.__supertype__
-        elif type(annotation).__name__ == "TypeAliasType":  # of typing from Python 3.12, of typing_extensions before
+        elif type(annotation).__name__ == "TypeAliasType":  # of typing since Python 3.12, or of typing_extensions
             annotation = annotation.__value__
         elif isinstance(annotation, TypeVar):
             annotation = annotation.__bound__ or Any
@@ -71,7 +71,7 @@ def _named(annotation: Any) -> Any:
 
 
 def reviver(types: tuple[type, ...] | None) -> Callable[[Any], Any] | None:
-    """Return how a scalar becomes the declared type again; None where the scalar is it."""
+    """Return the function that converts a scalar into the declared class; None if it is the scalar's own."""
     if types is None or len(types) != 1:
         return None
     (kind,) = types

@@ -1,4 +1,4 @@
-"""Kinds: what somebody gave where something else belongs, as the end of a sentence has it."""
+"""Kinds: describes a value of a wrong type in an error message."""
 
 from types import FunctionType, ModuleType
 
@@ -6,7 +6,7 @@ __all__ = ["kind_of"]
 
 
 def kind_of(value: object) -> str:
-    """Say what a value is, and nothing of what it holds: ``None``, ``the class Joined``, ``a Joined``."""
+    """Describe a value without its content: ``None``, ``the class Joined``, ``a Joined``."""
     if value is None:
         return "None"
     if isinstance(value, type):

@@ -1,4 +1,4 @@
-"""The long reads: histories that are not held in memory, folded as they come, one at a time, whoever asks for them."""
+"""Long reads: histories that are not held in memory but folded as they stream, one at a time."""
 
 import asyncio
 from functools import partial
@@ -24,24 +24,24 @@ from handlers.state_storage import StateStorage
 
 __all__ = ["LongReads"]
 
-# How many events are folded without a pause: others on the loop wait for so long.
+# The number of events that are folded without a pause, during which other tasks on the loop wait.
 _BREATH = 50
 
 
 class _ShowsForgotten(Exception):
-    """Raised by ``LongReads._read_on``."""
+    """Raised by ``LongReads._read_on``: the state shows values of a subject that is forgotten."""
 
 
 class LongReads:
-    """Reads the long histories of one domain's parts. Whoever wants the same part waits for one read.
+    """Reads long histories of one domain's parts. Concurrent requests for the same part share one read.
 
     Args:
-        store: Where the events are.
-        domain: Whose parts they are.
-        kept: What is known already, and what is learned.
+        store: The store that has the events.
+        domain: The domain of the parts.
+        kept: The cache of states, which is read and updated.
         folding: Folds the events.
-        storage: Has states stored that are due.
-        one_at_a_time: Held during a read; several readers of a process share one.
+        storage: Stores states that are due.
+        one_at_a_time: Held during each read; several readers of a process can share it.
     """
 
     def __init__(
@@ -71,21 +71,22 @@ class LongReads:
         consistency: Consistency,
         running: Running,
     ) -> KeptState:
-        """Fold a long history as it comes, and keep its state. Whoever asks for it meanwhile gets the same.
+        """Fold a long history as it streams, and keep its state. Concurrent requests for the part share the result.
 
         Args:
             part: The part.
-            known: What is known of it, as ``Glance.long`` says.
-            up_to: How far the log was.
+            known: The state of the part before, as in ``Glance.long``.
+            up_to: The head of the log, up to which is read.
             consistency: Whether a replica may answer.
-            running: Entered whenever the domain's own code runs.
+            running: Creates the context for each call of the domain's own code.
 
         Raises:
-            EventStoreError: As ``EventStore.read``.
-            UnknownEventType, UnreadableEvent: As ``Domain.recorded``.
-            Exception: Whatever the view raises.
+            EventStoreError: The store failed, as in ``EventStore.read``.
+            UnknownEventType, UnreadableEvent: An event has an unknown type or cannot be read, as in
+                ``Domain.recorded``.
+            Exception: The view raised an error.
 
-        On cancellation the read goes on if others wait for it.
+        If the call is cancelled, the read continues for other callers.
         """
         task = self._reading.get(part)
         if task is None:
@@ -93,7 +94,7 @@ class LongReads:
             self._reading[part] = task
             task.add_done_callback(partial(self._ended, part))
         try:
-            # Shielded: the others wait for it as well.
+            # Shielded: other callers may wait for the same task.
             return await asyncio.shield(task)
         except EventStoreError as error:
             raise error.copy_for_caller() from error
@@ -104,7 +105,7 @@ class LongReads:
             raise
 
     async def close(self) -> None:
-        """End all of them; whoever waits for one is told."""
+        """Cancel all reads; their callers get ``StoreUnavailable``."""
         for task in self._reading.values():
             task.cancel()
         await asyncio.gather(*self._reading.values(), return_exceptions=True)
@@ -112,7 +113,7 @@ class LongReads:
     def _ended(self, part: Part[Any], task: asyncio.Task[KeptState]) -> None:
         self._reading.pop(part, None)
         if not task.cancelled():
-            task.exception()  # looked at, if nobody waits for it any more
+            task.exception()  # marks the exception as retrieved if no caller waits any more
 
     async def _read(
         self, part: Part[Any], known: KeptState, up_to: Position, consistency: Consistency, running: Running
@@ -133,17 +134,17 @@ class LongReads:
     async def _read_on(
         self, part: Part[Any], known: KeptState, up_to: Position, consistency: Consistency, running: Running
     ) -> tuple[KeptState, RecordedEvent | None]:
-        """Fold what is new of a part; return its state, and its last event.
+        """Fold the new events of a part; return its state, and the last event.
 
         Raises:
-            _ShowsForgotten: What is known was folded from values whose subject is forgotten in what is new.
+            _ShowsForgotten: The state was folded from values of a subject that the new events forget.
         """
         kept = known
         may_show = self._folding.may_show_forgotten(part, known)
         keys = NO_KEYS
         batch: list[RecordedEvent] = []
         last: RecordedEvent | None = None
-        # Whoever answers must be as far as the snapshot was that told of it, in the same history.
+        # An answering server must have reached the snapshot that found the part long, in the same history.
         events = self._store.read(
             self._domain.sensitive.watched(part),
             after=known.position,
@@ -156,7 +157,7 @@ class LongReads:
                 raise _ShowsForgotten
             batch.append(event)
             if len(batch) == _BREATH:
-                # The keys were looked up after the log was as far as is read here.
+                # The keys were looked up after the log had reached ``up_to``.
                 keys = await self._folding.keys_of(batch, keys)
                 kept, last = self._folding.folded(part, kept, batch, running, keys)
                 batch.clear()

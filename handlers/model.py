@@ -6,18 +6,18 @@ __all__ = ["Command", "DomainEvent"]
 
 
 class Command(BaseModel):
-    """Base of a domain's commands. The class's name is the command's name; fields may have JSON names of their own.
+    """Base of a domain's commands. The class name is the command's name; fields may have JSON names of their own.
 
-    Unknown fields are passed over: a newer publisher may send more than this program reads.
+    Unknown fields are ignored: a newer publisher may send more than this program reads.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", validate_by_name=True, validate_by_alias=True)
 
 
 class DomainEvent(BaseModel):
-    """Base of a domain's events. The class's name is the event's type.
+    """Base of a domain's events. The class name is the event's type.
 
-    Unknown fields are passed over: a newer worker may have recorded more than this program reads.
+    Unknown fields are ignored: a newer worker may have recorded more than this program reads.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", validate_by_name=True, validate_by_alias=True)

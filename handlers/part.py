@@ -1,4 +1,4 @@
-"""Parts: what a command reads, each a view at a key. A decision's boundary is the list of its parts."""
+"""Parts: what a command reads; each part is a view with a key. A decision's boundary is the list of its parts."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -22,13 +22,13 @@ K = TypeVar("K")
 
 
 class PartIdentity(NamedTuple):
-    """What tells one part of a domain from another.
+    """Identifies a part within its domain.
 
     Attributes:
         view: The view's name.
-        version: Its version.
-        key: The key's canonical text, a JSON array.
-        filter_digest: The digest of the filter that its events are found by.
+        version: The view's version.
+        key: The canonical text of the key, a JSON array.
+        filter_digest: The digest of the filter that selects the part's events.
     """
 
     view: str
@@ -38,14 +38,14 @@ class PartIdentity(NamedTuple):
 
 
 class Reading(ABC, Generic[A_co]):
-    """What becomes one argument of ``decide``."""
+    """What becomes one argument of ``decide``: a part, or parts of one view."""
 
     __slots__ = ()
 
     @property
     @abstractmethod
     def parts(self) -> "tuple[Part[Any], ...]":
-        """The parts that are read for it."""
+        """The parts to read for the argument."""
 
     @abstractmethod
     def argument(self, states: "Mapping[Part[Any], Any]") -> A_co:
@@ -54,12 +54,12 @@ class Reading(ABC, Generic[A_co]):
 
 @final
 class Part(Reading[S_co]):
-    """A view at a key. Made by ``View.at``; parts of one identity are equal.
+    """A view with a key. Made by ``View.at``; parts with the same identity are equal.
 
     Attributes:
         view: The view.
-        key: The key, as payloads hold its values.
-        filter: Which events it is made of.
+        key: The key's values, in their payload form.
+        filter: The filter that selects the part's events.
     """
 
     __slots__ = ("_hash", "_identity", "_text", "_values", "filter", "key", "view")
@@ -102,8 +102,8 @@ class Part(Reading[S_co]):
 
     @property
     def identity(self) -> PartIdentity:
-        """What tells it from another part."""
-        # Worked out when it is asked for: most parts are told apart without.
+        """Identifies the part within its domain."""
+        # Computed on demand: most parts are distinguished without it.
         found = self._identity
         if found is None:
             found = PartIdentity(self.view.name, self.view.version, self._text, self.filter.digest)
@@ -112,32 +112,32 @@ class Part(Reading[S_co]):
 
     @property
     def parts(self) -> "tuple[Part[Any], ...]":
-        """Itself."""
+        """The part itself, as a tuple."""
         return (self,)
 
     def argument(self, states: "Mapping[Part[Any], Any]") -> S_co:
-        """Return its state."""
+        """Return the part's state."""
         state: S_co = states[self]
         return state
 
     def initial(self) -> S_co:
-        """Return the state before any event, made anew."""
+        """Return the state before any event, newly made."""
         try:
             return self.view.initial(*self._values)
         except StopIteration as bug:
             raise RuntimeError(f"initial of the view {self.view.name} raised StopIteration at {self!r}") from bug
 
     def evolved(self, state: Any, fact: DomainEvent, number: int | None = None) -> Any:
-        """Return its state after one more event, which it has.
+        """Return the part's state after one more event of its own.
 
         Args:
-            state: The state before it.
+            state: The state before the event.
             fact: The event, as ``Domain.recorded`` returns it.
-            number: The event's number, for the message; None if it is not on record.
+            number: The event's sequence number, for error messages; None, the default, if it is not recorded.
 
         Raises:
-            InvalidState: ``evolve`` returns None, and declares to return a state.
-            Exception: Whatever ``evolve`` raises.
+            InvalidState: ``evolve`` returns None although it declares to return a state.
+            Exception: ``evolve`` raised an error.
         """
         evolve = self.view.evolve
         try:
@@ -156,7 +156,7 @@ class Part(Reading[S_co]):
         return f"evolve of the view {self.view.name} ({place_of(self.view.evolve)}) {does} at {which}"
 
     def advanced(self, state: Any, facts: Iterable[DomainEvent]) -> Any:
-        """Return its state after further events, in their order. As ``evolved``."""
+        """Return the part's state after further events, in order. Raises like ``evolved``."""
         for fact in facts:
             state = self.evolved(state, fact)
         return state
@@ -164,10 +164,10 @@ class Part(Reading[S_co]):
 
 @final
 class Parts(Reading[Mapping[K, S_co]]):
-    """Parts of one view at several keys. Made by ``View.at_each``; ``decide`` gets a mapping from key to state.
+    """Parts of one view with several keys. Made by ``View.at_each``; ``decide`` gets a mapping from key to state.
 
     Args:
-        parts: By the keys, as they were given.
+        parts: The parts with their keys, in the form given by the caller.
     """
 
     __slots__ = ("_by_key",)
@@ -187,5 +187,5 @@ class Parts(Reading[Mapping[K, S_co]]):
         return tuple(self._by_key.values())
 
     def argument(self, states: Mapping[Part[Any], Any]) -> Mapping[K, S_co]:
-        """Return each key's state."""
+        """Return the state of each key."""
         return {key: states[part] for key, part in self._by_key.items()}

@@ -1,4 +1,4 @@
-"""The part reader: brings the states of parts up to date, from what is kept or stored and what has come since."""
+"""The part reader: brings the states of parts up to date from kept or stored states and new events."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,27 +35,27 @@ from handlers.state_storage import StateStorage
 __all__ = ["LONGEST_AT_ONCE", "PartReader"]
 
 LONGEST_AT_ONCE = 1000
-"""How many events of one part are held in memory at once; a longer history is folded as it streams."""
+"""The largest number of events of one part held in memory at once; a longer history is folded as it streams."""
 
 
 class PartReader:
     """Reads parts of one domain.
 
-    A short history is read together with those of the other parts, from one snapshot. A long one is read by itself.
+    Short histories of several parts are read together, from one snapshot. A long one is read alone.
 
     Args:
-        store: Where the events are.
-        domain: Whose parts they are.
-        kept: What is known already, and what is learned.
-        long_reads: Held during a long read; several readers of a process share one.
-        master: What the keys of subjects are wrapped by, if the domain has Sensitive fields.
+        store: The store that has the events.
+        domain: The domain of the parts.
+        kept: The cache of states, which is read and updated.
+        long_reads: Held during a long read; several readers of a process can share it. None, the default, makes one.
+        master: The master keys that wrap the subjects' keys; None only if the domain has no Sensitive fields.
 
     Attributes:
-        long_reads: Those of long histories.
-        storage: Has states stored that are due.
+        long_reads: Reads long histories.
+        storage: Stores states that are due.
 
     Raises:
-        InvalidMasterKey: The domain has Sensitive fields, and there is none.
+        InvalidMasterKey: The domain has Sensitive fields, and ``master`` is None.
     """
 
     def __init__(
@@ -92,17 +92,19 @@ class PartReader:
         """Bring the states of parts up to date, and keep them.
 
         Args:
-            parts: Which, each once.
+            parts: The parts, each once.
             consistency: Whether a replica may answer.
-            min_position: The states must be at least this far, in the same history.
-            running: Entered whenever the domain's own code runs.
+            min_position: The position that the states must have reached, in the same history; None for any.
+            running: Creates the context for each call of the domain's own code.
 
         Raises:
-            HistoryDiverged: What is kept or asked for lies in another history. Everything kept is forgotten.
-            PositionNotReached: The log ends before what is kept, and everything kept is forgotten; or before what is
-                asked for.
-            UnknownEventType, UnreadableEvent: As ``Domain.recorded``.
-            Exception: Whatever a view raises.
+            HistoryDiverged: The position of a kept state, or ``min_position``, lies in another history. All kept states
+                are dropped.
+            PositionNotReached: The log ends before ``min_position``, or before the position of a kept state; then all
+                kept states are dropped.
+            UnknownEventType, UnreadableEvent: An event has an unknown type or cannot be read, as in
+                ``Domain.recorded``.
+            Exception: A view raised an error.
         """
         known: dict[Part[Any], KeptState] = {}
         while parts:
@@ -130,23 +132,25 @@ class PartReader:
         known: Mapping[Part[Any], KeptState] | None = None,
         held: Held | None = None,
     ) -> Glance:
-        """Look at the store once, for all parts, and bring up to date what little is needed for; keep that.
+        """Read the store once for all parts; fold and keep the states of those with few new events.
 
-        A part that fails leaves the others as they are.
+        The failure of one part does not affect the others.
 
         Args:
-            parts: Which, each once.
+            parts: The parts, each once.
             consistency: Whether a replica may answer.
-            min_position: The states must be at least this far, in the same history.
-            running: Entered whenever the domain's own code runs.
-            known: What is known of parts already, where it is not kept.
-            held: The store's lock, if the caller holds it: it is asked instead of the store.
+            min_position: The position that the states must have reached, in the same history; None for any.
+            running: Creates the context for each call of the domain's own code.
+            known: States that the caller knows and that may not be kept; by default none.
+            held: The store under its lock, if the caller holds the lock; it is read instead of the store. By default
+                None.
 
         Raises:
-            HistoryDiverged: What is kept or asked for lies in another history. Everything kept is forgotten.
-            PositionNotReached: The log ends before what is kept, and everything kept is forgotten; or before what is
-                asked for.
-            EventStoreError: As ``EventStore.query_many``.
+            HistoryDiverged: The position of a kept state, or ``min_position``, lies in another history. All kept states
+                are dropped.
+            PositionNotReached: The log ends before ``min_position``, or before the position of a kept state; then all
+                kept states are dropped.
+            EventStoreError: The store failed, as in ``EventStore.query_many``.
         """
         before: dict[Part[Any], KeptState] = {}
         failures: dict[Part[Any], Exception] = {}
@@ -157,13 +161,14 @@ class PartReader:
             return await self._glance(before, failures, consistency, min_position, running, held=held)
         except (HistoryDiverged, PositionNotReached) as error:
             if isinstance(error, PositionNotReached) and _is_furthest(min_position, before.values()):
-                # What is known lies no further: it was asked for more than there is, and nothing known is to blame.
+                # No known state lies further: the request itself was for more than there is, and the known states may
+                # be right.
                 raise
             if not stored:
-                # A log that was rewritten or cut back. The next attempt reads all of it.
+                # The log was rewritten or truncated. The next attempt reads all of it.
                 self._kept.forget()
                 raise
-        # A stored state may be to blame. It is only a cache: without it, all of the history is read.
+        # A stored state may be the cause. It is only a cache: without it, the whole history is read.
         for part in stored:
             before[part] = self._folding.begun(part, running)
         try:
@@ -199,7 +204,7 @@ class PartReader:
                 and any(event.type == SUBJECT_FORGOTTEN for event in stream.events)
             ]
         ):
-            # Folded anew, from what can still be opened; and all from one snapshot.
+            # Folded again, without the values that can no longer be opened; all parts from one snapshot.
             begun = {**before, **{part: self._folding.begun(part, running) for part in anew}}
             return await self._glance(begun, failures, consistency, min_position, running, held=held)
         keys = await self._folding.keys_of([event for stream in streams for event in stream.events])
@@ -215,7 +220,7 @@ class PartReader:
             kept = replace(known, position=stream.position, read_at=asked, replica=stream.replica)
             try:
                 states[part] = self._advanced(part, kept, stream.events, running, keys=keys, sealer=sealers.get(part))
-            except Exception as bug:  # noqa: BLE001  whatever a view raises, it is that part's alone
+            except Exception as bug:  # noqa: BLE001  an error of a view concerns its own part only
                 failures[part] = bug
         first = streams[0] if streams else None
         return Glance(
@@ -234,7 +239,7 @@ class PartReader:
         min_position: Position | None,
         held: Held | None,
     ) -> Sequence[EventStream]:
-        """Read what has come since the states that are known, all from one snapshot."""
+        """Read what is new for each known state, all from one snapshot."""
         filters = [self._domain.sensitive.watched(part) for part in before]
         after = [kept.position for kept in before.values()]
         known = [kept.events for kept in before.values()]
@@ -256,13 +261,13 @@ class PartReader:
         failures: dict[Part[Any], Exception],
         running: Running,
     ) -> None:
-        """Leave out the parts whose events may be archived. Others of the same question can be read all the same.
+        """Exclude the parts whose events may be archived. The others of the same question can still be read.
 
-        What is known up to a position that is archived cannot be gone on from. Perhaps nothing of that part is
-        archived, and it can be read from the beginning.
+        A state whose position is archived cannot be continued. Its part is read from the beginning, in case none of its
+        events are archived.
 
         Raises:
-            HistoryArchived: It concerns no part in particular.
+            HistoryArchived: The error concerns no part in particular.
         """
         if not error.places:
             raise error
@@ -274,12 +279,12 @@ class PartReader:
                 continue
             try:
                 before[part] = self._folding.begun(part, running)
-            except Exception as bug:  # noqa: BLE001  whatever a view raises, it is that part's alone
+            except Exception as bug:  # noqa: BLE001  an error of a view concerns its own part only
                 failures[part] = bug
                 del before[part]
 
     async def close(self) -> None:
-        """End long reads, and wait a little for states that are being stored."""
+        """Cancel long reads, and wait up to one second for states that are being stored."""
         await asyncio.gather(self.long_reads.close(), self.storage.close(), return_exceptions=True)
 
     async def _known(
@@ -292,7 +297,7 @@ class PartReader:
         consistency: Consistency,
         running: Running,
     ) -> list[Part[Any]]:
-        """Note what is known of each part without reading events; return the parts whose state was stored."""
+        """Find the known state of each part without reading events; return the parts whose state was stored."""
         cold = []
         for part in parts:
             kept = (known.get(part) if known else None) or self._kept.find(part)
@@ -301,7 +306,7 @@ class PartReader:
                 continue
             try:
                 before[part] = self._folding.begun(part, running)
-            except Exception as bug:  # noqa: BLE001  whatever a view raises, it is that part's alone
+            except Exception as bug:  # noqa: BLE001  an error of a view concerns its own part only
                 failures[part] = bug
             else:
                 if part.view.stored_every is not None:

@@ -1,6 +1,6 @@
-"""Persistent collections: immutable, and cheap to change. For the states of views that hold many things.
+"""Persistent collections: immutable, with cheap changes. For the states of views that hold many items.
 
-A dict would have to be copied for each event, which makes a fold quadratic; these share what stays the same.
+A dict would have to be copied for each event, which makes a fold quadratic; these share all unchanged items.
 """
 
 from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping
@@ -20,12 +20,13 @@ T = TypeVar("T")
 
 @final
 class PersistentMap(Mapping[K, V]):
-    """An immutable mapping. A change takes logarithmic time and gives a new one; its items have no order.
+    """An immutable mapping. A change takes logarithmic time and returns a new mapping; items have no order.
 
-    As the type of a model's field or of a view's state it is written as a JSON object, and read back.
+    As the type of a model's field or a view's state, it is written as a JSON object and reads back as a mapping of its
+    own class.
 
     Args:
-        items: What it holds.
+        items: The initial items; by default none.
     """
 
     __slots__ = ("_trie",)
@@ -34,15 +35,15 @@ class PersistentMap(Mapping[K, V]):
         self._trie: HashTrieMap[K, V] = HashTrieMap(items)
 
     def insert(self, key: K, value: V) -> "PersistentMap[K, V]":
-        """Return one with this item added or replaced."""
+        """Return a mapping with this item added or replaced."""
         return self._of(self._trie.insert(key, value))
 
     def discard(self, key: K) -> "PersistentMap[K, V]":
-        """Return one without this item; itself, if it has none."""
+        """Return a mapping without this key; the mapping itself if it lacks the key."""
         return self._of(self._trie.discard(key)) if key in self._trie else self
 
     def items(self) -> ItemsView[K, V]:
-        """Return a view of its items."""
+        """Return a view of the items."""
         return self._trie.items()
 
     def __getitem__(self, key: K) -> V:
@@ -85,12 +86,13 @@ class PersistentMap(Mapping[K, V]):
 
 @final
 class PersistentSet(AbstractSet[T]):
-    """An immutable set. A change takes logarithmic time and gives a new one; its members have no order.
+    """An immutable set. A change takes logarithmic time and returns a new set; members have no order.
 
-    As the type of a model's field or of a view's state it is written as a JSON array, and read back.
+    As the type of a model's field or a view's state, it is written as a JSON array and reads back as a set of its own
+    class.
 
     Args:
-        members: What it holds.
+        members: The initial members; by default none.
     """
 
     __slots__ = ("_trie",)
@@ -99,11 +101,11 @@ class PersistentSet(AbstractSet[T]):
         self._trie: HashTrieSet[T] = HashTrieSet(members)
 
     def insert(self, member: T) -> "PersistentSet[T]":
-        """Return one with this member."""
+        """Return a set with this member."""
         return self if member in self._trie else self._of(self._trie.insert(member))
 
     def discard(self, member: T) -> "PersistentSet[T]":
-        """Return one without this member; itself, if it has it not."""
+        """Return a set without this member; the set itself if it lacks the member."""
         return self._of(self._trie.discard(member)) if member in self._trie else self
 
     def __contains__(self, member: object) -> bool:

@@ -1,4 +1,4 @@
-"""Places: where in a domain's own code a function stands, for messages to the person who wrote it."""
+"""Places: the file and line of a domain's own function, for messages to its author."""
 
 import inspect
 import sys
@@ -11,22 +11,22 @@ from typing import Any
 __all__ = ["place_of", "raised_at"]
 
 _OURS = frozenset({"eventstore", "handlers", "worker"})
-# Domains that come along: their code is a domain's own.
+# The bundled domains count as a domain's own code.
 _SAMPLES = ("handlers.library", "handlers.warehouse")
-# What calls a domain's code in our name.
+# Packages that call a domain's code on the framework's behalf.
 _BETWEEN = frozenset({"pydantic"})
-# What our code runs in.
+# Packages that call the framework.
 _RUNNERS = frozenset({"uvloop", "typer", *sys.stdlib_module_names})
 
 
 def place_of(function: Callable[..., Any]) -> str:
-    """Return the file and line where a function begins; its name, if it has none."""
+    """Return the file and line where a function begins; its qualified name if it has none."""
     inner = inspect.unwrap(function)
     while isinstance(inner, partial):
         inner = inner.func
     code = getattr(inner, "__code__", None)
     if code is None:
-        # An object that can be called: where its class says how.
+        # A callable object: the place of its class's ``__call__``.
         code = getattr(vars(type(inner)).get("__call__"), "__code__", None)
     if code is None:
         return f"{getattr(inner, '__module__', '?')}.{getattr(inner, '__qualname__', repr(inner))}"
@@ -34,13 +34,13 @@ def place_of(function: Callable[..., Any]) -> str:
 
 
 def raised_at(failure: BaseException) -> tuple[str, str] | None:
-    """Return the innermost line of a domain's own code that led to a failure; None if none did.
+    """Return the innermost line of a domain's own code that led to an error; None if there is none.
 
     Args:
-        failure: What was raised. Where no line of a domain leads to it, what caused it is looked at.
+        failure: The error. If no line of a domain led to it, its causes are searched.
 
     Returns:
-        The function's name, and file and line.
+        The function's name, and its file and line.
     """
     at: BaseException | None = failure
     while at is not None:
@@ -55,7 +55,7 @@ def raised_at(failure: BaseException) -> tuple[str, str] | None:
 
 
 def _entry(modules: Iterable[str]) -> str | None:
-    """Return the module at which our code called a domain's for the last time; None if it did not."""
+    """Return the module at which the framework last called a domain's code; None if it did not."""
     entry, is_ours = None, False
     for module in modules:
         if module.partition(".")[0] in _RUNNERS:
@@ -71,7 +71,7 @@ def _module(frame: FrameType) -> str:
 
 
 def _is_ours(module: str) -> bool:
-    """Tell whether a module is ours or calls in our name, and no domain's."""
+    """Return whether a module belongs to the framework or calls on its behalf, and to no domain."""
     if f"{module}.".startswith(tuple(f"{sample}." for sample in _SAMPLES)):
         return False
     return module.partition(".")[0] in _OURS | _BETWEEN

@@ -1,4 +1,4 @@
-"""Plain functions: what a domain's code is made of. Nothing of it is awaited, and nothing of it is iterated over."""
+"""Plain functions: the only callables that a domain may use. They are neither async nor generators."""
 
 import inspect
 
@@ -8,10 +8,10 @@ __all__ = ["refusal"]
 
 
 def refusal(function: object) -> str | None:
-    """Say why something is no plain function, as the end of a sentence about what is needed; None if it is one."""
+    """Return why an object is no plain function, as the end of an error message; None if it is one."""
     if not callable(function):
         return f"not {kind_of(function)}"
-    # Of an object that can be called, its class says how. What a wrapper wraps is the wrapper's to call.
+    # The class of a callable object has its code. A wrapped function is called by its wrapper.
     for each in (function, getattr(type(function), "__call__", None)):  # noqa: B004  it is looked at, not whether it is
         if inspect.iscoroutinefunction(each):
             return "and this one is async: nothing is awaited here"

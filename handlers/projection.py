@@ -1,4 +1,4 @@
-"""Projections: read models in tables, made of events by a pure function."""
+"""Projections: read models in tables, derived from events by a pure function."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -23,18 +23,18 @@ __all__ = ["Projected", "Projection"]
 
 E = TypeVar("E", bound=DomainEvent)
 
-# The largest integer of PostgreSQL's type of that name.
+# The largest value of PostgreSQL's integer.
 _MOST = 2**31 - 1
 _CHANGES = (Upsert, Update, Insert, Delete, Statement)
 
 
 class Projected(msgspec.Struct, Generic[E], frozen=True, kw_only=True):
-    """An event on record, as projections and reactions see it.
+    """A recorded event, as projections and reactions get it.
 
     Attributes:
-        event: What happened, in the version of today.
-        number: Its sequence number.
-        occurred_at: When it happened, in UTC.
+        event: The event, in its newest version.
+        number: The event's sequence number.
+        occurred_at: When the event happened, in UTC.
         metadata: The JSON object about the recording, such as the command's id.
     """
 
@@ -47,19 +47,19 @@ class Projected(msgspec.Struct, Generic[E], frozen=True, kw_only=True):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Projection:
-    """A read model: which events it is made of, the tables that it fills, and how.
+    """A read model: the events that it is derived from, its tables, and the function that fills them.
 
     Attributes:
-        name: Up to 50 small letters, digits, ``_`` and ``-``, beginning with a letter.
-        events: Which events it is made of; without bounds on time or number.
-        tables: The tables that it fills, and nobody else does.
-        changes: Returns what an event changes: one change, several in their order, or None. It is pure: it sees the
-            event and nothing else, no clock, no database.
-        version: Raise it whenever ``changes`` changes its meaning, or a table its look: the tables are then made anew
-            from the log, beside those that readers read, and take their place.
+        name: The projection's name: up to 50 small letters, digits, ``_`` and ``-``, beginning with a letter.
+        events: The filter that selects the events; without bounds on time or number.
+        tables: The tables that it fills; no other projection fills them.
+        changes: Returns the changes for an event: one change, several in order, or None. It is pure: it uses the event
+            and nothing else, no clock, no database.
+        version: The version, by default 1. Raise it whenever ``changes`` or the layout of a table changes: the tables
+            are then built again from the log, beside those that readers use, and replace them.
 
     Raises:
-        InvalidProjection: One of these cannot be; the message says which.
+        InvalidProjection: An attribute is invalid; the message says which.
     """
 
     name: str
@@ -91,7 +91,7 @@ class Projection:
 
     @property
     def layout(self) -> bytes:
-        """What tells tables that look like its own from others: 16 bytes."""
+        """A digest of 16 bytes of the tables' layout."""
         text = canonical([table.description for table in sorted(self.tables, key=lambda table: table.name)])
         return hashlib.blake2b(text, digest_size=16).digest()
 
@@ -102,20 +102,20 @@ class Projection:
 
     @property
     def followed(self) -> Filter:
-        """The same as ``events``."""
+        """The projection's ``events``."""
         return self.events
 
     @property
     def described(self) -> str:
-        """What it is, with name and place."""
+        """The projection's name and place, for messages."""
         return f"the projection {self.name} ({self.place})"
 
     def changed_by(self, seen: Projected[Any]) -> list[Change]:
-        """Return what an event changes, in order.
+        """Return the changes for an event, in order.
 
         Raises:
-            InvalidRow: It returns something else than changes of its own tables.
-            HandlerCrashed, Exception: Whatever ``changes`` raises.
+            InvalidRow: The function returns anything but changes of the projection's tables.
+            HandlerCrashed, Exception: ``changes`` raised an error.
         """
         with Contained():
             returned: Any = self.changes(seen)

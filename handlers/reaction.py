@@ -1,4 +1,4 @@
-"""Reactions: what is sent when something has happened, as a pure function from an event to commands."""
+"""Reactions: commands that are sent after events, derived by a pure function."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,25 +19,26 @@ from handlers.projection import Projected
 __all__ = ["Begins", "Reaction", "Send"]
 
 Begins: TypeAlias = Literal["end", "start"]
-"""Where what is run for the first time begins: with what is recorded from then on, or with the first event."""
+"""Where a first run begins: at the end of the log, with events recorded from then on, or at its start."""
 
-# Ids are the same wherever they are derived, for as long as this is.
+# Derived ids stay the same as long as this does.
 _NAMESPACE = UUID("0c3b3f0a-7c59-5b0e-9b4e-6a1f1d9c7e42")
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Send:
-    """A command of another domain, or for later.
+    """A command for another domain, or for a later time.
 
     Attributes:
-        command: The command.
-        to: The domain that decides it; None for the reaction's own.
-        at: When it is to be sent, with a time zone; None for at once. It comes out of the event: a reaction asks no
-            clock. What is past by then is sent at once. It needs ``worker schedule run`` for that domain.
+        command: The command to send.
+        to: The name of the domain that decides it; None, the default, for the reaction's own.
+        at: When to send it, with a time zone; None, the default, for at once. It is derived from the event, since a
+            reaction uses no clock. A command whose time has passed is sent at once. It requires ``worker schedule run``
+            for the target domain.
 
     Raises:
-        InvalidReaction: It is no command, the domain is no name, or the time has no time zone.
+        InvalidReaction: ``command`` is no command, the domain's name is invalid, or the time has no time zone.
     """
 
     command: Command
@@ -56,20 +57,19 @@ class Send:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Reaction:
-    """What is sent when something has happened.
+    """Commands that are sent after events.
 
     Attributes:
-        name: Up to 50 small letters, digits, ``_`` and ``-``, beginning with a letter. The ids of its commands are
-            derived from it: under another name, it is another reaction.
-        events: Which events it sees; without bounds on time or number.
-        commands: Returns what is sent on account of an event: a command of the same domain, a ``Send``, several of
-            these in an order that stays the same, or None. It is pure: it sees the event and nothing else, no clock,
-            no database.
-        begins: Where it begins when it is run for the first time: at the ``end`` of the log, so that what has
-            happened before stays as it is, or at its ``start``.
+        name: The reaction's name: up to 50 small letters, digits, ``_`` and ``-``, beginning with a letter. The ids of
+            its commands are derived from it, so that a renamed reaction sends its commands again.
+        events: The filter that selects the events; without bounds on time or number.
+        commands: Returns the commands for an event: a command of the same domain, a ``Send``, several of these in a
+            stable order, or None. It is pure: it uses the event and nothing else, no clock, no database.
+        begins: Where its first run begins: at the ``end`` of the log, the default, so that it ignores earlier events,
+            or at its ``start``.
 
     Raises:
-        InvalidReaction: One of these cannot be; the message says which.
+        InvalidReaction: An attribute is invalid; the message says which.
     """
 
     name: str
@@ -92,20 +92,20 @@ class Reaction:
 
     @property
     def followed(self) -> Filter:
-        """The same as ``events``."""
+        """The reaction's ``events``."""
         return self.events
 
     @property
     def described(self) -> str:
-        """What it is, with name and place."""
+        """The reaction's name and place, for messages."""
         return f"the reaction {self.name} ({self.place})"
 
     def sent_by(self, seen: Projected[Any]) -> list[Send]:
-        """Return what is sent on account of an event, in order.
+        """Return the commands for an event, in order.
 
         Raises:
-            InvalidReaction: It returns something else than commands.
-            HandlerCrashed, Exception: Whatever ``commands`` raises.
+            InvalidReaction: The function returns anything but commands.
+            HandlerCrashed, Exception: ``commands`` raised an error.
         """
         with Contained():
             returned: Any = self.commands(seen)
@@ -118,11 +118,11 @@ class Reaction:
         return [what if isinstance(what, Send) else Send(command=what) for what in each]
 
     def command_id(self, domain: str, event: Position, index: int) -> UUID:
-        """Return the id of a command: the same whoever derives it, and however often.
+        """Return the id of a command; every derivation gives the same id.
 
         Args:
             domain: The name of the reaction's domain.
-            event: The event. In a history that was rewritten, another event with its number has other ids.
-            index: Which of the commands that are sent on account of it, from 0.
+            event: The event's position. In a rewritten history, another event with its number has other ids.
+            index: The index of the command among those for the event, from 0.
         """
         return uuid5(_NAMESPACE, f"{domain}/{self.name}/{event}/{index}")

@@ -1,4 +1,4 @@
-"""The reader: asks views, from any asyncio program. It needs a store and a domain, and no broker."""
+"""The reader: queries views from any asyncio program. It needs a store and a domain, but no broker."""
 
 from dataclasses import dataclass
 from time import monotonic
@@ -18,17 +18,17 @@ __all__ = ["Answer", "Reader"]
 S = TypeVar("S")
 
 _MOST_STATES = 10_000
-# Of a view that shows personal values: who is forgotten is so everywhere after so many seconds.
+# Seconds. The longest age of states with personal values: a forgotten subject is invisible everywhere after this time.
 _LONGEST_UNSEEN = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer(Generic[S]):
-    """What a view says at a key.
+    """The answer of a view for a key.
 
     Attributes:
-        state: Its state. It is immutable, and shared: whoever gets it must not change it.
-        position: How far the log was.
+        state: The state of the view. It is immutable and shared: the caller must not change it.
+        position: The head of the log that the state was read up to.
     """
 
     state: S
@@ -36,7 +36,7 @@ class Answer(Generic[S]):
 
 
 class Reader:
-    """Answers what the views of a domain say. Safe to share between the tasks of one event loop.
+    """Answers queries of a domain's views. It can be shared by the tasks of one event loop.
 
     ::
 
@@ -44,13 +44,13 @@ class Reader:
         shelf_now = await reader.state(shelf.at("tea"), min_position=reply.position)
 
     Args:
-        store: Where the events are.
-        domain: Whose views are asked.
-        most_states: The most states to keep between questions.
-        master: What the keys of subjects are wrapped by, if the domain has Sensitive fields.
+        store: The store that has the events.
+        domain: The domain whose views are queried.
+        most_states: The largest number of states kept between queries; by default 10,000.
+        master: The master keys that wrap the subjects' keys; None only if the domain has no Sensitive fields.
 
     Raises:
-        InvalidMasterKey: The domain has Sensitive fields, and there is none.
+        InvalidMasterKey: The domain has Sensitive fields, and ``master`` is None.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Reader:
         max_age: float = 0.0,
         consistency: Consistency = Consistency.EVENTUAL,
     ) -> S:
-        """Return the state of a part, as ``answer`` finds it."""
+        """Return the state of a part. Arguments and errors are those of ``answer``."""
         answer = await self.answer(part, min_position=min_position, max_age=max_age, consistency=consistency)
         return answer.state
 
@@ -80,24 +80,25 @@ class Reader:
         max_age: float = 0.0,
         consistency: Consistency = Consistency.EVENTUAL,
     ) -> Answer[S]:
-        """Return the state of a part, with how far the log was.
+        """Return the state of a part, with the position that it was read up to.
 
         Args:
-            part: A view at a key.
-            min_position: The answer must be at least this far; a reply's position, for instance, so that what was
-                answered is seen.
-            max_age: An answer that is at most so many seconds old is given without asking the database; of a view of
-                events with Sensitive fields, at most 5.
-            consistency: Whether a replica may answer, now or within ``max_age``.
+            part: The view with a key, made by ``View.at``.
+            min_position: The position that the answer must have reached, such as a reply's, so that it includes what
+                the reply reports; None for any.
+            max_age: The largest age in seconds of a kept answer that is returned without a query; by default 0. For a
+                view of events with Sensitive fields it is at most 5.
+            consistency: Whether a replica may answer, now or within ``max_age``; by default it may.
 
         Raises:
-            UnknownView, InvalidParts: It is no part, or one of a view that the domain does not list.
-            InvalidView: As ``Domain.refuse_if_missing``.
-            PositionNotReached: No server came as far as ``min_position`` within the store's bound.
-            HistoryDiverged: ``min_position``, or what was kept, is not in the store's history any more. Asking again
-                reads everything anew.
-            UnknownEventType, UnreadableEvent: As ``Domain.recorded``.
-            EventStoreError: As ``EventStore.query_many``.
+            UnknownView, InvalidParts: The argument is no part, or its view is not listed by the domain.
+            InvalidView: The part's filter is refused, as in ``Domain.refuse_if_missing``.
+            PositionNotReached: No server reached ``min_position`` before the store's timeout.
+            HistoryDiverged: ``min_position``, or the position of a kept state, is no longer in the store's history. The
+                next query reads everything again.
+            UnknownEventType, UnreadableEvent: An event has an unknown type or cannot be read, as in
+                ``Domain.recorded``.
+            EventStoreError: The store failed, as in ``EventStore.query_many``.
         """
         if not isinstance(part, Part):
             raise InvalidParts(f"a reader is asked a view at a key, such as shelf.at(…), not {kind_of(part)}")
@@ -113,12 +114,12 @@ class Reader:
         return Answer(state=kept.state, position=kept.position)
 
     async def close(self) -> None:
-        """End long reads, and wait a little for states that are being stored. The store stays open."""
+        """Cancel long reads, and wait up to one second for states that are being stored. The store stays open."""
         await self._parts.close()
 
 
 def _serves(kept: KeptState, min_position: Position | None, max_age: float, consistency: Consistency) -> bool:
-    # Not a number is no age, and never served.
+    # NaN is no age: it never matches.
     if not (max_age > 0 and monotonic() - kept.read_at <= max_age):
         return False
     if kept.replica and consistency is Consistency.STRONG:

@@ -1,4 +1,4 @@
-"""Reads: what one command reads, before it is decided."""
+"""Reads: the parts that one command reads before it is decided."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,20 +11,20 @@ __all__ = ["Reads"]
 
 
 class Reads(msgspec.Struct, frozen=True, gc=False):
-    """What a command reads.
+    """The parts that a command reads.
 
     Attributes:
-        readings: What becomes an argument of ``decide`` each, in order.
-        parts: The distinct parts, in the order in which they are named first. They are the decision's boundary.
+        readings: The readings, in order; each becomes one argument of ``decide``.
+        parts: The distinct parts, in the order of their first mention. They are the decision's boundary.
     """
 
     readings: tuple[Reading[Any], ...]
     parts: tuple[Part[Any], ...]
 
     def arguments(self, states: Mapping[Part[Any], Any]) -> tuple[Any, ...]:
-        """Return what ``decide`` gets besides the command.
+        """Return the arguments of ``decide`` after the command.
 
         Args:
-            states: The state of each part; of no other part it is used.
+            states: The states of all of these parts; those of other parts are ignored.
         """
         return tuple(reading.argument(states) for reading in self.readings)

@@ -1,4 +1,4 @@
-"""The registry: finds domains by where they are, as ``WORKER_DOMAINS`` says."""
+"""The registry: imports domains by their places, as ``WORKER_DOMAINS`` lists them."""
 
 import importlib
 from collections.abc import Iterable
@@ -21,15 +21,15 @@ def load_domains(places: str, *, one_log: bool = True) -> tuple[Domain, ...]:
     """Import domains.
 
     Args:
-        places: Where they are, each as ``module:attribute``, separated by commas.
-        one_log: Whether all of them have their events in one log.
+        places: The places of the domains, each as ``module:attribute``, separated by commas.
+        one_log: Whether all of them record their events in one log; by default True.
 
     Returns:
-        The domains, in that order; at least one.
+        The domains, in the same order; at least one.
 
     Raises:
-        DomainNotFound: A place is malformed or not importable, holds no domain, or two domains share a name.
-        InvalidDomain: As ``check_one_log``, if they have.
+        DomainNotFound: A place is malformed or cannot be imported, holds no domain, or two domains share a name.
+        InvalidDomain: The domains cannot share one log, as in ``check_one_log``.
     """
     domains: dict[str, Domain] = {}
     for place in filter(None, (part.strip() for part in places.split(","))):
@@ -48,11 +48,11 @@ def load_domains(places: str, *, one_log: bool = True) -> tuple[Domain, ...]:
 
 
 def check_one_log(domains: Iterable[Domain]) -> None:
-    """See that domains can share a log, in which an event's type is its name alone.
+    """Check that domains can share a log, in which an event's type is its name alone.
 
     Raises:
-        InvalidDomain: Two of them give one event name to two classes, so that one would read what the other wrote, or
-            upcast one event in two ways.
+        InvalidDomain: Two of them use one event name for two classes, so that one would read events of the other, or
+            have different upcasters for one event.
     """
     found: dict[str, tuple[Domain, type[DomainEvent]]] = {}
     for domain in domains:
@@ -80,7 +80,7 @@ def _load(place: str) -> Domain:
         missing = f"there is no module {error.name}" if error.name else str(error)
         advice = _if_taken(error.name or "") or "install its package, or correct the name"
         raise DomainNotFound(f"WORKER_DOMAINS: {module_name} cannot be imported: {missing}; {advice}") from error
-    except (Exception, SystemExit) as error:  # whatever a module of somebody's does when it is imported
+    except (Exception, SystemExit) as error:  # a module of the domain may raise anything when it is imported
         raise DomainNotFound(f"WORKER_DOMAINS: {_cannot(module_name, error)}") from error
     try:
         found = attrgetter(attribute)(module)
@@ -96,7 +96,7 @@ def _load(place: str) -> Domain:
 
 
 def _cannot(module_name: str, error: BaseException) -> str:
-    """Say why a module cannot be imported, and at which line of its own."""
+    """Return why a module cannot be imported, and the line of its own code."""
     line = raised_at(error)
     where = "" if line is None else f" ({line[1]})"
     if isinstance(error, HandlerError):
@@ -104,7 +104,7 @@ def _cannot(module_name: str, error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         where, said = f" ({error.filename}:{error.lineno})", error.msg
     elif isinstance(error, PydanticUserError):
-        # What follows are ways out that a domain has not, and an address.
+        # The rest are remedies that do not apply to a domain, and a URL.
         said = f"{error.message.partition('. ')[0]}; give its field a type that JSON has, or a model of such types"
         return f"{module_name} cannot be imported{where}: {said}"
     else:
@@ -113,13 +113,13 @@ def _cannot(module_name: str, error: BaseException) -> str:
 
 
 def _example(place: str) -> str:
-    """Say what a place without its colon was meant to be, where that can be told."""
+    """Suggest a complete place for one without a colon, if possible."""
     module = place.removesuffix(":").removesuffix(".domain")
     return f", such as {module}:domain" if all(map(str.isidentifier, module.split("."))) else ""
 
 
 def _if_taken(module_name: str) -> str | None:
-    """Say what to do where a module was looked for in a package of ours, and somebody's own was meant."""
+    """Return what to do if a module was looked for in a package of this program instead of the user's own."""
     package = module_name.partition(".")[0]
     if package not in _OURS:
         return None

@@ -1,4 +1,4 @@
-"""Relays: what a domain tells everybody who listens. Its events are published in order, as CloudEvents."""
+"""Relays: publish a domain's events in order, as CloudEvents, to any subscriber."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, final, get_args
@@ -11,23 +11,25 @@ from handlers.reaction import Begins
 __all__ = ["Mode", "Relay"]
 
 Mode: TypeAlias = Literal["binary", "structured"]
-"""How a CloudEvent is put into a message: its attributes as headers beside the payload, or all of it as one JSON."""
+"""The form of a CloudEvent in a message: attributes as headers beside the payload, or all of it as one JSON object."""
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Relay:
-    """Events that are published to the topic exchange ``<domain>.events``, in order, each once or more.
+    """Events that are published to the topic exchange ``<domain>.events``, in order, at least once each.
 
     Attributes:
-        name: Up to 50 small letters, digits, ``_`` and ``-``, beginning with a letter.
-        events: Which events, without bounds on time or number; None for all events of the domain.
-        mode: How they are put into messages.
-        subject: The payload's field whose text is the CloudEvent's ``subject``, by its JSON name; None for none.
-        begins: Where it begins when it is run for the first time: at the ``end`` of the log, or at its ``start``.
+        name: The relay's name: up to 50 small letters, digits, ``_`` and ``-``, beginning with a letter.
+        events: The filter that selects the events, without bounds on time or number; None, the default, for all events
+            of the domain.
+        mode: How events are put into messages; by default ``binary``.
+        subject: The JSON name of the payload field whose text becomes the CloudEvent's ``subject``; None, the default,
+            for none.
+        begins: Where its first run begins: at the ``end`` of the log, the default, or at its ``start``.
 
     Raises:
-        InvalidRelay: One of these cannot be; the message says which.
+        InvalidRelay: An attribute is invalid; the message says which.
     """
 
     name: str
@@ -49,10 +51,10 @@ class Relay:
 
     @property
     def followed(self) -> Filter | None:
-        """The same as ``events``."""
+        """The relay's ``events``."""
         return self.events
 
     @property
     def described(self) -> str:
-        """What it is, with its name."""
+        """The relay's name, for messages."""
         return f"the relay {self.name}"

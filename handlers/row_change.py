@@ -1,4 +1,4 @@
-"""Changes of rows: what a projection makes of an event. They are values; nothing is written by making one."""
+"""Row changes: what a projection derives from an event. They are values; making one writes nothing."""
 
 import re
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -12,32 +12,32 @@ if TYPE_CHECKING:
 
 __all__ = ["Change", "Delete", "Insert", "Row", "Statement", "Update", "Upsert"]
 
-# What of SQL begins or ends a transaction, or a part of one. A comment may stand before it.
+# SQL that begins or ends a transaction or a part of one. Comments may precede it.
 _ENDING = re.compile(
     r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(ABORT|BEGIN|COMMIT|END|PREPARE|RELEASE|ROLLBACK|SAVEPOINT|START)\b",
     re.IGNORECASE | re.DOTALL,
 )
 
 Row: TypeAlias = dict[str, Any]
-"""A row: every column's value, by the column's name."""
+"""A row: the value of every column, by the column's name."""
 
 
 class Insert(msgspec.Struct, frozen=True, kw_only=True):
-    """Adds a row that must not be there."""
+    """Adds a row whose key must not exist."""
 
     table: "Table"
     row: Row
 
 
 class Upsert(msgspec.Struct, frozen=True, kw_only=True):
-    """Puts a row in the place of the one with its key, or adds it."""
+    """Replaces the row with its key, or adds it."""
 
     table: "Table"
     row: Row
 
 
 class Update(msgspec.Struct, frozen=True, kw_only=True):
-    """Changes columns of the row with a key, if there is one."""
+    """Changes columns of the row with a key, if it exists."""
 
     table: "Table"
     key: tuple[Any, ...]
@@ -45,26 +45,26 @@ class Update(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Delete(msgspec.Struct, frozen=True, kw_only=True):
-    """Takes away the row with a key, if there is one."""
+    """Deletes the row with a key, if it exists."""
 
     table: "Table"
     key: tuple[Any, ...]
 
 
 class Statement(msgspec.Struct, frozen=True):
-    """A statement of a domain's own, for what rows by key cannot say, such as a sum.
+    """A domain's own statement, for changes that rows by key cannot express, such as a sum.
 
-    It names the projection's tables without a schema, and depends on nothing but their rows and its values: it is run
-    again where the projection is built anew. Say which tables it touches: changes of others then need not be written
-    before it, one event after the other.
+    It names the projection's tables without a schema, and depends on their rows and its values only: it is run again
+    when the projection is rebuilt. Declare the tables that it touches: changes of other tables can then be batched
+    across it.
 
     Attributes:
-        sql: The statement, with ``$1``, ``$2`` … for the values.
-        values: The values. They are bound, never written into the statement.
-        touches: The tables that it reads or writes; empty: perhaps all of the projection's.
+        sql: The statement, with ``$1``, ``$2`` … for its parameters.
+        values: The values of the parameters. They are bound, never written into the statement.
+        touches: The tables that it reads or writes; empty, the default, if it may use any of the projection's.
 
     Raises:
-        InvalidRow: It is no text, it begins or ends a transaction, or the values or tables are no tuple.
+        InvalidRow: The statement is no text or begins or ends a transaction, or the values or tables are no tuple.
     """
 
     sql: str
@@ -83,4 +83,4 @@ class Statement(msgspec.Struct, frozen=True):
 
 
 Change: TypeAlias = Insert | Upsert | Update | Delete | Statement
-"""What a projection makes of an event."""
+"""The types of changes that a projection may return."""

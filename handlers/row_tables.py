@@ -1,4 +1,4 @@
-"""Tables in memory: what a projection's rows come to, without a server. The specification of what changes mean."""
+"""Tables in memory: a projection's rows without a server. They specify the meaning of row changes."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,10 +11,10 @@ __all__ = ["RowTables"]
 
 
 class RowTables:
-    """The rows of some tables.
+    """The rows of several tables.
 
     Args:
-        tables: The tables, which are empty.
+        tables: The tables; they begin empty.
     """
 
     def __init__(self, tables: Iterable[Table]) -> None:
@@ -27,10 +27,10 @@ class RowTables:
                 self._loose[table] = []
 
     def apply(self, change: Insert | Upsert | Update | Delete) -> None:
-        """Change rows.
+        """Apply a change.
 
         Raises:
-            InvalidRow: A row is inserted that is there.
+            InvalidRow: An inserted row has a key that exists.
         """
         match change:
             case Insert(table=table, row=row) if not table.key:
@@ -49,5 +49,5 @@ class RowTables:
                 self._keyed[table].pop(key, None)
 
     def rows(self, table: Table) -> list[Row]:
-        """Return a table's rows, in the order in which their keys came."""
+        """Return a table's rows, in the order in which their keys were added."""
         return list(self._keyed[table].values()) if table.key else list(self._loose[table])

@@ -1,4 +1,4 @@
-"""The scenario: commands for a load run, and what they stress."""
+"""The scenario: generates commands for a load run."""
 
 import random
 import re
@@ -20,15 +20,17 @@ _NAME = re.compile(r"[a-z][a-z0-9-]{0,49}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """Commands for a load run.
+    """The commands of a load run.
 
     Attributes:
-        setup: What the load builds on; settled before the load starts. They are sent many at a time, in no order.
-        load: The load itself.
-        copied_at_once: The share of the load's commands that are sent once more at the same time, from 0 to 1.
-        copied_later: The share that are sent once more when they are answered, from 0 to 1.
-        answered: Called with each answer that names a position: the position's number, and when it came. So the load
-            can ask for what happened since; it is generated while it is sent.
+        setup: Commands that the load depends on; they are answered before the load starts. They are sent concurrently,
+            in no order.
+        load: The commands of the load itself.
+        copied_at_once: The share of the load's commands that are sent twice at the same time, from 0 to 1; by default
+            0.
+        copied_later: The share that are sent again after they are answered, from 0 to 1; by default 0.
+        answered: Called with the position number of each answer that has one, and the time of the answer; None, the
+            default, for no calls. The load is generated while it is sent, so it can refer to earlier answers.
     """
 
     setup: Iterable[Command]
@@ -40,12 +42,12 @@ class Workload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outage:
-    """A domain whose store is to be down now and then during the load.
+    """A domain whose store is interrupted repeatedly during the load.
 
     Attributes:
-        domain: The domain. It needs a store of its own, and workers that the run has started.
-        up: How long its store serves between two outages, in seconds.
-        down: How long each of them lasts.
+        domain: The name of the domain. It needs a store of its own, and workers that the run has started.
+        up: The time in seconds that its store is up between two outages.
+        down: The duration of each outage in seconds.
     """
 
     domain: str
@@ -55,13 +57,13 @@ class Outage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """A number that a scenario can be given.
+    """A number that configures a scenario.
 
     Attributes:
-        name: Its name.
-        value: Its value here.
-        unit: In which unit.
-        meaning: What it means, in a sentence.
+        name: The parameter's name.
+        value: The parameter's present value.
+        unit: The unit of the value.
+        meaning: The meaning of the parameter, in a sentence.
     """
 
     name: str
@@ -74,24 +76,24 @@ def parameter(default: Any, unit: str, meaning: str, **bounds: Any) -> Any:
     """Declare a parameter of a scenario.
 
     Args:
-        default: Its default.
-        unit: In which unit.
-        meaning: What it means, in a sentence.
-        bounds: Its bounds, as pydantic names them: ``ge``, ``le``, ``gt``, ``lt``.
+        default: The default value.
+        unit: The unit of the value.
+        meaning: The meaning of the parameter, in a sentence.
+        bounds: The bounds of the value, as named by pydantic: ``ge``, ``le``, ``gt``, ``lt``.
     """
     return Field(default=default, description=meaning, json_schema_extra={"unit": unit}, **bounds)
 
 
 class Scenario(BaseModel):
-    """Base of a domain's scenarios. Its fields are its parameters, made with ``parameter``.
+    """Base of a domain's scenarios. Its fields are its parameters, declared with ``parameter``.
 
     Attributes:
-        name: What people call it: up to 50 small letters, digits and ``-``, beginning with a letter.
+        name: The scenario's name: up to 50 small letters, digits and ``-``, beginning with a letter.
         stresses: What it stresses, in a few words.
-        beside: The names of other domains that it has commands of as well; they must be served, too.
+        beside: The names of other domains that it sends commands to; they must be served, too. By default none.
 
     Raises:
-        InvalidScenario: When a class is made whose name is not of this form, or with a field that is no parameter.
+        InvalidScenario: A subclass has an invalid name, or a field that is no parameter.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -116,13 +118,13 @@ class Scenario(BaseModel):
 
     @classmethod
     def configured(cls, values: Mapping[str, Any]) -> Self:
-        """Make it with these parameters; the others have their defaults.
+        """Build the scenario with these parameter values; the others have their defaults.
 
         Args:
-            values: By name; a text is read as a number.
+            values: The values by parameter name; a text is parsed as a number.
 
         Raises:
-            InvalidScenario: There is no such parameter, or its value is out of bounds.
+            InvalidScenario: A parameter does not exist, or its value is out of bounds.
         """
         try:
             return cls.model_validate(dict(values))
@@ -130,14 +132,14 @@ class Scenario(BaseModel):
             raise InvalidScenario(f"{cls.name}: {'; '.join(cls._problems(error))}") from None
 
     def parameters(self) -> Iterator[Parameter]:
-        """Iterate over its parameters, in their order."""
+        """Iterate over the parameters, in order of declaration."""
         for name, field in type(self).model_fields.items():
             extra = field.json_schema_extra
             unit = extra.get("unit") if isinstance(extra, dict) else None
             yield Parameter(name=name, value=getattr(self, name), unit=str(unit or ""), meaning=field.description or "")
 
     def outage(self) -> Outage | None:
-        """Return whose store is to be down now and then; None, as here, if no store is."""
+        """Return the store outages of the load; by default None."""
         return None
 
     @abstractmethod
@@ -145,9 +147,10 @@ class Scenario(BaseModel):
         """Generate a workload.
 
         Args:
-            rng: The same state generates the same commands.
-            commands: How many the load has.
-            prefix: What every name in it begins with, so that runs on one log do not meet each other.
+            rng: The random generator; the same state generates the same commands.
+            commands: The number of commands in the load.
+            prefix: A prefix of every name in the workload, so that runs on one log do not affect each other; by default
+                empty.
         """
 
     @classmethod

@@ -1,6 +1,6 @@
-"""The checksum of a stored state, so that one that was damaged is never decided from.
+"""The checksum of a stored state, so that no decision is made from a damaged one.
 
-It covers all that a reader believes: what the state is of, how far it is folded, from how many events, and its text.
+It covers everything that a reader relies on: the state's key, its position, its number of events, and its text.
 """
 
 import hashlib
@@ -14,15 +14,15 @@ _BYTES = 16
 
 
 def with_checksum(key: StateKey, position: Position, events: int, text: bytes) -> bytes:
-    """Return a state's text as it is stored, behind its checksum."""
+    """Return a state's text in its stored form, preceded by its checksum."""
     return _checksum(key, position, events, text) + text
 
 
 def checked(stored: StoredState) -> bytes:
-    """Return the text of a stored state.
+    """Verify a stored state and return its text.
 
     Raises:
-        DamagedState: Something of it is not as it was stored.
+        DamagedState: The checksum does not match.
     """
     text = stored.state[_BYTES:]
     if _checksum(stored.key, stored.position, stored.events, text) != stored.state[:_BYTES]:
@@ -31,7 +31,7 @@ def checked(stored: StoredState) -> bytes:
 
 
 def _checksum(key: StateKey, position: Position, events: int, text: bytes) -> bytes:
-    # The first two have one length each, so that no two states are written alike.
+    # The digest has a fixed length and the numbers end with a line break, so that no two states have the same input.
     named = hashlib.blake2b(key.digest, digest_size=_BYTES)
     named.update(f"{position} {events}\n".encode())
     named.update(text)

@@ -1,4 +1,4 @@
-"""The state codec: writes a view's state as JSON and reads it back, or says that it cannot."""
+"""The state codec: writes a view's state as JSON and reads it back, or reports that it cannot."""
 
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -20,15 +20,15 @@ S = TypeVar("S")
 
 
 class StateCodec(Generic[S]):
-    """Writes and reads the states of one view. Their type is what ``evolve`` is declared to return.
+    """Writes and reads the states of one view, whose type is the declared return type of ``evolve`` or ``initial``.
 
     Args:
         view: The view.
-        recorded: How a recorded event is read.
+        recorded: Converts a recorded event into the domain's class.
 
     Raises:
-        InvalidView: The type is not declared, pydantic cannot write it, or the state before any event is not read back
-            as it was written.
+        InvalidView: The type is not declared, pydantic cannot write it, or the state before any event does not read
+            back as it was written.
     """
 
     def __init__(self, view: View[..., S], recorded: Callable[[RecordedEvent], DomainEvent]) -> None:
@@ -40,7 +40,7 @@ class StateCodec(Generic[S]):
             initial = part.initial()
         except KeyboardInterrupt:
             raise
-        except BaseException:  # noqa: BLE001  no sample, or one that the domain's code did not expect
+        except BaseException:  # noqa: BLE001  there is no sample, or the domain's code did not expect it
             return
         if self.write(part, initial, None) is None:
             raise InvalidView(
@@ -51,14 +51,14 @@ class StateCodec(Generic[S]):
         """Return a state as JSON text in UTF-8.
 
         Args:
-            part: Whose state it is.
+            part: The part that has the state.
             state: The state.
-            probe: An event of the part's, if there is one; the state that is read back must fold it to the same. It may
-                be in the state already: an ``evolve`` that raises then must raise the same for both.
+            probe: An event of the part, or None. The state that is read back must fold it to the same result. The state
+                may include the event already: if ``evolve`` then raises, it must raise the same error for both.
 
         Returns:
-            The text; None when what is read back is not equal to the state, in value and in the types of all that it
-            holds, or does not fold the probe to the same.
+            The text; None if the state that is read back differs in value or in any type within it, or folds the probe
+            to another result.
         """
         try:
             text = self._adapter.dump_json(state, warnings="error")
@@ -72,15 +72,15 @@ class StateCodec(Generic[S]):
                     return None
         except KeyboardInterrupt:
             raise
-        except BaseException:  # noqa: BLE001  whatever code of the domain's, or pydantic, has against the state
+        except BaseException:  # noqa: BLE001  the domain's code or pydantic may raise anything
             return None
         return text
 
     def read(self, text: bytes) -> S:
-        """Return the state that was written.
+        """Return the state from its text.
 
         Raises:
-            DamagedState: It cannot be read as a state of the view.
+            DamagedState: The text cannot be read as a state of the view.
         """
         try:
             state: S = self._adapter.validate_json(text)
@@ -88,17 +88,17 @@ class StateCodec(Generic[S]):
             raise DamagedState(f"it cannot be read: {error.error_count()} errors") from None
         except KeyboardInterrupt:
             raise
-        except BaseException as bug:  # whatever a validator of somebody's raises
+        except BaseException as bug:  # a validator of the domain may raise anything
             raise DamagedState(f"it cannot be read: {type(bug).__name__}: {bug}") from bug
         return state
 
     def _folded(self, state: S, fact: DomainEvent) -> tuple[Any, ...]:
-        """Return the state after one more event, or what ``evolve`` raises: its type and text."""
+        """Return the state after one more event, or the type and text of the error that ``evolve`` raises."""
         try:
             return (self._evolve(state, fact),)
         except KeyboardInterrupt:
             raise
-        except BaseException as bug:  # noqa: BLE001  whatever evolve has against it
+        except BaseException as bug:  # noqa: BLE001  evolve may raise anything
             return type(bug), str(bug)
 
 

@@ -1,4 +1,4 @@
-"""State storage: states of views beside the log, so that whoever starts need not fold all of a long history."""
+"""State storage: stores states of views beside the log, so that a new process need not fold long histories again."""
 
 import asyncio
 import logging
@@ -19,21 +19,21 @@ __all__ = ["StateStorage"]
 
 _log = logging.getLogger(__name__)
 
-# How many parts wait to be stored at most.
+# The largest number of parts that wait to be stored.
 _MOST_DUE = 1000
-# After so many states of a view that could not be stored, none of it is tried any more.
+# After this number of states of a view that could not be stored, no more are tried.
 _MOST_REFUSED = 10
-# What a state may hold in memory. To write and read one stops the whole process for moments, the longer the larger.
+# The largest size of a state in memory: writing and reading one blocks the whole process, longer for larger states.
 _LARGEST_BYTES = 128 * 1024**2
 _CLOSE_SECONDS = 1.0
 
 
 class StateStorage:
-    """Stores and loads the states of those views that ask for it. They are a cache: nobody waits for them to be stored.
+    """Stores and loads the states of views that request it. They are a cache: no operation waits until they are stored.
 
     Args:
-        store: Where they are stored.
-        domain: Whose views they are of.
+        store: The store that keeps the states.
+        domain: The domain of the views.
     """
 
     def __init__(self, store: EventStore, domain: Domain) -> None:
@@ -44,10 +44,10 @@ class StateStorage:
         self._refused: Counter[str] = Counter()
 
     async def load(self, parts: Sequence[Part[Any]], consistency: Consistency) -> dict[Part[Any], KeptState]:
-        """Look up what is stored of parts. What cannot be read back is passed over.
+        """Load the stored states of parts. States that cannot be read back are ignored.
 
         Raises:
-            EventStoreError: As ``EventStore.stored_states``.
+            EventStoreError: The store failed, as in ``EventStore.stored_states``.
         """
         found = await self._store.stored_states([self._key(part) for part in parts], consistency=consistency)
         return {
@@ -57,11 +57,11 @@ class StateStorage:
         }
 
     def stored_if_due(self, part: Part[Any], kept: KeptState, last: RecordedEvent | None) -> KeptState:
-        """Have the state stored if its view asks for it by now. Nobody waits for that: it is a cache."""
+        """Queue the state for storing if its view requests that by now. The call does not wait for it."""
         every = part.view.stored_every
         if every is None or kept.events - kept.stored < every or self._refused[part.view.name] >= _MOST_REFUSED:
             return kept
-        # Of several states of one part, the latest is worth storing.
+        # If several states of one part wait, only the latest is worth storing.
         self._due.pop(part, None)
         self._due[part] = kept, last
         if len(self._due) > _MOST_DUE:
@@ -71,7 +71,7 @@ class StateStorage:
         return replace(kept, stored=kept.events)
 
     async def close(self) -> None:
-        """Wait a little for what is being stored, and let the rest be: it is a cache."""
+        """Wait up to one second for the state that is being stored, and discard the others: they are only a cache."""
         if self._writer is None:
             return
         done, _ = await asyncio.wait([self._writer], timeout=_CLOSE_SECONDS)
@@ -81,7 +81,7 @@ class StateStorage:
             await asyncio.wait([self._writer])
 
     async def _write_all(self) -> None:
-        # One at a time: states are written by the CPU that decides, too.
+        # One at a time: encoding states uses the same CPU as deciding.
         try:
             while self._due:
                 part, (kept, last) = self._due.popitem(last=False)
@@ -93,7 +93,7 @@ class StateStorage:
         if state_size(kept.state) > _LARGEST_BYTES:
             self._refuse(part, f"it holds more than {_LARGEST_BYTES // 1024**2} MB")
             return
-        # In a thread: to write a large state, and to read it back, takes longer than others should wait.
+        # In a thread: encoding and reading back a large state takes longer than other tasks should wait.
         data = await asyncio.to_thread(self._domain.codec(part.view).write, part, kept.state, last)
         if data is None:
             self._refuse(part, "read back, it would not be the same")
@@ -115,7 +115,7 @@ class StateStorage:
 
     def _refuse(self, part: Part[Any], why: str) -> None:
         name = part.view.name
-        if not self._refused[name]:  # said once a view
+        if not self._refused[name]:  # logged once for each view
             _log.warning("the state of %s is not stored: %s", part, why)
         self._refused[name] += 1
 

@@ -1,4 +1,4 @@
-"""Tables of projections: a small declaration of columns, key and indexes, and the changes of their rows."""
+"""Tables of projections: declarations of columns, key and indexes, and builders of row changes."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ from handlers.row_change import Delete, Insert, Row, Update, Upsert
 
 __all__ = ["Column", "Table"]
 
-# Names need no quotes, so that whoever reads the tables writes none.
+# Names need no quotes in SQL.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _LEAST, _MOST = -(2**63), 2**63 - 1
 _MOST_COLUMNS = 100
@@ -40,10 +40,10 @@ class Column:
     """A column of a table.
 
     Attributes:
-        name: Its name.
-        kind: The type that PostgreSQL calls it.
-        type: The type of its values in Python.
-        nullable: Whether a value may be missing.
+        name: The column's name.
+        kind: The PostgreSQL type of its values.
+        type: The Python type of its values.
+        nullable: Whether a value may be NULL.
     """
 
     name: str
@@ -52,10 +52,10 @@ class Column:
     nullable: bool
 
     def taken(self, table: str, value: Any) -> Any:
-        """Return a value as the column holds it.
+        """Return a value in the form that the column holds.
 
         Raises:
-            InvalidRow: It cannot.
+            InvalidRow: The column cannot hold the value.
         """
         given: Any = value
         if type(value) is self.type:
@@ -76,7 +76,7 @@ class Column:
 
     def _converted(self, table: str, value: Any) -> Any:
         if self.type in {str, int} and isinstance(value, self.type) and not isinstance(value, bool):
-            plain = self.type.__str__(value) if self.type is str else int(value)  # of an enumeration, its value
+            plain = self.type.__str__(value) if self.type is str else int(value)  # of an enumeration, the value
             return self.taken(table, plain)
         if self.type in {Decimal, float} and type(value) is int:
             return self.type(value)
@@ -94,7 +94,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table that a projection fills, and makes changes of its rows.
+    """A table that a projection fills, and a builder of changes of its rows.
 
     ::
 
@@ -102,14 +102,14 @@ class Table:
         lent.upsert(book_id="b1", reader_id="ada", since=fact.occurred_at)
 
     Attributes:
-        name: Up to 48 small letters, digits and ``_``, beginning with a letter.
+        name: The table's name: up to 48 small letters, digits and ``_``, beginning with a letter.
         columns: The type of each column's values, by its name: str, bool, int (of 64 bits), float, Decimal, datetime
-            (with a zone), date, UUID, bytes, or dict or list for JSON; ``str | None`` where a value may be missing.
-        key: The columns that tell its rows apart. None: rows can only be inserted.
-        indexes: Columns that readers look rows up by, a tuple for each index.
+            (with a zone), date, UUID, bytes, or dict or list for JSON; ``str | None`` if a value may be NULL.
+        key: The columns of the primary key. Empty, the default: rows can only be inserted.
+        indexes: The columns of each index, as tuples; by default none.
 
     Raises:
-        InvalidProjection: One of these cannot be; the message says which.
+        InvalidProjection: An attribute is invalid; the message says which.
     """
 
     name: str
@@ -146,29 +146,30 @@ class Table:
         return hash(self.name)
 
     def insert(self, **row: Any) -> Insert:
-        """Add a row, which must not be there.
+        """Add a row whose key must not exist.
 
         Args:
-            row: A value for each column; one that may be missing may be left out.
+            row: The value of each column; nullable columns may be left out.
 
         Raises:
-            InvalidRow: A column does not exist, is left out, or cannot hold its value.
+            InvalidRow: A column does not exist, is left out although it is not nullable, or cannot hold its value.
         """
         return Insert(table=self, row=self._row(row))
 
     def upsert(self, **row: Any) -> Upsert:
-        """Put a row in the place of the one with its key, or add it. Arguments and errors are those of ``insert``."""
+        """Replace the row with its key, or add it. Arguments and errors are those of ``insert``."""
         self._needs_key("upsert")
         return Upsert(table=self, row=self._row(row))
 
     def update(self, **values: Any) -> Update:
-        """Change some columns of the row with a key; where there is none, nothing happens.
+        """Change columns of the row with a key; without such a row, nothing happens.
 
         Args:
-            values: The key's columns, and those to change.
+            values: The values of the key's columns, and of the columns to change.
 
         Raises:
-            InvalidRow: As ``insert``; or nothing is to change.
+            InvalidRow: A column does not exist or cannot hold its value, a column of the key is missing, or there is
+                nothing to change.
         """
         self._needs_key("update")
         key, changed = self._key(values), {}
@@ -180,10 +181,10 @@ class Table:
         return Update(table=self, key=key, values=changed)
 
     def delete(self, **key: Any) -> Delete:
-        """Take the row with a key away; where there is none, nothing happens.
+        """Delete the row with a key; without such a row, nothing happens.
 
         Raises:
-            InvalidRow: It is not the key, whole and alone.
+            InvalidRow: The arguments are not exactly the columns of the key.
         """
         self._needs_key("delete")
         made = self._key(key)
@@ -198,7 +199,7 @@ class Table:
 
     @property
     def description(self) -> list[Any]:
-        """What it looks like, as plain values: equal for tables that are declared alike."""
+        """The table's layout as plain values: equal for tables with equal declarations."""
         columns = [[column.name, column.kind, column.nullable] for column in self.layout]
         return [self.name, columns, list(self.key), [list(index) for index in self.indexes]]
 

@@ -1,4 +1,4 @@
-"""A test kit for views and deciders: given these events, when this command comes, then this is decided.
+"""A test kit for views and deciders: given these events, when this command arrives, then this is decided.
 
 ::
 
@@ -11,18 +11,19 @@
     given(BookCopyLentToReader(...)).fills(lent_out, {books_lent_out: [{"book_id": "book", ...}]})
     given(ReaderContractCanceled(...)).sends(release, [ReleaseReservations(...)])
 
-Everything passes through the same doors as in a worker: each event is written as JSON and read back, and each view sees
-those that its filter holds, and no other. The kit also fails, with a sentence, on what a worker would trip over:
+Events and decisions take the same path as in a worker: each event is written as JSON and read back, and each view gets
+exactly the events that its filter matches. The kit also fails, with an explanation, on mistakes that would fail in a
+worker:
 
 * a state, an event or a command that is changed in place;
-* a decision that is another one when the same question is asked again;
-* an event that is not read back as it was written, or an upcaster that makes something else of it the next time;
-* a filter that no event of the domain can ever match, or that is another one when it is made again;
-* a state that is to be stored and is not read back as it was written;
-* a value that is no event, no part or no decision, where one belongs.
+* a decision that differs when the same question is asked again;
+* an event that does not read back as it was written, or an upcaster that returns another result the next time;
+* a filter that no event of the domain can ever match, or that differs when it is made again;
+* a state that is to be stored and does not read back as it was written;
+* a value that is no event, part or decision where one is expected.
 
-Of ``when`` without ``then`` it warns, since nothing is left to fail: ``filterwarnings = error`` in pytest's settings
-makes that fail, too.
+It warns of a ``when`` without ``then``, which asserts nothing: ``filterwarnings = error`` in pytest's settings makes
+that fail, too.
 """
 
 import warnings
@@ -60,22 +61,22 @@ __all__ = [
 
 
 class NotAsserted(UserWarning):
-    """Warned of when a decision was made and held to nothing: ``then`` was forgotten."""
+    """Warned of a ``when`` whose decision was never asserted: ``then`` was forgotten."""
 
 
 def kit(domain: Domain) -> "Callable[..., Given]":
     """Return ``given`` for a domain's tests.
 
     Raises:
-        TypeError: It is no domain.
+        TypeError: The argument is no ``Domain``.
     """
     _refuse_other("kit takes a Domain", domain, Domain)
 
     def given(*events: DomainEvent | Event) -> Given:
-        """Begin with a history: events as they are today, and ``recorded`` ones of older versions.
+        """Begin with a history: events of the domain's classes, and ``recorded`` ones of older versions.
 
         Raises:
-            TypeError: One of these is no event.
+            TypeError: An argument is no event.
         """
         __tracebackhide__ = True
         for event in events:
@@ -86,25 +87,25 @@ def kit(domain: Domain) -> "Callable[..., Given]":
 
 
 def recorded(event: type[DomainEvent] | str, payload: Mapping[str, Any], *, version: int = 1) -> Event:
-    """Return an event for ``given`` as it was recorded in an older version, which upcasters read.
+    """Return an event for ``given`` as it was recorded in an older version, for upcasters to convert.
 
     Args:
-        event: The event's class, or what it was called then.
-        payload: What it held then, by JSON names.
-        version: Which version that is.
+        event: The event's class, or its name in that version.
+        payload: The payload in that version, by JSON names.
+        version: The version; by default 1.
 
     Raises:
-        InvalidEvent: The store could not record it.
+        InvalidEvent: The store cannot record the event.
     """
     name = event if isinstance(event, str) else event.__name__
     return Event(type=name, payload=payload, metadata={EVENT_VERSION: version})
 
 
 def forgotten(event: DomainEvent) -> Event:
-    """Return an event for ``given`` as it reads once those are forgotten whom its Sensitive fields belong to.
+    """Return an event for ``given`` as it reads after the subjects of its Sensitive fields are forgotten.
 
     Raises:
-        TypeError: It has none.
+        TypeError: The event has no Sensitive fields.
     """
     fields = sensitive_fields(type(event))
     if not fields:
@@ -119,22 +120,22 @@ def accepted(*events: DomainEvent) -> Accepted:
 
 
 def rejected(reason: str, event: DomainEvent | None = None) -> Rejected:
-    """Expect that the command is rejected for this reason, with this failure event or none."""
+    """Expect that the command is rejected for this reason, with this failure event or without one."""
     return Rejected(reason=reason, event=event)
 
 
 def unchanged() -> Unchanged:
-    """Expect that there is nothing to do."""
+    """Expect that the command has no effect."""
     return Unchanged()
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A history.
+    """A history to test with.
 
     Attributes:
-        domain: Whose.
-        events: What has happened, in order.
+        domain: The domain under test.
+        events: The events of the history, in order.
     """
 
     domain: Domain
@@ -144,22 +145,22 @@ class Given:
         """Decide a command on this history.
 
         Raises:
-            HandlerError: A worker could not decide it: the domain lacks the command, the view or an event.
-            AssertionError: A worker would trip over it; the text says how.
+            HandlerError: A worker could not decide the command: the domain lacks it, a view or an event.
+            AssertionError: The decision would fail in a worker; the message explains how.
         """
-        __tracebackhide__ = True  # of pytest: its reader wrote none of this
+        __tracebackhide__ = True  # for pytest: its reader wrote none of this
         history = CheckedHistory(self.domain, self.events)
         decision, reads = history.decided(command)
         seen = tuple(event for event in history.log if any(part.filter.holds(event) for part in reads.parts))
         return When(self, command, decision, seen, history.told(reads.parts))
 
     def sees(self, part: Part[Any], state: Any) -> None:
-        """Hold what a view shows on this history to what is expected.
+        """Assert the state of a view on this history.
 
         Raises:
             HandlerError: The domain lacks the view or an event.
-            AssertionError: The state is another one, or a worker would trip over the view; the text says how.
-            TypeError: It is no part.
+            AssertionError: The state differs, or the view would fail in a worker; the message explains how.
+            TypeError: The argument is no part.
         """
         __tracebackhide__ = True
         _refuse_other("sees takes a part, which is a view at a key, such as shelf.at(…)", part, Part)
@@ -171,17 +172,17 @@ class Given:
             raise AssertionError(f"{part!r} shows {shown!r}\nexpected {state!r}\n{history.told((part,))}")
 
     def fills(self, projection: Projection, rows: Mapping[Table, Iterable[Mapping[str, Any]]]) -> None:
-        """Hold the rows that a projection makes of this history to what is expected.
+        """Assert the rows that a projection makes of this history.
 
         Args:
-            projection: One of the domain's.
-            rows: For each of its tables the rows, in any order. A column that may be missing may be left out.
+            projection: A projection of the domain.
+            rows: The rows of each of its tables, in any order. Nullable columns may be left out.
 
         Raises:
-            HandlerError: The domain lacks the projection or an event, or a row cannot be held by its table.
-            AssertionError: The rows are others, or a process would trip over the projection; the text says how. So it
-                does of a ``Statement``, which needs a server.
-            TypeError: It is no projection.
+            HandlerError: The domain lacks the projection or an event, or a table cannot hold a row.
+            AssertionError: The rows differ, the projection would fail in a process, or it uses a ``Statement``, which
+                needs a server; the message explains how.
+            TypeError: The argument is no projection.
         """
         __tracebackhide__ = True
         _refuse_other("fills takes a projection", projection, Projection)
@@ -201,16 +202,16 @@ class Given:
                 )
 
     def sends(self, reaction: Reaction, commands: Iterable[Command | Send]) -> None:
-        """Hold what a reaction sends on account of this history to what is expected.
+        """Assert the commands that a reaction sends for this history.
 
         Args:
-            reaction: One of the domain's.
-            commands: All that is sent, in order. A command stands for one to the reaction's own domain.
+            reaction: A reaction of the domain.
+            commands: All commands that are sent, in order. A plain command stands for one to the reaction's own domain.
 
         Raises:
             HandlerError: The domain lacks an event, or one of its own commands that is sent.
-            AssertionError: Something else is sent, or a process would trip over the reaction; the text says how.
-            TypeError: It is no reaction, or no command is expected.
+            AssertionError: The commands differ, or the reaction would fail in a process; the message explains how.
+            TypeError: The argument is no reaction, or an expected value is no command.
         """
         __tracebackhide__ = True
         _refuse_other("sends takes a reaction", reaction, Reaction)
@@ -230,10 +231,10 @@ class Given:
 
 
 class When:
-    """A decision, to be held to what is expected.
+    """A decision that a test asserts.
 
     Attributes:
-        decision: What was decided.
+        decision: The decision that was made.
     """
 
     def __init__(
@@ -248,22 +249,22 @@ class When:
 
     @property
     def decision(self) -> Decision:
-        """What was decided, for a test that looks at it in its own way."""
+        """The decision, for a test that makes its own assertions."""
         self._asserted = True
         return self._decision
 
     @property
     def seen(self) -> tuple[RecordedEvent, ...]:
-        """Every event of the history that a part of the command saw."""
+        """Every event of the history that a part of the command matched."""
         self._asserted = True
         return self._seen
 
     def then(self, expected: Decision) -> "Then":
-        """Hold the decision to what is expected.
+        """Assert the decision.
 
         Raises:
-            AssertionError: It is another one; the text shows both, and what the decider saw.
-            TypeError: What is expected is no decision.
+            AssertionError: The decision differs; the message shows both, and what the decider read.
+            TypeError: The expected value is no decision.
         """
         __tracebackhide__ = True
         self._asserted = True
@@ -287,12 +288,12 @@ class Then:
     _decision: Decision
 
     def then_again(self, expected: Decision) -> None:
-        """Hold to this what is decided when the same command is decided once more, after its own events.
+        """Assert the decision when the same command is decided again, after its own events.
 
-        It finds a part that does not see what the command itself records: a second order of the last piece.
+        It finds a part that does not see the command's own events: for instance, a second order of the last piece.
 
         Raises:
-            HandlerError, AssertionError: As ``when`` and ``then``.
+            HandlerError, AssertionError: The decision fails or differs, as in ``when`` and ``then``.
         """
         __tracebackhide__ = True
         after = Given(self._given.domain, (*self._given.events, *facts_of(self._decision)))

@@ -1,4 +1,4 @@
-"""Upcasters: pure functions from one version of an event to the next, for events that were recorded long ago."""
+"""Upcasters: pure functions that convert a recorded event from one version to the next."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,33 +15,33 @@ from handlers.plain_function import refusal
 __all__ = ["NotUpcast", "Payload", "Upcaster"]
 
 Payload = dict[str, Any]
-"""A payload as it was recorded, by its JSON names."""
+"""A payload in its recorded form, by its JSON names."""
 
 _ABSENT = object()
 
 
 class NotUpcast(Exception):
-    """Raised by ``Upcaster.applied``: the function failed, or did what it may not. The message says what, and where."""
+    """Raised by ``Upcaster.applied``: the function failed, or broke its contract. The message says how, and where."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upcaster:
-    """Reads one version of an event as the next one.
+    """Converts one version of an event into the next.
 
     ::
 
         Upcaster(event=ReaderRegistered, version=1, changes=("Name", "FirstName", "LastName"), upcast=split_name)
 
     Attributes:
-        event: What events of the version are called in the log: the class, or its name where it has another by now.
-        version: Which version it reads. The first is 1.
-        changes: The top-level fields, by their JSON names, that it sets, changes or takes away. It is held to that, and
-            no filter may look at one of them: it would not find the events from before.
-        upcast: Returns the payload of the next version. It gets one of its own, which it may change. It is pure.
-        renamed_to: The event's class from the next version on, if it has another name then.
+        event: The event in the version that it reads: its class, or its name if the event is called otherwise now.
+        version: The version that it reads; the first is 1.
+        changes: The JSON names of the top-level fields that it sets, changes or removes; it must change no others. No
+            filter may use one of them: it would not find events of older versions.
+        upcast: Returns the payload of the next version. Its argument is a copy that it may change. It is pure.
+        renamed_to: The event's class or name from the next version on, if it is renamed; by default None.
 
     Raises:
-        InvalidUpcaster: One of these cannot be; the message says which.
+        InvalidUpcaster: An attribute is invalid; the message says which.
     """
 
     event: type[DomainEvent] | str
@@ -91,14 +91,14 @@ class Upcaster:
         """Return the payload of the next version.
 
         Args:
-            payload: That of the version that it reads. It stays as it is.
+            payload: The payload in the version that it reads. It is not changed.
 
         Raises:
-            NotUpcast: The function raised something, returned no payload, or changed a field that it does not declare.
+            NotUpcast: The function raised an error, returned no payload, or changed a field that is not in ``changes``.
         """
         try:
             with Contained():
-                # It gets a payload of its own: what was recorded is shared by all who read it.
+                # A copy: all readers share the recorded payload.
                 returned: object = self.upcast(_as_recorded(payload))
         except Exception as bug:
             raise NotUpcast(f"{self} raised {_told(bug)} at {_line(bug) or self.place}") from bug
@@ -122,7 +122,7 @@ def _is_event(given: object) -> bool:
 
 
 def _as_recorded(payload: Mapping[str, Any]) -> Payload:
-    """Return a payload as it would be read back, which shares nothing with it."""
+    """Return an independent copy of a payload, in its recorded form."""
     return decode_object(encode_object(payload))
 
 
@@ -131,7 +131,7 @@ def _unstorable(error: Exception) -> str:
 
 
 def _alike(before: object, after: object) -> bool:
-    # For a predicate 1 and true are two values; a list or an object it does not look into.
+    # A predicate keeps 1 and true apart, and does not look into a list or an object.
     return before is after or (type(before) is type(after) and before == after)
 
 

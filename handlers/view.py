@@ -1,4 +1,4 @@
-"""Views: named folds with a key. A view never sees a command, which makes its states safe to share."""
+"""Views: named folds with a key. A view never sees a command, so its states can be shared."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -27,10 +27,10 @@ One_contra = TypeVar("One_contra", contravariant=True)
 Two_contra = TypeVar("Two_contra", contravariant=True)
 Three_contra = TypeVar("Three_contra", contravariant=True)
 
-# It becomes a word on the command line and part of a stored state's name.
+# The name is an argument on the command line, and part of a stored state's key.
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,49}")
 _RECENT_PARTS = 1024
-# The largest integer of PostgreSQL's type of that name.
+# The largest value of PostgreSQL's integer.
 _MOST = 2**31 - 1
 
 
@@ -48,23 +48,23 @@ class _WithThreeValues(Protocol[One_contra, Two_contra, Three_contra, S_co]):
 
 @final
 class View(Generic[K, S]):
-    """A fold over the events that concern one thing, or over all of a kind.
+    """A fold over the events that concern one thing, or over all events of some kind.
 
-    Every function is pure, asks no clock, and gets nothing but the key, in the type that ``events`` declares for it
-    (without one, as payloads hold it). States and events are immutable.
+    Every function is pure, uses no clock, and gets only the key, in the type that ``events`` declares for it (without
+    one, in its payload form). States and events are immutable.
 
     Args:
-        name: Up to 50 small letters, digits, ``_`` and ``-``, beginning with a letter.
-        events: Which events it is made of. Its parameters are the key: str, bool, int, Decimal, UUID, date, or an
-            enumeration of str or int; none for a view about everything.
-        initial: The state before any event; called with the key.
-        evolve: The state after one more event.
-        version: Raise it whenever ``initial`` or ``evolve`` change their meaning: kept and stored states of other
-            versions are not used any more.
-        stored_every: Store the state whenever so many events have been folded since it was stored last; None: never.
+        name: The view's name: up to 50 small letters, digits, ``_`` and ``-``, beginning with a letter.
+        events: Returns the filter that selects the events. Its parameters are the key: str, bool, int, Decimal, UUID,
+            date, or an enumeration of str or int; none for a view of everything.
+        initial: Returns the state before any event; called with the key.
+        evolve: Returns the state after one more event; called with the state and the event.
+        version: The version, by default 1. Raise it whenever ``initial`` or ``evolve`` changes its meaning: kept and
+            stored states of other versions are no longer used.
+        stored_every: The number of folded events after which the state is stored again; None, the default, for never.
 
     Raises:
-        InvalidView: One of these cannot be; the message says which.
+        InvalidView: An argument is invalid; the message says which.
     """
 
     __slots__ = ("_form", "_recent", "events", "evolve", "initial", "name", "stored_every", "version")
@@ -109,15 +109,16 @@ class View(Generic[K, S]):
 
     @property
     def key(self) -> tuple[KeyParameter, ...]:
-        """What the key is made of."""
+        """The parameters of the key."""
         return self._form.parameters
 
     def at(self, *key: K.args, **named: K.kwargs) -> Part[S]:
-        """Return the view at a key.
+        """Return the part for a key.
 
         Raises:
-            InvalidKey: The key has too few or too many values, or one of a type that it cannot have.
-            InvalidFilter: No event can hold a value of it: it has a NUL character, a lone surrogate, too many digits.
+            InvalidKey: The key has too few or too many values, or one of a type that is not allowed.
+            InvalidFilter: No event can hold a value of the key: it has a NUL character, a lone surrogate, or too many
+                digits.
         """
         return self._recent(*self._form.canonical(key, named))
 
@@ -132,13 +133,13 @@ class View(Generic[K, S]):
         self: _WithThreeValues[One, Two, Three, S_co], keys: Iterable[tuple[One, Two, Three]]
     ) -> Parts[tuple[One, Two, Three], S_co]: ...
     def at_each(self: Any, keys: Iterable[Any]) -> Parts[Any, Any]:
-        """Return the view at several keys. ``decide`` gets a mapping from key to state.
+        """Return the parts for several keys. ``decide`` gets a mapping from key to state.
 
         Args:
-            keys: A value each; for a view whose key has several values, a tuple each.
+            keys: The keys: one value each, or a tuple each if the view's key has several values.
 
         Raises:
-            InvalidKey, InvalidFilter: As ``at``.
+            InvalidKey, InvalidFilter: A key is invalid, as in ``at``.
         """
         if isinstance(keys, str | bytes) or not isinstance(keys, Iterable):
             raise InvalidKey(f"at_each takes several keys, not {kind_of(keys)}")
@@ -146,7 +147,7 @@ class View(Generic[K, S]):
         return Parts((key, self.at(*key) if several and isinstance(key, tuple) else self.at(key)) for key in keys)
 
     def again(self, part: Part[S]) -> Part[S]:
-        """Return a part of it made anew, past what is remembered: ``events`` is called once more."""
+        """Build a part again, bypassing the cache: ``events`` is called once more."""
         return self._part(part.identity.key, part.key)
 
     def _part(self, text: str, key: tuple[Scalar, ...]) -> Part[S]:
@@ -155,10 +156,10 @@ class View(Generic[K, S]):
         try:
             events = function(*values)
         except InvalidFilter as error:
-            # The key was fit for a filter; what does not fit is of the view's own making.
+            # The key was valid for a filter; the invalid value comes from the view's own code.
             raise InvalidView(f"events of the view {self.name} ({place_of(self.events)}): {error}") from error
         except StopIteration as bug:
-            # It would end whoever collects parts, as the last one does, and what the others are would be missed.
+            # A caller that iterates over parts would take it for their end, and miss the rest.
             raise RuntimeError(
                 f"events of the view {self.name} ({place_of(self.events)}) raised StopIteration"
             ) from bug
@@ -170,10 +171,10 @@ class View(Generic[K, S]):
 
 
 def _takes(function: Callable[..., Any], count: int) -> bool:
-    """Tell whether a function can be called with so many values."""
+    """Return whether a function can be called with ``count`` positional arguments."""
     try:
         parameters = signature(function)
-    except ValueError:  # some built-in types have none
+    except ValueError:  # some built-in types have no signature
         return True
     try:
         parameters.bind(*[Parameter.empty] * count)

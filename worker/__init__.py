@@ -1,7 +1,7 @@
 """The worker: decides commands from RabbitMQ against an event store on PostgreSQL.
 
-Programs that send commands need ``Publisher``, whose ``request`` returns a ``Reply``; those that read what projections
-fill need ``ReadModels``. Each is imported when it is used: ``import worker`` loads nothing.
+Programs that publish commands need ``Publisher``, whose ``request`` returns a ``Reply``. Programs that read the tables
+of projections need ``ReadModels``. Each is imported when it is first used: ``import worker`` loads nothing.
 """
 
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ __all__ = ["Publisher", "ReadModels", "Reply", "__version__"]
 
 __version__ = "0.1.0"
 
-# Hidden from type checkers, for whom every name would exist.
+# Hidden from type checkers, which would otherwise assume that every name exists.
 if not TYPE_CHECKING:
     _PLACES = {
         "Publisher": "worker.publisher",
@@ -24,10 +24,10 @@ if not TYPE_CHECKING:
     }
 
     def __getattr__(name: str) -> object:
-        """Import a public name when it is asked for for the first time."""
+        """Import a public name on first use."""
         if name not in _PLACES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from importlib import import_module  # noqa: PLC0415  later than the import of this package is the purpose
+        from importlib import import_module  # noqa: PLC0415  loading later than this package is the purpose
 
         found = globals()[name] = getattr(import_module(_PLACES[name]), name)
         return found

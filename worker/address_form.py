@@ -1,4 +1,4 @@
-"""The form of addresses: what is wrong with one can be said before anything is connected, and without its password."""
+"""The form of addresses: finds what is wrong with an address before connecting, without showing its password."""
 
 from difflib import get_close_matches
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
@@ -11,9 +11,9 @@ AMQP_EXAMPLE = "amqp://user:password@host:5672/vhost"
 ESCAPES = (
     "in user name and password, write / ? # @ [ ] and \\ as %2F, %3F, %23, %40, %5B, %5D and %5C, elsewhere @ as %40"
 )
-"""What to do about characters that mean something in an address."""
+"""Advice about characters that have a meaning in addresses."""
 TLS_PARAMETERS = frozenset({"cafile", "capath", "cadata", "certfile", "keyfile", "no_verify_ssl", "server_hostname"})
-"""What the address of a broker may say of TLS, besides its scheme."""
+"""The parameters for TLS that a broker's address may have, besides its scheme."""
 
 _AUTH = "auth"
 _AUTH_WAYS = ("plain", "external")
@@ -24,14 +24,19 @@ _LONGEST_VHOST = 255
 
 
 def check_url(url: str, schemes: frozenset[str], example: str) -> SplitResult:
-    """Take an address apart; an empty one is none, and passes.
+    """Split an address into its parts. The empty string means that none is set, and passes.
+
+    Args:
+        url: The address.
+        schemes: The schemes that are allowed.
+        example: A valid address, for the message.
 
     Raises:
-        ValueError: It cannot be read, or not in one way only; the message does not quote it.
+        ValueError: It cannot be parsed, or is ambiguous; the message does not quote it.
     """
     try:
         parts = urlsplit(url)
-    except ValueError:  # its text would show what stands in the password's place
+    except ValueError:  # the original message would show what stands in the password's place
         raise ValueError(f"its host cannot be read; {ESCAPES}; give it the form {example}") from None
     if url and parts.scheme not in schemes:
         raise ValueError(f"it must have the form {example}")
@@ -45,7 +50,7 @@ def check_url(url: str, schemes: frozenset[str], example: str) -> SplitResult:
 
 
 def check_port(url: str, schemes: frozenset[str], example: str) -> None:
-    """Check an address of one host, with its port. Raises as ``check_url``."""
+    """Check an address of one host with its port. Arguments and errors are those of ``check_url``."""
     parts = check_url(url, schemes, example)
     if "," in parts.netloc.rpartition("@")[2]:
         raise ValueError(f"it takes one host, such as a name of several addresses; give it the form {example}")

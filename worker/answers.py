@@ -1,4 +1,4 @@
-"""Answers: what is on record of a command, in whichever store, and how a program is told of it."""
+"""Answers: looks up a command's receipts in all stores, and writes them as JSON."""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ __all__ = ["AnswersFound", "document", "domain_of", "look_up"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswersFound:
-    """What is on record of a command.
+    """What the stores have recorded for a command.
 
     Attributes:
-        answers: Each receipt with its events: one for each domain that the id was sent to.
-        silent: Which stores could not be asked, a sentence each.
+        answers: The receipts, each with its events: one for each domain that a command with this id was sent to.
+        silent: The stores that could not be asked, a sentence each.
     """
 
     answers: Sequence[tuple[Receipt, Sequence[RecordedEvent]]]
@@ -29,11 +29,15 @@ class AnswersFound:
 
 
 async def look_up(stores: Sequence[StoreSettings], key: UUID) -> AnswersFound:
-    """Ask every store for the answer to a command.
+    """Look up a command's answers in every store.
+
+    Args:
+        stores: The stores.
+        key: The command's id.
 
     Raises:
-        Mistake: There is no answer in any store that can be asked, and one cannot.
-        EventStoreError: There is one store, and it cannot be asked.
+        Mistake: No store has an answer, and at least one could not be asked.
+        EventStoreError: There is one store only, and it cannot be asked.
     """
     answers = await asyncio.gather(*(_look_up_in(store, key) for store in stores), return_exceptions=True)
     found: list[tuple[Receipt, Sequence[RecordedEvent]]] = []
@@ -62,22 +66,22 @@ async def _events(store: PostgresEventStore, receipt: Receipt) -> list[RecordedE
     try:
         return [event async for event in store.read(own, up_to=receipt.last)]
     except HistoryArchived:
-        return []  # the receipt says all else
+        return []  # the receipt has everything else
 
 
 def domain_of(receipt: Receipt) -> str | None:
-    """Return the domain whose command a receipt answers, as far as it says so."""
+    """Return the name of the domain whose command a receipt answers; None if the receipt does not name it."""
     domain = receipt.scope or receipt.outcome.details.get("domain")
     return None if domain is None else str(domain)
 
 
 def document(receipt: Receipt, events: Sequence[RecordedEvent], trace_url: str) -> dict[str, Any]:
-    """Say to a program what became of a command.
+    """Return the answer to a command as a JSON object, for programs.
 
     Args:
-        receipt: Its answer.
-        events: What it has recorded.
-        trace_url: Where a person opens a trace, with ``{trace_id}``; empty if nowhere.
+        receipt: The command's receipt.
+        events: The events that it recorded.
+        trace_url: Address of a trace's page, with the placeholder ``{trace_id}``; empty for no link.
     """
     details = receipt.outcome.details
     trace_id = details.get("trace_id")

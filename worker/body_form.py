@@ -1,4 +1,4 @@
-"""The form of a body, as its properties tell it: JSON in UTF-8, or what is refused by its name."""
+"""The form of a body, as declared in its properties: JSON in UTF-8; any other is refused."""
 
 import re
 from typing import Protocol
@@ -7,24 +7,24 @@ from worker.message import BadMessage
 
 __all__ = ["FormProperties", "check_form"]
 
-# What says that nothing was done to the text. Some clients name the character set in this place.
+# Encodings that leave the text unchanged. Some clients put the character set here.
 _PLAIN = frozenset({"identity", "utf-8", "utf8", "us-ascii", "ascii", "7bit", "8bit", "binary"})
 _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\";\s]+)", re.IGNORECASE)
-# Other ways to write an object. Whatever else a type says, the body is looked at: many clients set none that is true.
+# Other serialisations. With any other type the body is parsed nevertheless: many clients set a wrong one.
 _OTHER = re.compile(r"xml|msgpack|messagepack|protobuf|cbor|avro|yaml|bson|pickle|serialize", re.IGNORECASE)
 _LONGEST_SHOWN = 100
 
 
 class FormProperties(Protocol):
-    """What this module reads of a delivery's AMQP properties."""
+    """The AMQP properties of a delivery that this module reads."""
 
     content_type: str | None
     content_encoding: str | None
 
 
 def check_form(properties: FormProperties) -> None:
-    """See whether a body is said to be of a form that can be read. A body of which nothing is said is.
+    """Check that a body's declared form can be read. A body without a declared form passes.
 
     Raises:
         BadMessage: ``unsupported_encoding`` or ``unsupported_content_type``.

@@ -1,4 +1,4 @@
-"""Capacity: whether the database servers have connections for all that the settings ask for."""
+"""Capacity: whether the database servers allow the connections that the settings need."""
 
 import asyncio
 import logging
@@ -18,16 +18,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True, kw_only=True)
 class _Server:
-    """One database server, whichever databases and roles of it are asked for.
+    """One database server, for all stores that use it.
 
     Attributes:
-        names: What the addresses call it.
-        told_as: What a person calls it.
-        url: An address of it.
-        schema: The schema of a store there.
-        is_primary: Whether that is a primary's.
-        wanted: How many connections one process may open to it.
-        beside: How many more the process that decides poison messages may open.
+        names: Its hosts with ports, from the addresses.
+        told_as: How messages name it.
+        url: An address of a database on it.
+        schema: The schema of the store in that database.
+        is_primary: Whether ``url`` is the address of a primary.
+        wanted: The most connections that one process opens to it.
+        beside: The most connections that a process for poison messages opens in addition.
     """
 
     names: frozenset[str]
@@ -40,18 +40,18 @@ class _Server:
 
 
 async def check_capacity(stores: Sequence[StoreSettings], pool_size: int, processes: int) -> None:
-    """Compare what so many worker processes may open with what each server allows; warn of what is too little.
+    """Compare the connections that the worker processes may open with the limit of each server; warn if it is too low.
 
-    What several stores open on one server is added up. A server that cannot be asked is passed over, as its reads are,
-    or as its domains wait for it; but one primary must answer.
+    If several stores use one server, their connections are added up. A server that does not answer is skipped: reads or
+    domains can wait for it. But at least one primary must answer.
 
     Args:
         stores: The stores.
-        pool_size: How many connections a process opens to each server of each store at most.
-        processes: How many processes there are to be.
+        pool_size: The most connections that a process opens to each server of each store.
+        processes: How many worker processes there will be.
 
     Raises:
-        StoreMisconfigured: A primary has too few connections for a single process.
+        StoreMisconfigured: A primary allows too few connections for a single process.
         StoreUnavailable: No primary can be reached.
     """
     servers = _joined(each for store in stores for each in _servers(store, pool_size, is_alone=len(stores) == 1))
@@ -67,7 +67,7 @@ async def check_capacity(stores: Sequence[StoreSettings], pool_size: int, proces
 
 
 def connections_to(url: str, stores: Sequence[StoreSettings], pool_size: int) -> int:
-    """Return how many connections one process opens at most to the server of an address, for all stores together."""
+    """Return the most connections that one process opens to the server of an address, for all stores together."""
     servers = _joined(each for store in stores for each in _servers(store, pool_size, is_alone=True))
     names = servers_of(url)
     return sum(server.wanted for server in servers if server.names & names) or pool_size
@@ -88,7 +88,7 @@ def _servers(store: StoreSettings, pool_size: int, *, is_alone: bool) -> Iterato
 
 
 def _joined(servers: Iterable[_Server]) -> list[_Server]:
-    """Add up what is one server. One that nothing in its address names counts for itself."""
+    """Merge the entries of the same server. A server whose address names no host is not merged."""
     found: list[_Server] = []
     for server in servers:
         one = server

@@ -1,4 +1,4 @@
-"""Chosen stores: those that a person means who names a domain, or none."""
+"""Chosen stores: the stores that a ``--domain`` option, or its absence, selects."""
 
 from worker.domain_variables import suffix_of, suffixes
 from worker.failures import Mistake
@@ -9,13 +9,17 @@ __all__ = ["chosen", "chosen_one", "domain_names"]
 
 
 def domain_names(settings: Settings, domain: str | None = None) -> list[str]:
-    """Return the names of the domains, if they matter: where one is asked for, or some have their own databases.
+    """Return the names of the domains, if they matter: if one was named, or some have their own databases.
+
+    Args:
+        settings: The worker's settings.
+        domain: The domain that was named, if any.
 
     Returns:
-        Those of WORKER_DOMAINS; nothing where they do not matter, or WORKER_DOMAINS is not set.
+        The names in WORKER_DOMAINS; empty if they do not matter, or if WORKER_DOMAINS is not set.
 
     Raises:
-        Mistake: The domain that is asked for is none of them.
+        Mistake: The named domain is not one of them.
         DomainNotFound: A domain cannot be imported.
     """
     if domain is None and not settings.domain_databases:
@@ -35,25 +39,26 @@ def domain_names(settings: Settings, domain: str | None = None) -> list[str]:
 
 
 def chosen(settings: Settings, domain: str | None, *, by: AddressField = "database_url") -> tuple[StoreSettings, ...]:
-    """Return the store of a domain, or without one all stores, of which there is at least one.
+    """Return the store of a domain; without a domain all stores, at least one.
 
     Args:
-        settings: The addresses.
-        domain: The domain that was asked for.
-        by: The address that the command uses.
+        settings: The worker's settings.
+        domain: The domain that was named, if any.
+        by: The address that the command uses; it must be set.
 
     Raises:
-        Mistake, DomainNotFound: As ``domain_names``.
-        SettingsError: As ``stores_of``.
+        Mistake, DomainNotFound: The domain is unknown, or one cannot be imported: as in ``domain_names``.
+        SettingsError: The addresses are wrong or incomplete: as in ``stores_of``.
     """
     return stores_of(settings, domain_names(settings, domain), by=by, only=domain)
 
 
 def chosen_one(settings: Settings, domain: str | None, *, by: AddressField = "database_url") -> StoreSettings:
-    """Return the store that is meant, for what makes sense with one store only. Raises as ``chosen``.
+    """Return the selected store, for commands that need exactly one. The arguments are those of ``chosen``.
 
     Raises:
-        Mistake: There are several, and no domain was asked for.
+        Mistake: There are several stores, and no domain was named; or as in ``chosen``.
+        DomainNotFound, SettingsError: As in ``chosen``.
     """
     found = chosen(settings, domain, by=by)
     if len(found) > 1:

@@ -1,4 +1,4 @@
-"""The counters: every delivery that came in is accounted for."""
+"""The counters: every delivery is accounted for."""
 
 from collections import Counter
 from enum import StrEnum
@@ -9,11 +9,11 @@ from worker.reporting.latency import LatencyHistogram
 __all__ = ["UNKNOWN_COMMAND", "Counters", "End"]
 
 UNKNOWN_COMMAND = "unknown"
-"""What a delivery counts as whose command the domain does not know: names that anybody can make up are not counted."""
+"""Label of deliveries whose command type the domain does not know: labels must not grow with arbitrary names."""
 
 
 class End(StrEnum):
-    """How a delivery ended. Each ends exactly once."""
+    """The result of a delivery. Each delivery has exactly one."""
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"
@@ -26,23 +26,24 @@ class End(StrEnum):
 
 
 class Counters:
-    """Counts one process's deliveries. ``received`` equals the sum of all ends plus what is in flight.
+    """Counts one process's deliveries. ``received`` equals the sum of all ends plus ``in_flight``.
 
     Attributes:
-        received: How many deliveries came in, redeliveries included.
-        in_flight: How many of them have not ended.
-        settled: How many ended in which way, by command.
-        dead_letters: How many were dead-lettered for which reason.
-        attempts: How often commands were decided.
-        reads: How many queries were answered for them.
-        replica_reads: How many of these by a replica.
-        conflicts: How many of these decisions were out of date when they were to be recorded.
-        stale_conflicts: How many of these had been read from a replica: the price of its lag, at most.
-        holds: How often the store's lock was taken first, for commands that had lost too often.
-        failed_replies: How many answers could not be sent.
-        misplaced: How many commands came with another affinity key than their domain gives them, or by another shard
-            than others of their key.
-        latency: How long commands took that were answered, from when they came in.
+        received: Deliveries that arrived, including redeliveries.
+        in_flight: Deliveries that have not ended.
+        settled: Deliveries that ended, by result and command type.
+        dead_letters: Dead-lettered deliveries, by reason.
+        attempts: Decisions of commands.
+        reads: Reads of parts for commands.
+        replica_reads: Those of ``reads`` that a replica answered.
+        conflicts: Decisions that conflicted when they were recorded.
+        stale_conflicts: Those of ``conflicts`` whose command was read from a replica: the upper limit of the cost of
+            its lag.
+        holds: How often the store's lock was taken, for commands that had conflicted too often.
+        failed_replies: Replies that could not be sent.
+        misplaced: Commands whose affinity key differs from the one that their domain gives them, or that came by
+            another shard than earlier ones of their key.
+        latency: Time from delivery to acknowledgement of commands that were answered.
     """
 
     def __init__(self) -> None:
@@ -61,7 +62,7 @@ class Counters:
         self.latency = LatencyHistogram()
 
     def begin(self) -> None:
-        """Count a delivery that came in."""
+        """Count a delivery that arrived."""
         self.received += 1
         self.in_flight += 1
 
@@ -69,15 +70,15 @@ class Counters:
         """Count the end of a delivery.
 
         Args:
-            how: How it ended.
-            command: The name of its command, if the domain has one of that name.
+            how: Its result.
+            command: Its command type, if the domain knows it.
         """
         self.settled[how, command] += 1
         self.in_flight -= 1
 
     @property
     def ends(self) -> Counter[End]:
-        """How many deliveries ended in which way."""
+        """Number of deliveries by result."""
         ends: Counter[End] = Counter()
         for (end, _), count in self.settled.items():
             ends[end] += count
@@ -89,7 +90,7 @@ class Counters:
         return self.received == self.ends.total() + self.in_flight and self.in_flight >= 0
 
     def told(self) -> str:
-        """Say the figures that are not zero to a person, in a line."""
+        """The figures that are not zero, in a line for people."""
         if not self.received:
             return "no delivery came in"
         ends = self.ends
@@ -108,7 +109,7 @@ class Counters:
         return "; ".join((parts[0], ", ".join(parts[1:]))) if parts[1:] else parts[0]
 
     def report(self) -> dict[str, int]:
-        """Return the figures by name, in the order in which people ask for them."""
+        """Return the figures by name, the most important first."""
         ends = self.ends
         return {
             "received": self.received,

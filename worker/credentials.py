@@ -1,4 +1,4 @@
-"""Credentials: addresses that hold a password, read from files as well as from variables, and shown without it."""
+"""Credentials: addresses with passwords, read from files or variables, and shown without the password."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -11,30 +11,30 @@ _PASSWORD_PARAMETER = re.compile(r"(?i)((?:password|passwd|sslpassword)=)[^&]*")
 
 
 class Unreadable(Exception):
-    """Raised by ``from_files``. One sentence for each file that is no use, without any of its content."""
+    """Raised by ``from_files``, with one sentence for each file that cannot be used, without any of its content."""
 
 
 def file_variable(name: str) -> str:
-    """Return the variable that names the file which holds a setting, for example ``DATABASE_URL_FILE``."""
+    """Return the name of the variable that names a setting's file, for example ``DATABASE_URL_FILE``."""
     return f"{name.upper()}_FILE"
 
 
 def from_files(
     environment: Mapping[str, str], names: Iterable[str], *, optional: Collection[str] = ()
 ) -> dict[str, str]:
-    """Read the settings whose values lie in files, as Docker and Kubernetes provide secrets.
+    """Read settings whose values are in files, as Docker and Kubernetes provide secrets.
 
     Args:
         environment: The environment variables.
-        names: The settings that may lie in a file.
-        optional: Those of them whose file may be empty, where a file must be there and there is nothing to say in it.
+        names: The settings that may be given by a file.
+        optional: Those of them whose file may be empty, for deployments where the file must exist.
 
     Returns:
-        The values by setting, without white space around them.
+        The values by setting, without surrounding white space.
 
     Raises:
-        Unreadable: A file cannot be read, is empty though its setting is not optional, or its setting is given by a
-            variable as well.
+        Unreadable: A file cannot be read, is empty though its setting is not optional, or its setting is also given by
+            a variable.
     """
     found: dict[str, str] = {}
     problems: list[str] = []
@@ -58,7 +58,7 @@ def from_files(
 
 
 def redacted(url: str) -> str:
-    """Return an address without its password, also where an unescaped ``@`` or ``/`` in that makes it malformed."""
+    """Return an address without its password, even if an unescaped ``@`` or ``/`` in that makes it malformed."""
     scheme, mark, rest = url.partition("://")
     login, at, place = rest.rpartition("@")
     user, colon, _ = login.partition(":")
@@ -79,13 +79,13 @@ def _content(path: Path, *, may_be_empty: bool) -> str:
 
 
 def address_of(url: str) -> str:
-    """Return of an address what may be shown: host, port and path."""
+    """Return the parts of an address that may be shown: host, port and path."""
     parts = urlsplit(url)
     return parts.netloc.rpartition("@")[2] + parts.path
 
 
 def servers_of(url: str) -> frozenset[str]:
-    """Return of a database address the hosts, each with its port; none where only the driver knows them."""
+    """Return the hosts in a database address, each with its port; empty if it names none."""
     parts = urlsplit(url)
     given = parse_qs(parts.query)
     hosts = parts.netloc.rpartition("@")[2] or ",".join(given.get("host", ()))

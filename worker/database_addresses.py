@@ -1,4 +1,4 @@
-"""Database addresses: of a primary, its replicas, and of its administrator; and the schema; for all domains, or one."""
+"""Database addresses: primary, replicas, administrator's address and schema, for all domains or for one."""
 
 from dataclasses import dataclass
 
@@ -8,26 +8,26 @@ from worker.setting import setting
 __all__ = ["ADDRESS_FIELDS", "DEFAULT_SCHEMA", "EXAMPLES", "DatabaseAddresses", "check_postgres"]
 
 ADDRESS_FIELDS = ("database_url", "database_replica_urls", "database_admin_url", "database_schema")
-"""The fields, each of which is a setting for all domains, and can be one for a single domain."""
+"""The fields that are settings for all domains, and can also be set for a single domain."""
 
 DEFAULT_SCHEMA = "eventstore"
-"""The schema of a store that is given no other. The same as the store's own, which is not imported for a default."""
+"""The schema of a store for which none is set. Equal to the store's own default, which is not imported here."""
 
 EXAMPLES = {
     "database_url": "postgresql://user:password@host:5432/database",
     "database_replica_urls": "postgresql://user:password@host:5432/database,…",
     "database_admin_url": "postgresql://owner:password@host:5432/database",
 }
-"""The form of each."""
+"""A valid example of each address."""
 
 _SCHEMES = frozenset({"postgres", "postgresql"})
 
 
 def check_postgres(value: str) -> None:
-    """See that an address is one of PostgreSQL's.
+    """Check that an address is one of PostgreSQL.
 
     Raises:
-        ValueError: It is not. The error does not quote it.
+        ValueError: It is not. The message does not quote it.
     """
     check_url(value, _SCHEMES, EXAMPLES["database_url"])
 
@@ -52,7 +52,7 @@ def _postgres_each(value: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseAddresses:
-    """Where one event store is. The fields are settings, and read as such."""
+    """The addresses of one event store. The fields are settings, and are read as such."""
 
     database_url: str = setting(
         "",

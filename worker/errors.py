@@ -1,4 +1,4 @@
-"""What the worker's own parts raise. Failures of the store and of handlers keep their own families."""
+"""The errors of the worker's own parts. Errors of the store and of handlers have their own base classes."""
 
 from typing import TYPE_CHECKING
 
@@ -30,29 +30,30 @@ class WorkerError(Exception):
     """Base of every error that the worker's own parts raise.
 
     Attributes:
-        command_id: The command that ``Publisher.publish`` or ``request`` could not send, or got no answer to.
+        command_id: Id of the command that ``Publisher.publish`` or ``request`` could not send, or got no answer to;
+            otherwise None.
     """
 
     command_id: "UUID | None" = None
 
 
 class SettingsError(Exception):
-    """Raised when a setting is missing or wrong. One sentence for each, saying what to do."""
+    """Raised when settings are missing or wrong. One sentence for each, which says what to do."""
 
 
 class BrokerError(WorkerError):
-    """Something between us and RabbitMQ."""
+    """Base of errors between this process and RabbitMQ."""
 
 
 class BrokerUnavailable(BrokerError):
     """Raised when the broker did not answer in time, or the connection broke before it did.
 
-    What was sent may or may not have arrived. Sending it again with the same id is safe.
+    The message may or may not have arrived. Sending it again with the same id is safe.
     """
 
 
 class BrokerBusy(BrokerUnavailable):
-    """Raised when the broker answers, but takes no connection or message for now: a limit, an alarm, a full queue."""
+    """Raised when the broker accepts no connection or message for now: a limit, an alarm, or a full queue."""
 
 
 class BrokerMisconfigured(BrokerError):
@@ -64,34 +65,34 @@ class Unroutable(BrokerError):
 
 
 class NoSchedule(Unroutable):
-    """Raised when a command was to be sent later, and its domain has no queue for that: nothing was stored."""
+    """Raised when a command was to be scheduled, and its domain has no schedule queue: nothing was stored."""
 
 
 class MessageRefused(BrokerError):
-    """Raised when a message is refused for what it is, such as its size: nothing was stored.
+    """Raised when a message is refused because of its size or content: nothing was stored.
 
-    Sending it again will not help. Others are not concerned.
+    Sending it again will not help. Other messages are not affected.
     """
 
 
 class FollowerError(WorkerError):
-    """Raised when what follows the log cannot be run, or asked, as a person wants it. The message says what to do."""
+    """Raised when a projection, reaction or relay cannot be run or managed as asked. The message says what to do."""
 
 
 class ProjectionError(FollowerError):
-    """Raised when a projection cannot be run as it is declared, or as its database is. The message says what to do."""
+    """Raised when a projection cannot be run with its declaration or its database. The message says what to do."""
 
 
 class ScheduleError(WorkerError):
-    """Raised when a schedule cannot be run as its database is. The message says what to do."""
+    """Raised when a schedule cannot be run with its database. The message says what to do."""
 
 
 class PositionNotProjected(WorkerError):
-    """Raised by ``ReadModels.wait_for``: a projection had not come as far in time. It may be there a moment later."""
+    """Raised by ``ReadModels.wait_for`` when a projection did not reach the position in time. It may do so later."""
 
 
 class NoReply(WorkerError):
-    """Raised when a command was sent but its answer did not come in time. It may still be processed."""
+    """Raised when a command was sent but its reply did not arrive in time. The command may still be processed."""
 
 
 class HandlerTimedOut(WorkerError):
@@ -99,11 +100,11 @@ class HandlerTimedOut(WorkerError):
 
 
 class IsolationFailed(WorkerError):
-    """Raised when a poison message could not be given to a process of its own. No command is to blame."""
+    """Raised when a possibly poisonous message could not be given to a process of its own. No command caused it."""
 
 
 class KilledItsProcess(WorkerError):
-    """Raised when the processes that decided a command ended over it. It would end every other one as well.
+    """Raised when processes that decided a command ended during it. It would end every other process as well.
 
-    One of them may have put the command on record before.
+    One of them may have recorded the command before it ended.
     """

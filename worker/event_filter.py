@@ -1,13 +1,14 @@
-"""Selections: which events a person wants to see, from the words of a command line to a filter."""
+"""Selections: makes a filter of the event types, conditions and times of a command line."""
 
 import json
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from eventstore import Filter, InvalidFilter, P
 from eventstore.filter import UnboundedFilter
+from eventstore.jsontext import MAX_DIGITS
 from eventstore.predicate import Predicate
 from worker.failures import Mistake
 
@@ -20,17 +21,17 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 def selected(
     types: Sequence[str], conditions: Sequence[str], *, any_condition: bool, since: str | None, until: str | None
 ) -> Filter:
-    """Make a filter of what was asked for.
+    """Make a filter of the options that select events.
 
     Args:
-        types: Event types, any of which matches; none: every type.
-        conditions: Each of the form ``Key=value``.
-        any_condition: Whether one of them suffices, instead of all.
-        since: The earliest time, as ``2026-01-05T10:00``, in UTC unless it names a zone, or ``15m`` ago; inclusive.
-        until: The latest time, likewise.
+        types: Event types, any of which matches; empty for every type.
+        conditions: Conditions on the payload, each of the form ``Key=value``.
+        any_condition: Whether one condition suffices; otherwise all must hold.
+        since: The earliest time, inclusive: ``2026-01-05T10:00``, in UTC unless it has an offset, or ``15m`` ago.
+        until: The latest time, inclusive, in the same forms.
 
     Raises:
-        Mistake: A word has none of these forms, or nothing could match.
+        Mistake: An option has none of these forms, or the filter could match nothing.
     """
     try:
         predicates = [_predicate(text) for text in conditions]
@@ -66,17 +67,19 @@ def _predicate(text: str) -> Predicate:
 
 
 def scalar(what: str, text: str) -> str | bool | int | Decimal:
-    """Read a value that a predicate may have: JSON if it is any, and else a text.
+    """Parse a value for a predicate: as JSON if it is JSON, otherwise as text.
 
     Args:
-        what: What it is the value of, for a person.
+        what: The option that has the value, for the message.
         text: The value.
 
     Raises:
-        Mistake: It begins like JSON and is none, or is no scalar.
+        Mistake: It begins like JSON but is not, or it is not a scalar.
     """
     try:
         found = json.loads(text, parse_float=Decimal, parse_constant=str)
+    except InvalidOperation:
+        raise Mistake(f"{what}: a number has at most {MAX_DIGITS:,} digits.") from None
     except (ValueError, RecursionError):
         if text[:1] in {'"', "[", "{"}:
             raise Mistake(f"{what}: the value begins like JSON and is none.") from None

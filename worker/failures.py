@@ -1,4 +1,4 @@
-"""Failures: what a person reads when something that they can change is wrong."""
+"""Failures: the sentences that people read when something that they can change is wrong."""
 
 import re
 import sys
@@ -10,14 +10,14 @@ from worker.printable import printable
 
 __all__ = ["Mistake", "is_known", "sentence", "store_advice", "telling"]
 
-# By SQLSTATE: the server has answered, so that starting it is no help.
+# By SQLSTATE: the server has answered, so starting it would not help.
 _STORE_ADVICE = {
     "25006": "name the server that accepts writes",
     "53300": "end other connections, or raise max_connections",
     "53100": "make room on its disk",
     "57P03": "wait until it has started",
 }
-# Where a database of several may be meant, its address stands beside what is said of it.
+# If there are several databases, the message names the address beside its text.
 _ITS_ADDRESS, _THE_VARIABLE = "its address", "DATABASE_URL"
 _SQLSTATE = re.compile(r"[0-9A-Z]{5}")
 _ADVICE: tuple[tuple[type[Exception], str], ...] = (
@@ -33,18 +33,18 @@ class Mistake(Exception):
 
 
 def is_known(error: BaseException) -> bool:
-    """Whether an error is told in a sentence. Everything else is a bug of ours, and keeps its traceback."""
+    """Whether an error is reported as a sentence. Any other error is a bug, and keeps its traceback."""
     if isinstance(error, Mistake | SettingsError | WorkerError):
         return True
     return _is_of(error, "eventstore.errors", "EventStoreError") or _is_of(error, "handlers.errors", "HandlerError")
 
 
 def sentence(error: BaseException, address: str = _ITS_ADDRESS) -> str:
-    """Say what is wrong and what to do, without a traceback. Several wrong settings get a sentence each.
+    """Return what is wrong and what to do, without a traceback. Several wrong settings get a sentence each.
 
     Args:
-        error: One that is known, or a group of them, of which the first is told.
-        address: What to correct, if no database answers there.
+        error: A known error, or a group whose first error is known.
+        address: How to name the address to correct, if no database answers there.
     """
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
@@ -58,11 +58,11 @@ def sentence(error: BaseException, address: str = _ITS_ADDRESS) -> str:
 
 
 def store_advice(code: str | None, address: str = _ITS_ADDRESS) -> str:
-    """Say what to do about a database that does not serve, by what the server itself said of it.
+    """Return what to do about a database that does not serve, by the server's own error code.
 
     Args:
-        code: The error's: what happened.
-        address: What to correct, if nobody answers there.
+        code: The SQLSTATE of the error; None if the server did not answer.
+        address: How to name the address to correct, if no server answers there.
     """
     if code is None or not _SQLSTATE.fullmatch(code):
         return f"start the database or correct {address}"
@@ -70,7 +70,7 @@ def store_advice(code: str | None, address: str = _ITS_ADDRESS) -> str:
 
 
 def _advice(error: BaseException, address: str) -> str | None:
-    """Say what to do about an error that does not say it itself."""
+    """Return what to do about an error whose own text does not say that; None if it does."""
     if isinstance(error, WorkerError):
         return next((advice for family, advice in _ADVICE if isinstance(error, family)), None)
     if not _is_of(error, "eventstore.errors", "StoreUnavailable"):
@@ -80,16 +80,16 @@ def _advice(error: BaseException, address: str) -> str | None:
 
 
 def _is_of(error: BaseException, module: str, family: str) -> bool:
-    """Whether an error is of a class that need not be imported: then it can be no instance of it."""
+    """Whether an error is of a class, without importing its module: if that is not loaded, it is no instance."""
     return module in sys.modules and isinstance(error, getattr(sys.modules[module], family))
 
 
 @contextmanager
 def telling(program: str) -> Iterator[None]:
-    """Tell what is known, also out of a group, in one sentence on standard error, and exit with status 2.
+    """Report a known error, also one in a group, as a sentence on standard error, and exit with status 2.
 
     Args:
-        program: Who says it.
+        program: The program's name, which begins the line.
     """
     try:
         yield
@@ -104,5 +104,5 @@ def telling(program: str) -> Iterator[None]:
         told = sentence(error, _THE_VARIABLE)
     else:
         return
-    print(f"{program}: {told}", file=sys.stderr)  # noqa: T201  the one place where failures are told
+    print(f"{program}: {told}", file=sys.stderr)  # noqa: T201  the one place where failures are printed
     sys.exit(2)

@@ -1,4 +1,4 @@
-"""The history: what a message went through before this delivery, as its headers tell."""
+"""The history: earlier failures of a message, from its headers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ ATTEMPTS_HEADER = "worker-attempts"
 BUGS_HEADER = "worker-handler-failures"
 FIRST_FAILURE_HEADER = "worker-first-failure"
 
-# Far more than any history of ours, and far less than a header can hold.
+# More than any real history has, and less than a header can hold.
 _MOST_COUNTED = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What a message went through before this delivery, as its headers tell.
+    """The earlier failures of a message, as noted in its headers.
 
     Attributes:
-        attempts: How often it was sent to the retry queue for a failure of its own.
-        bugs: How many of these were failures of a handler.
-        first_failure: When it failed first, or None.
+        attempts: How often it was sent to the retry queue because of its own failure.
+        bugs: How many of these failures were bugs.
+        first_failure: When it first failed; None if it never did.
     """
 
     attempts: int = 0
@@ -37,7 +37,7 @@ class History:
 
     @classmethod
     def read(cls, headers: Mapping[str, Any]) -> "History":
-        """Read the headers. What is not ours or makes no sense counts as no history."""
+        """Read the history from a message's headers. Invalid headers count as no history."""
         return cls(
             attempts=_count(headers.get(ATTEMPTS_HEADER)),
             bugs=_count(headers.get(BUGS_HEADER)),
@@ -45,15 +45,15 @@ class History:
         )
 
     def failed(self, now: datetime, *, bug: bool = False) -> "History":
-        """Return the history with one more failure."""
+        """Return the history with one more failure at ``now``."""
         return History(attempts=self.attempts + 1, bugs=self.bugs + bug, first_failure=self.first_failure or now)
 
     def age(self, now: datetime) -> timedelta:
-        """How long ago it failed first; nothing if it never did."""
+        """How long before ``now`` it first failed; zero if it never did."""
         return now - self.first_failure if self.first_failure is not None else timedelta()
 
     def headers(self) -> dict[str, Any]:
-        """Write it as headers."""
+        """Return the history as headers; empty if it never failed."""
         if self.first_failure is None:
             return {}
         return {
@@ -68,7 +68,7 @@ def _count(value: object) -> int:
 
 
 def read_time(value: object) -> datetime | None:
-    """Read a time from a header of ours; None if it is none."""
+    """Parse a time in one of the worker's headers; in UTC if it has no offset. None if it is not a time."""
     if not isinstance(value, str):
         return None
     try:

@@ -1,4 +1,4 @@
-"""The leased service: a process that does works of which one process at a time does each, by a lease."""
+"""The leased service: a process that runs tasks, each of which one process at a time may run, by a lease."""
 
 import asyncio
 import logging
@@ -23,39 +23,39 @@ _log = logging.getLogger(__name__)
 
 
 class LeasedPart(Protocol):
-    """Works that share a database for their leases."""
+    """Tasks that share a database for their leases."""
 
     @property
     def active(self) -> int:
-        """How many of them this process has the lease of."""
+        """How many of the tasks this process holds the lease of."""
         ...
 
     @property
     def troubles(self) -> Sequence[str]:
-        """What keeps them from being done now, in sentences."""
+        """What prevents tasks from running now, a sentence each."""
         ...
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """What this process did, for the log at its end."""
+        """What this process has done, for the log at its end."""
         ...
 
     async def serve(self) -> None:
-        """Take the leases whenever they are free, and work, until cancelled; then give them back."""
+        """Take the leases whenever they are free, and run the tasks, until cancelled; then release the leases."""
         ...
 
 
 class LeasedService:
-    """Does the works of some parts in one process.
+    """Runs the tasks of several parts in one process.
 
     Args:
         parts: The parts.
-        doing: What it does, in a word.
-        watchdog: Tells where the event loop is blocked.
+        doing: The activity, in a word, for the health report.
+        watchdog: Detects a blocked event loop; a new one by default.
 
     Attributes:
-        parts: The same.
-        doing: The same.
+        parts: The parts.
+        doing: The activity, in a word.
     """
 
     def __init__(self, parts: Sequence[LeasedPart], *, doing: str, watchdog: Watchdog | None = None) -> None:
@@ -65,7 +65,7 @@ class LeasedService:
         self._draining = False
 
     def health(self) -> Health:
-        """Judge it: ready while nothing that it does is held up. It rests on purpose, so it stays live."""
+        """Return the health: ready while no task is held up. A task that waits to retry leaves the process live."""
         if self._draining:
             return Health(live=True, ready=False, reason="draining")
         troubles = [trouble for part in self.parts for trouble in part.troubles]
@@ -77,15 +77,15 @@ class LeasedService:
         )
 
     def counts(self) -> Mapping[str, int]:
-        """Return what a supervisor logs at the end."""
+        """Return the sums of the parts' counts, which a supervisor logs at the end."""
         total: Counter[str] = Counter()
         for part in self.parts:
             total.update(part.counts)
         return total
 
     async def serve(self, stop: asyncio.Event) -> None:
-        """Work until told to stop; then the leases are given back, and what is not settled comes again."""
-        # Whatever blocks the loop, such as a function of a domain's, keeps leases from being kept.
+        """Run until ``stop`` is set; then release the leases. What is not finished is done again later."""
+        # A blocked loop, as by a domain's function, prevents the leases from being renewed.
         async with self._watchdog.watching(), asyncio.TaskGroup() as group:
             tasks = [group.create_task(part.serve()) for part in self.parts]
             await first_of(stop, tasks=tasks)
@@ -101,20 +101,21 @@ async def run(
     control_socket: int | None = None,
     shown: Callable[[LeasedService, asyncio.Event], object] | None = None,
 ) -> int:
-    """Run a service until told to stop, by SIGTERM or SIGINT.
+    """Run a service until it is stopped by SIGTERM or SIGINT.
 
     Args:
-        settings: Everything.
-        opening: Opens what it needs, and closes it at the end.
-        control_socket: The file descriptor of the socket to its supervisor, which then answers health probes.
-        shown: Called with the service once it runs, for who shows how far it has come.
+        settings: The worker's settings.
+        opening: Opens the service, and closes it at the end.
+        control_socket: File descriptor of the socket to its supervisor, which then answers health probes; None without
+            one.
+        shown: Called with the service and the stop event once it runs, to show its progress.
 
     Returns:
         The exit status: 0.
 
     Raises:
         SettingsError: The port for health probes is taken.
-        Exception: Whatever ``opening`` raises.
+        Exception: Any error of ``opening``.
     """
     configure_logs(settings.worker_log_format, settings.worker_log_level)
     telemetry = Telemetry.start()
@@ -133,7 +134,7 @@ async def run(
                         shown(service, stop)
                     _log.info("%s", service.doing)
                     await service.serve(stop)
-                    # While the counts can still be observed.
+                    # Before the counts can no longer be observed.
                     await asyncio.to_thread(telemetry.stop)
                 return 0
     finally:

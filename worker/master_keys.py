@@ -1,4 +1,4 @@
-"""Master keys, as the settings give them."""
+"""Master keys, from the settings."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -14,10 +14,10 @@ __all__ = ["check_master_keys", "master_keys"]
 
 
 def master_keys(settings: Settings) -> "MasterKeys | None":
-    """Return what wraps the keys of subjects; None if nothing is set.
+    """Return the keys that encrypt the subjects' keys; None if none is set.
 
     Raises:
-        SettingsError: One is no key, or the package that encrypts is missing.
+        SettingsError: A key is invalid, or the encryption package is not installed.
     """
     if not settings.worker_master_keys:
         return None
@@ -30,10 +30,10 @@ def master_keys(settings: Settings) -> "MasterKeys | None":
 
 
 def check_master_keys(settings: Settings, domains: Iterable[Domain]) -> None:
-    """See that there is a master key where a domain needs one.
+    """Check that a master key is set if a domain needs one.
 
     Raises:
-        SettingsError: There is none, or it is no key.
+        SettingsError: A domain needs one and none is set, or a key is invalid.
     """
     if master_keys(settings) is None and (sensitive := [domain.name for domain in domains if domain.sensitive]):
         raise SettingsError(

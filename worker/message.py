@@ -1,6 +1,6 @@
-"""The message: what a command looks like on the wire, and what its answer looks like.
+"""The message: the AMQP form of a command, and of the reply to it.
 
-Nothing here knows a broker's library; the transport hands over properties and bytes.
+This module does not depend on the AMQP library: it gets properties and bytes.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ import msgspec
 
 from eventstore import Position
 from eventstore.counted import counted
-from eventstore.jsontext import MAX_DIGITS, canonical, decode_object, has_long_number
+from eventstore.jsontext import MAX_DIGITS, NotJson, NumberTooLong, canonical, decode_object, has_long_number
 
 __all__ = [
     "CAUSATION_HEADER",
@@ -40,7 +40,7 @@ ReplyOutcome = Literal["accepted", "rejected", "unchanged", "failed"]
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+\\?"?', re.DOTALL)
 _NO_BRACKET = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _OPENING = frozenset(b"[{")
-# How a text may begin that says which of Unicode's forms it has.
+# Byte order marks of Unicode's encodings.
 _MARK = b"\xef\xbb\xbf"
 _OTHER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _MARKS = (_MARK, *_OTHER_MARKS)
@@ -48,11 +48,11 @@ _KINDS = {list: "an array", str: "a string", bool: "true or false", int: "a numb
 
 
 class BadMessage(Exception):
-    """The message can never be processed, whatever the state of the world. It becomes a dead letter.
+    """Raised when a message can never be processed, whatever the state of the store. It is dead-lettered.
 
     Attributes:
         code: A stable, machine-readable reason.
-        text: What exactly is wrong, for a person.
+        text: What exactly is wrong, for people.
     """
 
     def __init__(self, code: str, text: str) -> None:
@@ -62,7 +62,7 @@ class BadMessage(Exception):
 
 
 class AmqpProperties(Protocol):
-    """What this module reads of a delivery's AMQP properties."""
+    """The AMQP properties of a delivery that this module reads."""
 
     message_id: str | None
     message_type: str | None
@@ -73,16 +73,16 @@ class AmqpProperties(Protocol):
 
 
 class CommandMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A command as it came, its body still unread.
+    """A command as received, its body not parsed yet.
 
     Attributes:
-        command_id: Who sends the same command twice uses the same id; it takes effect once.
+        command_id: Id of the command. Sent several times with the same id, it takes effect once.
         command_type: The command's name.
         body: The command's JSON text, unchecked.
-        correlation_id: The conversation that the command belongs to; its own id unless the sender named one.
-        causation_id: What caused the command; its own id unless the sender named something.
-        reply_to: The queue that awaits the answer, or None.
-        timestamp: When the sender sent it, or None.
+        correlation_id: Id of the conversation that the command belongs to; its own id unless the publisher set one.
+        causation_id: Id of what caused the command; its own id unless the publisher set one.
+        reply_to: The queue for the reply; None if no reply is wanted.
+        timestamp: When the publisher sent it; None if not set.
         headers: The AMQP headers.
     """
 
@@ -97,7 +97,7 @@ class CommandMessage(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def parse(cls, properties: AmqpProperties, body: bytes) -> "CommandMessage":
-        """Read the envelope.
+        """Read the properties of a message.
 
         Raises:
             BadMessage: ``missing_message_id``, ``malformed_message_id`` or ``missing_type``.
@@ -121,7 +121,7 @@ class CommandMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_command_id(properties: AmqpProperties) -> UUID:
-    """Read a command's id.
+    """Read a command's id from the properties.
 
     Raises:
         BadMessage: ``missing_message_id`` or ``malformed_message_id``.
@@ -140,24 +140,24 @@ def _read_id(text: str) -> UUID:
     try:
         return msgspec.convert(text, UUID)
     except msgspec.ValidationError:
-        return UUID(text)  # in one of the forms that are less usual
+        return UUID(text)  # in one of the less usual forms
 
 
 def id_text(command_id: UUID) -> str:
-    """Write a command's id as ``str`` does, in a third of its time."""
+    """Return a command's id as ``str`` does, in a third of the time."""
     return cast("str", msgspec.to_builtins(command_id))
 
 
 def read_body(body: bytes, *, max_bytes: int, max_depth: int) -> dict[str, Any]:
-    """Read a command's JSON object. Size and depth are checked before anything is parsed, numbers before they are used.
+    """Parse a command's JSON object. Size and depth are checked before parsing, numbers before they are used.
 
     Args:
-        body: The text.
-        max_bytes: The largest size to accept.
-        max_depth: How deeply objects and arrays may be nested, at most.
+        body: The JSON text, in UTF-8.
+        max_bytes: The largest size to accept, in bytes.
+        max_depth: The deepest nesting of objects and arrays to accept.
 
     Returns:
-        The object; fractions are ``Decimal``.
+        The object; numbers with a fraction are ``Decimal``.
 
     Raises:
         BadMessage: ``too_large``, ``too_deep``, ``not_json``, ``number_too_long`` or ``not_an_object``.
@@ -170,13 +170,19 @@ def read_body(body: bytes, *, max_bytes: int, max_depth: int) -> dict[str, Any]:
         raise BadMessage("too_deep", f"the body is nested more than {max_depth} levels deep")
     try:
         value: Any = decode_object(body)
-    except (ValueError, msgspec.MsgspecError, RecursionError) as error:
+    except NumberTooLong:
+        raise _too_long() from None
+    except NotJson as error:
         raise BadMessage("not_json", f"the body is not JSON: {error}") from None
     if has_long_number(body, value):
-        raise BadMessage("number_too_long", f"the body has a number beyond {MAX_DIGITS:,} digits")
+        raise _too_long()
     if not isinstance(value, dict):
         raise BadMessage("not_an_object", f"the body must be a JSON object, not {_KINDS.get(type(value), 'null')}")
     return value
+
+
+def _too_long() -> BadMessage:
+    return BadMessage("number_too_long", f"the body has a number beyond {MAX_DIGITS:,} digits")
 
 
 def _without_mark(body: bytes) -> bytes:
@@ -186,7 +192,7 @@ def _without_mark(body: bytes) -> bytes:
 
 
 def digest(command_type: str, body: Mapping[str, Any]) -> bytes:
-    """Tell a command from another under the same id: 16 bytes, the same for any spelling of the same JSON."""
+    """Return a hash that distinguishes commands with the same id: 16 bytes, equal for any spelling of the same JSON."""
     return hashlib.blake2b(command_type.encode() + b"\0" + canonical(body), digest_size=16).digest()
 
 
@@ -195,13 +201,13 @@ class Reply:
     """The answer to a command.
 
     Attributes:
-        command_id: Which command; None if the message had no id that is one.
-        outcome: What became of it; ``failed`` means that it was put aside for a person.
-        reason: Why it was rejected or failed.
-        first: The first recorded event's sequence number, or None when there were none.
-        last: The last one's, or None.
-        position: A read with this ``min_position`` sees the outcome; None if it failed.
-        duplicate: Whether the command had been answered before, and this is that answer.
+        command_id: Id of the command; None if the message had no valid id.
+        outcome: The outcome; ``failed`` means that the command was dead-lettered.
+        reason: Why it was rejected or failed; otherwise None.
+        first: Sequence number of the first recorded event; None if there is none.
+        last: Sequence number of the last recorded event; None if there is none.
+        position: A read with this ``min_position`` sees the outcome; None if the command failed.
+        duplicate: Whether the command had been answered before, and this repeats that answer.
     """
 
     command_id: UUID | None
@@ -214,13 +220,13 @@ class Reply:
 
     @property
     def code(self) -> str | None:
-        """The machine-readable reason of one that failed, such as ``handler_error``; None of any other outcome."""
+        """The machine-readable reason of a failed command, such as ``handler_error``; None for any other outcome."""
         if self.outcome != "failed" or self.reason is None:
             return None
         return self.reason.partition(":")[0]
 
     def to_json(self) -> bytes:
-        """Write it as it goes over the wire; the position in the form ``number:token``."""
+        """Return it as JSON for a message; the position in the form ``number:token``."""
         return msgspec.json.encode(
             {
                 "command_id": self.command_id,
@@ -248,7 +254,7 @@ _reply_decoder = msgspec.json.Decoder(_WireReply)
 
 
 def parse_reply(body: bytes) -> Reply:
-    """Read what ``Reply.to_json`` wrote.
+    """Parse what ``Reply.to_json`` wrote.
 
     Raises:
         ValueError: It is not a reply; the message says why.
@@ -266,10 +272,10 @@ def parse_reply(body: bytes) -> Reply:
 
 
 def _is_deeper(body: bytes, limit: int) -> bool:
-    """Whether brackets nest beyond the limit, without a call or an object per bracket.
+    """Whether brackets nest deeper than ``limit``, without a call or an object per bracket.
 
-    Every pass over what is left of the brackets strips the innermost level, so a pair that outlives ``limit``
-    passes is too deep.
+    Each pass removes the innermost level of the remaining brackets, so a pair that is left after ``limit`` passes is
+    too deep.
     """
     brackets = _STRING.sub(b"", body).translate(None, _NO_BRACKET)
     for _ in range(limit):
@@ -278,7 +284,7 @@ def _is_deeper(body: bytes, limit: int) -> bool:
 
 
 def _leaves_open(brackets: bytes, limit: int) -> bool:
-    """Whether text that is not JSON opens more than ``limit`` brackets, which a parser would follow down."""
+    """Whether text that is not JSON opens more than ``limit`` brackets, into which a parser would descend."""
     depth = 0
     for bracket in brackets:
         depth += 1 if bracket in _OPENING else -1

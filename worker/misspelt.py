@@ -1,4 +1,4 @@
-"""Misspelt variables: names in the environment that look like settings of ours and are none."""
+"""Misspelt variables: environment variables that look like settings but are not."""
 
 from collections.abc import Collection, Iterable, Iterator
 from difflib import get_close_matches
@@ -6,13 +6,13 @@ from difflib import get_close_matches
 __all__ = ["misspelt", "unknown"]
 
 _OWN_PREFIX = "WORKER_"
-# Other programs have such variables, too: only what differs by a letter or two is taken for one of ours.
+# Other programs have such variables, too: only a name that differs by a letter or two is taken for a misspelling.
 _SHARED_PREFIXES = ("DATABASE_", "AMQP_")
 _OWN_CUTOFF, _SHARED_CUTOFF = 0.85, 0.93
 
 
 def misspelt(names: Iterable[str], known: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Return each name that is nearly that of a setting, and the setting that it is nearly.
+    """Yield each variable whose name is close to that of a setting, with that setting.
 
     Args:
         names: The variables that are set.
@@ -26,5 +26,5 @@ def misspelt(names: Iterable[str], known: Collection[str]) -> Iterator[tuple[str
 
 
 def unknown(names: Iterable[str], known: Collection[str]) -> tuple[str, ...]:
-    """Return the names that begin as our settings do, and are none."""
+    """Return the names that begin with the prefix of the worker's settings, and are none."""
     return tuple(sorted(name for name in set(names) - set(known) if name.startswith(_OWN_PREFIX)))

@@ -1,4 +1,4 @@
-"""Own settings: what is set for single domains, as a person is shown it."""
+"""Own settings: the settings for single domains, for showing them to people."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ class OwnSetting:
     """A setting for one domain.
 
     Attributes:
-        name: Its variable, or the one that its value could also be in.
-        value: Its value, without a password. What a file holds is not read for a domain that is not served.
-        origin: Where it comes from.
-        meaning: What it means.
+        name: Its variable; if a file holds the value, the variable that could hold it instead.
+        value: Its value, without a password. A file is read only for a domain that is served.
+        origin: Where the value comes from: the environment, or a file's path.
+        meaning: What the setting means.
     """
 
     name: str
@@ -31,15 +31,15 @@ class OwnSetting:
 
 
 def own_settings(settings: Settings, domains: Sequence[str], *, only: str | None = None) -> list[OwnSetting]:
-    """Return what is set for single domains, in the order of their names.
+    """Return the settings for single domains, in the order of their names.
 
     Args:
-        settings: Everything.
-        domains: The domains that are served; none where that is not known.
-        only: The only one whose settings are wanted.
+        settings: The worker's settings.
+        domains: The domains that are served; empty if that is not known.
+        only: The domain whose settings to return; None for all.
 
     Raises:
-        SettingsError: One of a domain that is served is no use.
+        SettingsError: The file of a served domain's setting cannot be used.
     """
     names = {suffix_of(domain): domain for domain in domains}
     found = []
@@ -57,7 +57,7 @@ def own_settings(settings: Settings, domains: Sequence[str], *, only: str | None
                 value=_shown(field, _content(setting_of(field, suffix), variable, value) if is_file else value)
                 if is_read or not is_file
                 else "",
-                # Of an address that stands where a path belongs, no password is shown.
+                # An address may have been put in place of a path: its password is not shown.
                 origin=f"file {redacted(value)}" if is_file else "environment",
                 meaning=f"{meaning[:1].upper()}{meaning[1:].rstrip('.')}; {whose}.",
             )

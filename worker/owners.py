@@ -1,4 +1,4 @@
-"""Owners: the domain that a person means, by its own name or by that of something that it has."""
+"""Owners: finds a domain by its own name, or by that of something it has."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -10,14 +10,14 @@ __all__ = ["named", "owner_of"]
 
 
 def named(domains: Iterable[Domain], name: str | None) -> list[Domain]:
-    """Return the domain of a name; without a name, all of them.
+    """Return the domain with this name; all domains without a name.
 
     Args:
-        domains: Those of WORKER_DOMAINS.
-        name: What somebody typed.
+        domains: The domains of WORKER_DOMAINS.
+        name: The name that was typed; None for all.
 
     Raises:
-        Mistake: None is called so.
+        Mistake: No domain has this name.
     """
     every = list(domains)
     if name is not None and name not in {each.name for each in every}:
@@ -30,17 +30,17 @@ def named(domains: Iterable[Domain], name: str | None) -> list[Domain]:
 def owner_of(
     what: str, name: str, domains: Sequence[Domain], names_of: Callable[[Domain], Iterable[str]], *, by: str = ""
 ) -> Domain:
-    """Return the one domain that has something of a name.
+    """Return the one domain that has something with this name.
 
     Args:
-        what: What it is, such as ``view``.
-        name: What somebody typed.
-        domains: Those to look in.
-        names_of: The names of what a domain has.
-        by: What else to say of the names that are known, where none of them is like it.
+        what: The kind of thing, such as ``view``, for the message.
+        name: The name that was typed.
+        domains: The domains to search.
+        names_of: Returns the names of all things of this kind in a domain.
+        by: Further text about the known names, for the message if none of them is similar.
 
     Raises:
-        Mistake: None has it, or several have.
+        Mistake: No domain has it, or several have.
     """
     owners = [each for each in domains if name in set(names_of(each))]
     if len(owners) > 1:

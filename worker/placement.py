@@ -1,4 +1,4 @@
-"""The placement: whether commands come by the key that their domain gives them."""
+"""The placement: whether commands arrive with the affinity key that their domain gives them."""
 
 import logging
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ _log = logging.getLogger(__name__)
 
 
 class Placement:
-    """Compares the key that a command was spread by with the key that its domain gives it.
+    """Compares a command's affinity header with the key that its domain gives it.
 
-    A command with another key may be in another shard than the others of its key. It is decided all the same, since no
-    decision relies on affinity; but it may meet them as a stranger, and overtake them.
+    A command with another key may be in another shard than the other commands of its key. It is decided nevertheless,
+    since no decision relies on affinity, but it may conflict with them and overtake them.
 
     Args:
-        domain: Whose commands.
-        counters: Where those are counted that came by another key.
+        domain: The domain of the commands.
+        counters: Counts the commands with another key.
     """
 
     def __init__(self, domain: Domain, counters: Counters) -> None:
@@ -32,7 +32,7 @@ class Placement:
         self._has_told = False
 
     def check(self, headers: Mapping[str, Any], command: Command) -> None:
-        """See whether a command came by its key. The first that did not is told; each is counted.
+        """Check a command's affinity header. Each wrong one is counted; the first is logged.
 
         Args:
             headers: The message's headers.
@@ -45,7 +45,7 @@ class Placement:
             with Contained():
                 if headers.get(AFFINITY_HEADER) == self._domain.affinity_key(command):
                     return
-        except Exception as error:  # noqa: BLE001  a user's function; the decision does without it
+        except Exception as error:  # noqa: BLE001  a user's function; deciding does not need its key
             trouble = f"have no key: the affinity raises {type(error).__name__}"
         self._counters.misplaced += 1
         if not self._has_told:

@@ -1,4 +1,4 @@
-"""The process: a worker, from its settings to its exit status."""
+"""The process: runs a worker, from its settings to its exit status."""
 
 import asyncio
 import gc
@@ -30,34 +30,35 @@ __all__ = ["run"]
 
 _log = logging.getLogger(__name__)
 
-# So many more objects made than freed begin a collection; by default, a few commands at a time would. Much more would
-# be too many: a domain's code may leave some behind with each command, and with them its body.
+# Number of new objects that starts a garbage collection; with Python's default, a few commands would. It must not be
+# much more: a domain's code may leave cycles behind with each command, and with them its body.
 _YOUNG_OBJECTS = 20_000
-# Of the time after the drain.
+# Shares of the time after the drain.
 _TELEMETRY_SECONDS, _CLOSE_SECONDS = 5.0, 5.0
 
 
 async def run(settings: Settings, *, processes: int = 1, control_socket: int | None = None) -> int:
-    """Run a worker until it is told to stop, by SIGTERM or SIGINT. A second signal stops it at once.
+    """Run a worker until it is stopped by SIGTERM or SIGINT. A second signal stops it at once.
 
     Args:
-        settings: Everything.
-        processes: How many processes like this one there are to be, for the servers' limits.
-        control_socket: The file descriptor of the socket to its supervisor, which then answers health probes.
+        settings: The worker's settings.
+        processes: How many worker processes there are in all, to compare with the servers' connection limits.
+        control_socket: File descriptor of the socket to its supervisor, which then answers health probes; None without
+            one.
 
     Returns:
-        The exit status: 0 after a complete drain, 1 when commands were left to the broker.
+        The exit status: 0 after a complete drain, 1 if commands were left to the broker.
 
     Raises:
         SettingsError: A telemetry variable or a domain's address is wrong, or the port for health probes is taken.
         DomainNotFound: A domain cannot be imported.
-        StoreUnavailable, StoreMisconfigured: The database cannot be used as it is.
-        BrokerUnavailable, BrokerMisconfigured: The broker cannot be used as it is.
+        StoreUnavailable, StoreMisconfigured: The database cannot be reached, or cannot be used as it is.
+        BrokerUnavailable, BrokerMisconfigured: The broker cannot be reached, or cannot be used as it is.
     """
     configure_logs(settings.worker_log_format, settings.worker_log_level)
     domains = served_domains(settings)
     for problem in (problem for domain in domains for problem in domain.examination.problems()):
-        # Its older events may still hold such a field: it is for a person to tell, and no reason not to start.
+        # Its older events may still hold such a field: that is reported, and does not prevent the start.
         _log.error("%s; `worker check` tells this, too", problem)
     check_master_keys(settings, domains)
     telemetry = Telemetry.start()
@@ -74,10 +75,10 @@ async def run(settings: Settings, *, processes: int = 1, control_socket: int | N
 
 
 async def _unless_stopped(run: Coroutine[Any, Any, int], *, started: asyncio.Event, stop: asyncio.Event) -> int:
-    """Run; but give up a start that has not come to its end when ``stop`` is set, whatever it waits for.
+    """Run; but cancel a start that is not finished when ``stop`` is set, whatever it waits for.
 
     Returns:
-        The exit status. What has not started has nothing to drain: 0.
+        The exit status; 0 if it had not started, since there is nothing to drain.
     """
     running = asyncio.create_task(run)
     try:
@@ -117,14 +118,14 @@ async def _run(
         stack.enter_context(
             observed(service.counters, paused=lambda: service.paused, kept_states=lambda: service.kept_states)
         )
-        # While the counts can still be observed.
+        # Before the counts can no longer be observed.
         stack.push_async_callback(_stop_telemetry, telemetry, service.stop_times)
         port = None if channel.is_open else settings.worker_health_port
         await stack.enter_async_context(health_served(settings.worker_health_host, port, service.health))
         await service.start()
         started.set()
         await stack.enter_async_context(reporting(service, settings, patience=service.stop_times.left))
-        # A supervisor takes the first report for the proof that we could start.
+        # The supervisor takes the first report as proof that the start succeeded.
         await stack.enter_async_context(channel.reporting(health=service.health, figures=service.counters.report))
         _relax_garbage_collection()
         _log.info("consuming %s", ", ".join(service.queues))
@@ -132,7 +133,7 @@ async def _run(
 
 
 def _served(store: StoreSettings, domains: Sequence[Domain], settings: Settings) -> tuple[Sequence[Domain], OpensStore]:
-    """Return the domains of a store, and what opens it."""
+    """Return the domains of a store, and the function that opens it."""
     return [domain for domain in domains if domain.name in store.domains], lambda: PostgresEventStore.connect(
         store.database_url,
         driver=store.database_driver,
@@ -171,14 +172,14 @@ async def _stop_telemetry(telemetry: Telemetry, times: StopTimes) -> None:
 
 
 def _relax_garbage_collection() -> None:
-    """Look for cycles less often. What was imported and opened stays; what a command makes is mostly freed without."""
+    """Collect cycles less often. Objects of imports and of the start stay; those of a command rarely need it."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, 20, 20)
 
 
 async def _until(task: asyncio.Task[Any], *signals: asyncio.Event) -> None:
-    """Wait for one of the signals, or for the task if it ends first; raise what the task raised."""
+    """Wait for one of the signals, or for the task if it ends first; then raise its error, if any."""
     await first_of(*signals, tasks=[task])
     if task.done():
         task.result()

@@ -1,4 +1,4 @@
-"""The publisher: how any asyncio program sends commands, and asks what became of them."""
+"""The publisher: sends commands from any asyncio program, and waits for their answers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -29,16 +29,16 @@ from worker.topology import AFFINITY_HEADER, EXCHANGE, Topology
 __all__ = ["Publisher"]
 
 _FIRST_REST, _LONGEST_REST = 0.1, 2.0
-# What RabbitMQ 4 takes unless it is set otherwise.
+# The default limit of RabbitMQ 4.
 _MAX_MESSAGE_BYTES = 16 * 1024 * 1024
-# Texts that are together no longer fit one by one, and all into the smallest frame that a broker can be set to.
+# Texts up to this length together always fit in the smallest frame that a broker can be set to.
 _SURELY_FIT = 250
 
 
 class Publisher:
-    """Sends commands. Any number of calls may be under way at once; each is confirmed on its own.
+    """Publishes commands. Any number of calls may run at once; each is confirmed separately.
 
-    Commands are not ordered among each other. Who needs an order awaits ``request`` before sending the next.
+    Commands are not ordered among each other. If the order matters, await ``request`` before sending the next.
     """
 
     def __init__(
@@ -64,18 +64,18 @@ class Publisher:
         timeout: float = 5.0,
         max_message_bytes: int = _MAX_MESSAGE_BYTES,
     ) -> Opening["Publisher"]:
-        """Connect: with ``async with``, or with ``await`` until ``close``. A connection that is lost is opened again.
+        """Connect: with ``async with``, or with ``await`` and a later ``close``. A lost connection is opened again.
 
         Args:
-            amqp_url: The broker.
-            name: What the connections are called in the broker's management pages.
+            amqp_url: The broker's address.
+            name: Name of the connections in the broker's management pages.
             timeout: How long the first connection may take, in seconds.
-            max_message_bytes: The largest body to send. A broker has a limit of its own; a worker's is
-                ``WORKER_MAX_MESSAGE_BYTES``.
+            max_message_bytes: The largest body to send, in bytes; 16 MiB by default. The broker has a limit of its own;
+                that of workers is ``WORKER_MAX_MESSAGE_BYTES``.
 
         Raises:
             BrokerUnavailable: The broker did not answer in time.
-            BrokerMisconfigured: It refuses the user or the virtual host.
+            BrokerMisconfigured: The broker refuses the user or the virtual host.
         """
 
         async def opened() -> Publisher:
@@ -95,7 +95,7 @@ class Publisher:
         return Opening(opened())
 
     async def close(self) -> None:
-        """Close the connections. A call that still waits gets ``BrokerUnavailable``. Safe to repeat."""
+        """Close the connections. A call that still waits raises ``BrokerUnavailable``. Safe to repeat."""
         await self._reply_queue.close()
         await self._sender.close()
 
@@ -115,28 +115,28 @@ class Publisher:
         """Send a command and wait until the broker has stored it.
 
         Args:
-            domain_name: Whose command it is.
-            command_type: Its name.
-            body: The command, or its JSON as a mapping or text; text is sent as it is, unchecked.
-            command_id: Sending a command again with its id is safe; by default a new one.
-            correlation_id: The conversation it belongs to; by default the command's id.
-            causation_id: What caused it; by default the command's id.
-            reply_to: A queue to which the worker sends the answer.
-            affinity_key: What ``Domain.affinity_key`` returns for the command, if the domain has an affinity. Without
-                it, the command is decided all the same, but not together with the others of its key.
-            timeout: For all of it, in seconds.
+            domain_name: Name of the command's domain.
+            command_type: Name of the command.
+            body: The command as a model, as a mapping, or as JSON text in UTF-8; text is sent unchecked.
+            command_id: Id of the command; by default a new one. Sending a command again with the same id is safe.
+            correlation_id: Id of the conversation that the command belongs to; by default the command's id.
+            causation_id: Id of what caused the command; by default the command's id.
+            reply_to: Name of a queue to which the worker sends the reply; by default none.
+            affinity_key: The result of ``Domain.affinity_key`` for the command, if the domain has an affinity. Without
+                it the command is decided nevertheless, but not together with others of its key.
+            timeout: For the whole call, in seconds.
 
         Returns:
             The command's id.
 
         Raises:
             Unroutable: The domain has no queue, because no worker has ever served it.
-            MessageRefused: It is too large; nothing was stored. Commands sent at the same time are not concerned.
-            BrokerUnavailable: Not confirmed in time; it may have arrived. Send it again with the same id, which is the
-                error's ``command_id``.
+            MessageRefused: It is too large; nothing was stored. Commands sent at the same time are not affected.
+            BrokerUnavailable: It was not confirmed in time, and may have arrived. Send it again with the same id, which
+                is the error's ``command_id``.
             BrokerMisconfigured: The broker refuses the user, or the right to write to the exchange ``commands``.
 
-        Whatever is raised of ``WorkerError`` has the ``command_id``. Who may be cancelled passes one.
+        Every ``WorkerError`` that is raised has the ``command_id``. A caller that may be cancelled should pass one.
         """
         identity = command_id or uuid4()
         with _named(identity):
@@ -166,31 +166,34 @@ class Publisher:
         affinity_key: str | None = None,
         timeout: float = 5.0,  # noqa: ASYNC109  without it, a call would wait for a reconnection forever
     ) -> UUID:
-        """Have a command sent later, and wait until the broker has stored that.
+        """Have a command sent at a later time, and wait until the broker has stored that request.
 
-        What the command says of the time is in its body: a decider sees nothing else, and asks no clock.
+        If the command depends on the time, its body must contain it: a decider reads no clock.
 
         Args:
-            domain_name: Whose command it is.
-            command_type: Its name.
-            body: The command, or its JSON as a mapping or text; text is sent as it is, unchecked.
-            at: When, with a time zone; or how long from now on, by this host's clock. What is past is sent at once.
-            command_id: By default a new one. Scheduling an id again that waits replaces what waits: the later message
-                holds, also with its time. An id takes effect once, and none that was cancelled is sent.
-            correlation_id: The conversation it belongs to; by default the command's id.
-            causation_id: What caused it; by default the command's id.
-            reply_to: A queue to which the worker sends the answer, when it has decided.
-            affinity_key: As in ``publish``.
-            timeout: For all of it, in seconds.
+            domain_name: Name of the command's domain.
+            command_type: Name of the command.
+            body: The command as a model, as a mapping, or as JSON text in UTF-8; text is sent unchecked.
+            at: The time, with a time zone; or the time from now, by this host's clock. If it is past, the command is
+                sent at once.
+            command_id: Id of the command; by default a new one. Scheduling an id that still waits replaces it,
+                including its time. An id takes effect once, and an id that was cancelled is never sent.
+            correlation_id: Id of the conversation that the command belongs to; by default the command's id.
+            causation_id: Id of what caused the command; by default the command's id.
+            reply_to: Name of a queue to which the worker sends the reply when it has decided the command; by default
+                none.
+            affinity_key: The result of ``Domain.affinity_key`` for the command, as in ``publish``.
+            timeout: For the whole call, in seconds.
 
         Returns:
             The command's id, by which it can be cancelled.
 
         Raises:
-            MessageRefused: The time has no time zone, or is more than ten years ahead; or as ``publish``.
-            NoSchedule: Neither ``worker schedule run`` nor ``worker topology declare`` has made the domain's queue for
-                it.
-            BrokerUnavailable, BrokerMisconfigured: As ``publish``.
+            MessageRefused: The time has no time zone, or is more than ten years ahead; or the command is too large.
+            NoSchedule: The domain's schedule queue does not exist: neither ``worker schedule run`` nor ``worker
+                topology declare`` has declared it.
+            BrokerUnavailable: It was not confirmed in time, and may have arrived: as in ``publish``.
+            BrokerMisconfigured: The broker refuses the user, or the right to write to the exchange ``commands``.
         """
         identity = command_id or uuid4()
         with _named(identity), _about_schedule(domain_name):
@@ -214,18 +217,19 @@ class Publisher:
         *,
         timeout: float = 5.0,  # noqa: ASYNC109  without it, a call would wait for a reconnection forever
     ) -> None:
-        """Have a scheduled command not be sent any more, and wait until the broker has stored that.
+        """Cancel a scheduled command, and wait until the broker has stored that request.
 
-        It comes too late for a command that is being sent by then. What is scheduled under this id later is not sent
-        either: which of two messages comes first does not matter. To schedule the same again, take another id.
+        A command that is already being sent is not stopped. A command that is scheduled under this id later is not sent
+        either: the order of the two messages does not matter. To schedule the command again, use another id.
 
         Args:
-            domain_name: Whose command it is.
-            command_id: Its id.
-            timeout: For all of it, in seconds.
+            domain_name: Name of the command's domain.
+            command_id: Id of the command.
+            timeout: For the whole call, in seconds.
 
         Raises:
-            NoSchedule, BrokerUnavailable, BrokerMisconfigured: As ``schedule``.
+            NoSchedule: The domain's schedule queue does not exist.
+            BrokerUnavailable, BrokerMisconfigured: As in ``schedule``.
         """
         with _named(command_id), _about_schedule(domain_name):
             await self._store(
@@ -249,7 +253,7 @@ class Publisher:
         headers: dict[str, str] | None,
         timeout: float,  # noqa: ASYNC109  the caller's
     ) -> None:
-        """Send a message with its trace, and wait until the broker has stored it."""
+        """Publish a message with its trace context, and wait until the broker has stored it."""
         self._check_size(len(body))
         id_text = str(identity)
         correlation = correlation_id or id_text
@@ -287,14 +291,15 @@ class Publisher:
         affinity_key: str | None = None,
         timeout: float = 30.0,  # noqa: ASYNC109  without it, a call would wait for a reconnection forever
     ) -> Reply:
-        """Send a command and wait for what became of it.
+        """Send a command and wait for the answer to it.
 
-        When the connection breaks meanwhile, the command is sent again with the same id: it takes effect once, and the
-        answer is the first one. The arguments are those of ``publish``; the timeout covers the answer as well.
+        If the connection breaks during that, the command is sent again with the same id: it takes effect once, and the
+        answer is the first one. The arguments are those of ``publish``, except that ``timeout`` includes the wait for
+        the answer; 30 seconds by default.
 
         Raises:
             NoReply: The command was stored but not answered in time. It may still be processed.
-            Unroutable, MessageRefused, BrokerMisconfigured: As ``publish``.
+            Unroutable, MessageRefused, BrokerMisconfigured: The command cannot be sent: as in ``publish``.
             BrokerUnavailable: The broker did not store it in time.
 
         On cancellation the command may still be processed.
@@ -318,7 +323,7 @@ class Publisher:
             )
 
     async def _answered(self, publish: Callable[..., Awaitable[UUID]], identity: UUID, seconds: float) -> Reply:
-        """Publish, as often as the connection is lost meanwhile, and wait for the answer."""
+        """Publish, again whenever the connection was lost, and wait for the answer."""
         stored = False
         backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
         try:
@@ -359,7 +364,7 @@ class Publisher:
 
 @contextmanager
 def _named(command_id: UUID) -> Iterator[None]:
-    """Have what is raised name the command: with an id that was made for it, it can be sent again, too."""
+    """Set ``command_id`` on errors: with it, a command whose id was generated can be sent again, too."""
     try:
         yield
     except WorkerError as error:

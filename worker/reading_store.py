@@ -1,4 +1,4 @@
-"""The reading store: what only reads works as long as any server answers, also when none accepts writes."""
+"""The reading store: opens a store for reading, on any server that answers, even if none accepts writes."""
 
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,16 +16,16 @@ _T = TypeVar("_T")
 
 
 async def first_that_answers(store: StoreSettings, ask: Callable[[str, bool], Awaitable[_T]]) -> _T:
-    """Ask the primary; where it cannot be asked, whoever answers at its address, and then each replica.
+    """Ask the primary; if it cannot be asked, any server at its address, and then each replica.
 
-    Where a server answers that is not the primary, that is told on standard error: it may lag.
+    If a server other than the primary answers, a line on standard error says so: it may lag.
 
     Args:
-        store: The addresses.
-        ask: Takes an address, and whether the server there must accept writes.
+        store: The store's addresses.
+        ask: Called with an address, and whether the server there must accept writes; returns the answer.
 
     Raises:
-        StoreUnavailable: Nobody answers; what is told is what the primary's address failed with.
+        StoreUnavailable: No server answers. The error is that of the primary's address.
     """
     primary = store.database_url
     try:
@@ -46,14 +46,15 @@ async def first_that_answers(store: StoreSettings, ask: Callable[[str, bool], Aw
 async def reading_store(
     store: StoreSettings, *, application_name: str, pool_size: int = 1
 ) -> AsyncIterator[PostgresEventStore]:
-    """Open the store for what only reads, as ``first_that_answers`` says, and close it at the end.
+    """Open a store for reading, on a server as chosen by ``first_that_answers``, and close it at the end.
 
     Raises:
-        StoreUnavailable, StoreMisconfigured: As ``PostgresEventStore.connect``.
+        StoreUnavailable, StoreMisconfigured: No server answers, or the store cannot be used: as in
+            ``PostgresEventStore.connect``.
     """
     async with AsyncExitStack() as stack:
 
-        async def connect(url: str, writable: bool) -> PostgresEventStore:  # noqa: FBT001  as it is asked
+        async def connect(url: str, writable: bool) -> PostgresEventStore:  # noqa: FBT001  the signature of ``ask``
             return await stack.enter_async_context(
                 PostgresEventStore.connect(
                     url,

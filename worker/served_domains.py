@@ -1,4 +1,4 @@
-"""Served domains: those that WORKER_DOMAINS names, as far as their stores let them live side by side."""
+"""Served domains: imports the domains of WORKER_DOMAINS, and checks that those that share a store are compatible."""
 
 from handlers.domain import Domain
 from handlers.registry import check_one_log, load_domains
@@ -10,18 +10,18 @@ __all__ = ["served_domains"]
 
 
 def served_domains(settings: Settings) -> tuple[Domain, ...]:
-    """Import the domains that are served.
+    """Import the domains of WORKER_DOMAINS.
 
     Raises:
-        DomainNotFound: As ``load_domains``.
-        InvalidDomain: Two domains that share a store give one event name to two classes.
+        DomainNotFound: A domain cannot be imported: as in ``load_domains``.
+        InvalidDomain: Two domains that share a store give the same event name to different classes.
     """
     if not settings.domain_databases:
         return load_domains(settings.worker_domains)
     domains = load_domains(settings.worker_domains, one_log=False)
     try:
         stores = stores_of(settings, [domain.name for domain in domains])
-    except SettingsError:  # told by what needs a store; a publisher needs none
+    except SettingsError:  # reported by commands that need a store; a publisher needs none
         stores = ()
     for store in stores:
         check_one_log(domain for domain in domains if domain.name in store.domains)

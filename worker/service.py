@@ -1,4 +1,4 @@
-"""The service: what a worker process serves, through its stores."""
+"""The service: everything that a worker process serves, store by store."""
 
 import asyncio
 import logging
@@ -23,26 +23,26 @@ __all__ = ["Service"]
 
 _log = logging.getLogger(__name__)
 
-# Of the time after the drain.
+# Shares of the time after the drain.
 _FLUSH_SECONDS, _CLOSE_SECONDS = 2.0, 5.0
 
 
 class Service:
-    """Serves domains from queues: by a ``StoreService`` for each store that they have their events in.
+    """Serves domains from queues, with a ``StoreService`` for each event store.
 
     Args:
-        stores: The domains of each store, and what opens it.
-        settings: Everything else.
+        stores: For each store, its domains and the function that opens it.
+        settings: The worker's settings.
 
     Attributes:
-        counters: Where everything is counted.
-        stop_times: By when it has drained, and by when it is closed.
+        counters: The process's counters.
+        stop_times: The deadlines of the drain and of the close.
     """
 
     def __init__(self, stores: Sequence[tuple[Sequence[Domain], OpensStore]], settings: Settings) -> None:
         self.counters = Counters()
         self.stop_times = StopTimes(drain=settings.worker_drain_deadline)
-        # What may be refused for good, or is large, keeps no reply waiting.
+        # Connections of their own for what may be refused or is large: it must not delay replies.
         self._sender = Sender(settings.amqp_url, name="worker retries, dead letters")
         self._answers = Sender(settings.amqp_url, name="worker replies")
         self._direct_answers = Sender(settings.amqp_url, name="worker direct replies")
@@ -59,32 +59,32 @@ class Service:
 
     @property
     def is_consuming(self) -> bool:
-        """Whether every domain's deliveries can come in."""
+        """Whether every domain's deliveries can arrive."""
         return all(store.is_consuming for store in self._stores)
 
     @property
     def queues(self) -> list[str]:
-        """What it consumes: the queues of the domains whose store has answered."""
+        """Names of the queues that are consumed: those of the domains whose store has answered."""
         return [consumer.queue for store in self._stores for consumer in store.consumers]
 
     @property
     def is_paused(self) -> bool:
-        """Whether the work of any domain rests because its database does not answer."""
+        """Whether any domain is paused because its database does not answer."""
         return any(store.is_paused for store in self._stores)
 
     @property
     def paused(self) -> dict[str, bool]:
-        """Whether each domain's work rests because its database does not answer, by the domain's name."""
+        """Whether each domain is paused because its database does not answer, by the domain's name."""
         return {domain.name: store.is_paused for store in self._stores for domain in store.domains}
 
     @property
     def kept_states(self) -> int:
-        """How many folded states are kept."""
+        """How many parts have a cached state."""
         return sum(scheduler.kept_states for store in self._stores for scheduler in store.schedulers)
 
     @property
     def domains(self) -> list[DomainReport]:
-        """What it serves, as it is reported."""
+        """The domains that are served, for reports."""
         return [
             DomainReport(name=domain.name, shards=domain.shards, paused=store.is_paused)
             for store in self._stores
@@ -92,7 +92,7 @@ class Service:
         ]
 
     def take_hottest(self, most: int) -> list[tuple[str, HotPart]]:
-        """Return the hottest parts of each domain since the last call, with the domain's name, so many of each."""
+        """Return the hottest parts of each domain since the last call, up to ``most``, with the domain's name."""
         return [
             (scheduler.domain_name, hot)
             for store in self._stores
@@ -101,7 +101,7 @@ class Service:
         ]
 
     def health(self) -> Health:
-        """Judge whether this worker does what it is there for: with every store."""
+        """Return the health of this worker: of all its stores."""
         if self._draining:
             return Health(live=True, ready=False, reason="draining")
         found = [(store.name, store.health()) for store in self._stores]
@@ -115,11 +115,11 @@ class Service:
         )
 
     async def open(self) -> None:
-        """Open the stores. One that does not answer is waited for by ``serve``, if another one does.
+        """Open the stores. If one does not answer but another does, ``serve`` waits for it.
 
         Raises:
-            StoreUnavailable: None answers.
-            StoreMisconfigured: One cannot be used as it is.
+            StoreUnavailable: No store answers.
+            StoreMisconfigured: A store cannot be used as it is.
         """
         failures = await asyncio.gather(*(store.open() for store in self._stores), return_exceptions=True)
         raised = [failure for failure in failures if failure is not None]
@@ -131,11 +131,11 @@ class Service:
                 _log.warning("%s: paused: %s", store.name, reason)
 
     async def start(self) -> None:
-        """Connect to the broker, declare the topology, and begin to consume for the stores that are open.
+        """Connect to the broker, declare what is missing, and begin to consume for the stores that are open.
 
         Raises:
             BrokerUnavailable: The broker does not answer.
-            BrokerMisconfigured: The broker refuses us.
+            BrokerMisconfigured: The broker refuses the connection or a declaration.
         """
         install_lenient_codec()
         await self._sender.open()
@@ -150,7 +150,7 @@ class Service:
                 group.create_task(store.serve())
 
     async def drain(self) -> int:
-        """Stop consuming, return what has not started or waits for the database, and let what has started finish.
+        """Stop consuming, give back commands that have not started or wait for the database, and let the others finish.
 
         Returns:
             How many commands had started and did not finish within the deadline. The broker delivers them again.
@@ -158,13 +158,13 @@ class Service:
         self._draining = True
         until = self.stop_times.begin()
         try:
-            # A broker that does not answer leaves time for those that have started.
+            # If the broker does not answer, half the time is left for commands that have started.
             with suppress(TimeoutError):
                 async with asyncio.timeout((until - asyncio.get_running_loop().time()) / 2):
                     await asyncio.gather(*(store.stop_consuming() for store in self._stores))
             return sum(await asyncio.gather(*(store.drain(until) for store in self._stores)))
         finally:
-            # Also in a hurry: every delivery is accounted for by then.
+            # Also on cancellation: every delivery is accounted for by then.
             await asyncio.gather(*(store.stop() for store in self._stores))
             # A broker that reads nothing takes no acknowledgement.
             with suppress(TimeoutError):
@@ -172,7 +172,7 @@ class Service:
                     await asyncio.gather(*(store.flush() for store in self._stores))
 
     async def close(self) -> None:
-        """Close every connection. What is unsettled goes back to the broker."""
+        """Close every connection. The broker requeues what is not settled."""
         senders = (self._sender, self._answers, self._direct_answers)
         with suppress(TimeoutError):
             async with asyncio.timeout(self.stop_times.left()):

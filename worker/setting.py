@@ -1,4 +1,4 @@
-"""A setting: what a value from outside must be, what it means, and how its text is read."""
+"""A setting: its default, its meaning, which values are allowed, and how it is parsed."""
 
 import math
 import re
@@ -14,19 +14,19 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What is known of one setting.
+    """The description of one setting.
 
     Attributes:
         default: Its value when it is not set.
         meaning: What it means, in a sentence.
-        kind: What its value is: ``str``, ``int``, ``float``, or ``tuple`` for texts that commas or lines separate.
-        unit: What its number counts.
-        least: What it must be at least.
-        above: What it must be greater than.
-        most: What it must be at most.
-        choices: What it must be one of; empty if it is free.
-        check: Raises a ``ValueError`` that says what else is wrong with a value.
-        secret: Whether it holds a password or a key: it may lie in a file, and is shown without that.
+        kind: Type of its value: ``str``, ``int``, ``float``, or ``tuple`` for texts separated by commas or lines.
+        unit: Unit of a number.
+        least: The smallest value allowed; None for no limit.
+        above: A limit that the value must exceed; None for no limit.
+        most: The largest value allowed; None for no limit.
+        choices: The values allowed; empty if any is.
+        check: A further check, which raises ``ValueError`` with what is wrong; None for no further check.
+        secret: Whether it holds a password or key: it may be given by a file, and is shown without that.
     """
 
     default: Any
@@ -41,20 +41,20 @@ class Setting:
     secret: bool = False
 
     def read(self, text: str) -> Any:
-        """Return the value that a text stands for.
+        """Parse a text into the setting's value.
 
         Raises:
-            ValueError: It stands for none, or for one that is not allowed. The error does not quote it.
+            ValueError: It cannot be parsed, or its value is not allowed. The message does not quote it.
         """
         value = self._parsed(text)
         self.see(value)
         return value
 
     def see(self, value: Any) -> None:
-        """See that a value is allowed.
+        """Check that a value is allowed.
 
         Raises:
-            ValueError: It is not. The error does not quote it.
+            ValueError: It is not. The message does not quote it.
         """
         if value is None and self.default is None:
             return
@@ -83,20 +83,20 @@ class Setting:
 
 
 def setting(default: _T, meaning: str, *, kind: type | None = None, **rules: Any) -> _T:
-    """Give a dataclass a field with this default that is a setting.
+    """Return a dataclass field with this default that is a setting.
 
     Args:
-        default: As ``Setting`` has it.
-        meaning: The same.
-        kind: The same; by default what the default is.
-        rules: What else ``Setting`` has.
+        default: The setting's default.
+        meaning: What the setting means, in a sentence.
+        kind: Type of its value; by default that of ``default``.
+        rules: Further attributes of ``Setting``.
     """
     made = Setting(default=default, meaning=meaning, kind=kind or type(default), **rules)
-    # To a type checker, a field with a default is that default.
+    # For a type checker, the value of a field with a default has that default's type.
     found: _T = field(default=default, repr=not made.secret, metadata={_KEY: made})
     return found
 
 
 def settings_of(kind: type) -> dict[str, Setting]:
-    """Return what is known of each field of a dataclass that ``setting`` has made, by the field's name."""
+    """Return the description of each field of a dataclass that was made by ``setting``, by the field's name."""
     return {each.name: each.metadata[_KEY] for each in fields(kind) if _KEY in each.metadata}

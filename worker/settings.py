@@ -1,4 +1,4 @@
-"""Settings: read from the environment, checked once at the start, and handed on as one value."""
+"""Settings: read from the environment, checked once at the start, and passed on as one value."""
 
 import os
 from collections.abc import Collection, Mapping
@@ -31,21 +31,21 @@ LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 ReportedKeys: TypeAlias = Literal["hashed", "plain"]
 TraceParent: TypeAlias = Literal["parent", "link"]
 
-# A cluster mounts one Secret for all workers: with an empty value, there are no replicas.
+# A cluster mounts one Secret for all workers: an empty value means that there are no replicas.
 _MAY_BE_EMPTY = frozenset({"database_replica_urls"})
 
-# A year. No date or interval comes out of range with it.
+# A year. No date or interval gets out of range with it.
 _LONGEST_AGE = 365 * 24 * 3600.0
-# As many as a chain of the store may have.
+# The longest chain of appends that the store accepts.
 _LARGEST_ROUND = 128
 
 
 def not_set(name: str, *, field: str | None = None) -> str:
-    """Say that a setting is missing, and what it looks like.
+    """Return the sentence that a setting is missing, with an example of its value.
 
     Args:
-        name: The setting.
-        field: The field that it is a value of, if that is called otherwise.
+        name: The setting's name.
+        field: The field that it sets, if that has another name.
     """
     if _is_exported_by_file(name.upper()):
         return f"{name.upper()} is not set, and the file .env of this folder exports it: source .env."
@@ -53,7 +53,7 @@ def not_set(name: str, *, field: str | None = None) -> str:
 
 
 def _is_exported_by_file(variable: str) -> bool:
-    # As `worker new` makes it: a terminal that was opened later has read nothing.
+    # As `worker new` creates it: a terminal that was opened later has not sourced it.
     try:
         lines = Path(".env").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -62,15 +62,15 @@ def _is_exported_by_file(variable: str) -> bool:
 
 
 def told(name: str, problem: ValueError) -> str:
-    """Say what is wrong with a setting's value."""
+    """Return the sentence about what is wrong with a setting's value."""
     return f"{name.upper()}: {problem}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(DatabaseAddresses):
-    """Everything that can be set from outside. The environment variable is the field's name in capitals.
+    """All settings of the worker. The environment variable is the field's name in capitals.
 
-    A variable that is empty counts as not set. What each means, and what it may be, ``described`` returns.
+    An empty variable counts as not set. ``described`` returns what each means, and which values are allowed.
 
     Raises:
         SettingsError: A value is not allowed; one sentence for each.
@@ -260,7 +260,7 @@ class Settings(DatabaseAddresses):
         check=check_password,
         secret=True,
     )
-    # The variables that give a single domain its database, as they are set: no setting with a variable of its own.
+    # The variables for single domains, as they are set. This field has no variable of its own.
     domain_databases: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -275,15 +275,15 @@ class Settings(DatabaseAddresses):
 
     @classmethod
     def described(cls) -> dict[str, Setting]:
-        """Return what is known of each setting that has a variable of its own, by its field's name."""
+        """Return the description of each setting that has a variable of its own, by its field's name."""
         return settings_of(cls)
 
     @classmethod
     def load(cls, *, needs: Collection[str] = ("database_url", "amqp_url")) -> Self:
-        """Read and check the environment, and the files that it names.
+        """Read and check the environment variables, and the files that they name.
 
         Args:
-            needs: What the caller cannot do without, by field name: addresses, and perhaps `worker_domains`.
+            needs: The settings that must be set, by field name: addresses, and perhaps ``worker_domains``.
 
         Raises:
             SettingsError: A value is missing or wrong; one sentence for each.
@@ -293,7 +293,7 @@ class Settings(DatabaseAddresses):
         known = cls.variables() | {
             setting_of(name, suffix).upper() for name in ADDRESS_FIELDS for suffix in suffixes(own)
         }
-        # What is set for one domain is compared with those that are served, as soon as they are known.
+        # Variables for single domains are compared with the served domains when these are known.
         if problems := [
             f"{name} is no setting (did you mean {near}?); correct it, or unset it."
             for name, near in misspelt(os.environ.keys() - named.keys(), known)
@@ -313,7 +313,7 @@ class Settings(DatabaseAddresses):
         if problems:
             raise SettingsError("\n".join(problems))
         settings = cls(**given, domain_databases=own)
-        # A database may be named for each domain alone; which of them need it, only their stores can tell.
+        # A database may be set for each domain alone; which of them must be set is checked with their stores.
         missing = [name for name in needs if not getattr(settings, name) and not (own and name in ADDRESS_FIELDS)]
         if missing:
             raise SettingsError("\n".join(not_set(name) for name in missing))
@@ -321,21 +321,21 @@ class Settings(DatabaseAddresses):
 
     @classmethod
     def variables(cls) -> frozenset[str]:
-        """Return the environment variables that are read, but those for a single domain."""
+        """Return the names of all environment variables that are read, except those for single domains."""
         return frozenset(name.upper() for name in cls.described()) | frozenset(map(file_variable, IN_FILES))
 
     @property
     def prefetch(self) -> int:
-        """How many unsettled deliveries a consumer holds: a round that is being recorded, and the next one."""
+        """The most unsettled deliveries of a consumer: for a round that is being recorded, and the next one."""
         return 2 * self.worker_concurrency
 
     @property
     def pool_size(self) -> int:
-        """How many connections a process opens to each database server at most."""
+        """The most connections that a process opens to each database server."""
         return min(max(4, self.worker_concurrency // 6), 16)
 
     def origin(self, name: str) -> str:
-        """Say where a field's value came from: ``environment``, ``default``, or which file."""
+        """Return where a field's value comes from: ``environment``, ``default``, or the file's path."""
         if name in IN_FILES and (path := os.environ.get(file_variable(name))):
             return f"file {path}"
         return "environment" if os.environ.get(name.upper()) else "default"
@@ -353,8 +353,10 @@ IN_FILES = (
     *ADDRESS_FIELDS,
     *(name for name, its in Settings.described().items() if its.secret and name not in ADDRESS_FIELDS),
 )
-"""The settings that say where a store is, or hold passwords or keys: each can also be the content of a file, named by
-``<VARIABLE>_FILE``."""
+"""The settings that are addresses of stores, or hold passwords or keys: each can also be given by a file.
+
+The variable ``<VARIABLE>_FILE`` names the file.
+"""
 
 
 def _shown(value: str | tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""The settlement: what is done with a delivery, given what happened to it. One function, one table."""
+"""The settlement: what is done with a delivery, by its answer or failure. One function, one table."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,24 +43,24 @@ _BUG_RETRIES = 2
 
 
 class Action(StrEnum):
-    """What is done about a failure, as long as its message's history does not say otherwise."""
+    """What is done about a failure, before the message's history is considered."""
 
     RETRY = "retry"
-    """Send the message on to the retry queue, then acknowledge."""
+    """Send the message to the retry queue, then acknowledge it."""
     DEAD_LETTER = "dead_letter"
-    """Send it on to the dead letters with its reason, reply if asked, then acknowledge."""
+    """Send the message to the dead-letter queue with its reason, reply if asked, then acknowledge it."""
     PAUSE = "pause"
-    """Keep it, and all others, until the database answers again; then process it again. Nobody's attempt is spent."""
+    """Keep this message and all others until the database answers; then process it again. It counts as no attempt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureVerdict:
-    """What is to be done about a failure, as long as its message's history does not say otherwise.
+    """What is to be done about a failure, before the message's history is considered.
 
     Attributes:
-        action: What to do.
+        action: The action.
         reason: The machine-readable reason.
-        bug: Whether the failure is in our code or a handler's.
+        bug: Whether the failure is a bug in the worker or a handler, so that it is retried only a few times.
     """
 
     action: Action
@@ -70,14 +70,14 @@ class FailureVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """What was raised in another process, and what is to be done about it.
+    """An exception that was raised in another process, as a value.
 
     Attributes:
-        verdict: The latter.
-        text: Its text.
-        headline: Its type, and the line of the domain's code that led to it.
-        where: The same for a log, which tells no text.
-        traceback: Where it came from.
+        verdict: What is to be done about it.
+        text: The exception's text.
+        headline: The exception's type, and the line of the domain's code that led to it.
+        where: The same for a log, which does not contain the text.
+        traceback: The formatted traceback.
     """
 
     verdict: FailureVerdict
@@ -88,10 +88,10 @@ class Failure:
 
 
 class FailedElsewhere(Exception):
-    """Stands for what was raised in another process, where it was judged.
+    """Raised in place of an exception of another process, where its verdict was determined.
 
     Attributes:
-        failure: What that was.
+        failure: The description of that exception.
     """
 
     def __init__(self, failure: Failure) -> None:
@@ -100,11 +100,11 @@ class FailedElsewhere(Exception):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The command has its answer: reply if asked, then acknowledge.
+    """The command has an answer: reply if asked, then acknowledge.
 
     Attributes:
-        receipt: The answer, as it is on record.
-        attempts: How often it was decided now.
+        receipt: The recorded receipt.
+        attempts: How many attempts were made for this delivery; 0 if a receipt was found without any.
     """
 
     receipt: Receipt
@@ -113,12 +113,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """Send it on to the retry queue, then acknowledge.
+    """Send the message to the retry queue, then acknowledge it.
 
     Attributes:
         reason: The machine-readable reason.
-        history: What the message carries on.
-        bug: Whether our code or a handler's failed, so that a person needs the traceback.
+        history: The history, including this failure, for the copy's headers.
+        bug: Whether the worker's or a handler's code failed, so that a person needs the traceback.
     """
 
     reason: str
@@ -128,12 +128,12 @@ class Retry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """Send it on to the dead letters, reply if asked, then acknowledge.
+    """Send the message to the dead-letter queue, reply if asked, then acknowledge it.
 
     Attributes:
         reason: The machine-readable reason.
-        history: What the message carries on.
-        bug: Whether our code or a handler's failed, so that a person needs the traceback.
+        history: The history, including this failure, for the copy's headers.
+        bug: Whether the worker's or a handler's code failed, so that a person needs the traceback.
     """
 
     reason: str
@@ -143,7 +143,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
-    """Keep it, and all others, until the database answers again.
+    """Keep this message and all others until the database answers again.
 
     Attributes:
         reason: The machine-readable reason.
@@ -171,31 +171,31 @@ def _own_code(failure: BaseException) -> str:
     return failure.code if isinstance(failure, BadMessage) else type(failure).__name__
 
 
-# The first rule that fits decides.
+# The first rule that matches decides.
 _RULES = (
     _Rule((BadMessage,), Action.DEAD_LETTER, _own_code),
     _Rule((IdempotencyKeyReused,), Action.DEAD_LETTER, _named("id_reused")),
     _Rule((InvalidRequest,), Action.DEAD_LETTER, _named("not_storable")),
-    # It can be decided when the events are restored, and then a person has it replayed.
+    # It can be decided once the events are restored and a person replays it.
     _Rule((HistoryArchived,), Action.DEAD_LETTER, _named("history_archived")),
     _Rule((ConflictError,), Action.RETRY, _named("conflicts_exhausted")),
     _Rule((TransientStoreError, PositionNotReached), Action.RETRY, _named("store_transient")),
     _Rule((HandlerTimedOut,), Action.RETRY, _named("handler_timeout")),
     _Rule((KilledItsProcess,), Action.DEAD_LETTER, _named("killed_its_process")),
     _Rule((IsolationFailed,), Action.RETRY, _named("isolation_failed")),
-    # During a release, workers of the next one record what this one cannot read: one of them decides.
+    # During a release, newer workers record events that this one cannot read: one of them decides the command.
     _Rule((NewerEvent,), Action.RETRY, _named("newer_event")),
-    # A store that turns out misconfigured while we run has changed under us: no command is to blame.
+    # A store that becomes misconfigured while the process runs was changed from outside: no command caused it.
     _Rule((StoreUnavailable, OutcomeUnknown, StoreMisconfigured), Action.PAUSE, _named("store_unavailable")),
-    # What the store or our own parts raise besides, nobody has thought of.
+    # Any other error of the store or the worker is unexpected.
     _Rule((EventStoreError, WorkerError), Action.DEAD_LETTER, _named("unknown_failure"), bug=True),
-    # All else comes out of a handler.
+    # Everything else comes from a handler.
     _Rule((BaseException,), Action.RETRY, _named("handler_error"), bug=True),
 )
 
 
 def judge(failure: BaseException) -> FailureVerdict:
-    """Decide what is to be done about a failure, its message's history aside."""
+    """Return what is to be done about a failure, before the message's history is considered."""
     if isinstance(failure, FailedElsewhere):
         return failure.failure.verdict
     rule = next(rule for rule in _RULES if isinstance(failure, rule.failures))
@@ -203,13 +203,13 @@ def judge(failure: BaseException) -> FailureVerdict:
 
 
 def settle(happened: Answer | BaseException, history: History, *, now: datetime, max_age: timedelta) -> Settlement:
-    """Decide what is done with a delivery.
+    """Return what is done with a delivery.
 
     Args:
-        happened: The answer, or what processing raised.
-        history: What the message went through before.
-        now: The present time.
-        max_age: How long after its first failure a message is no longer retried.
+        happened: The answer, or the exception of processing.
+        history: The message's history before this delivery.
+        now: The current time, with a time zone.
+        max_age: For how long after its first failure a message is retried. Bugs are retried a few times only.
     """
     if isinstance(happened, Answer):
         return happened

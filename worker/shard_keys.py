@@ -1,4 +1,4 @@
-"""The shard's keys: whether the commands of a key come by one shard."""
+"""The shard's keys: whether all commands of a key arrive by the same shard."""
 
 import logging
 
@@ -9,20 +9,20 @@ __all__ = ["ShardKeys"]
 
 _log = logging.getLogger(__name__)
 
-# Of how many keys it is known by which shard they came last.
+# The number of keys whose last shard is remembered.
 _MOST_KEYS = 10_000
 
 
 class ShardKeys:
-    """Notes by which shard each key came, and notices one that comes by another.
+    """Notes the shard by which each key arrived, and notices a key that arrives by another one.
 
-    Two shards may be consumed by two processes, so that the commands of such a key have no order, and meet as
-    strangers. A process sees only the shards that it consumes.
+    Two shards may be consumed by two processes. Commands of such a key are then not ordered, and may conflict. A
+    process sees only the shards that it consumes.
 
     Args:
-        topology: Whose shards.
-        counters: Where commands are counted that came by another shard than others of their key.
-        most: How many keys to remember.
+        topology: The queues of the domain.
+        counters: Counts the commands that arrived by another shard than earlier ones of their key.
+        most: The most keys to remember.
     """
 
     def __init__(self, topology: Topology, counters: Counters, *, most: int = _MOST_KEYS) -> None:
@@ -33,11 +33,11 @@ class ShardKeys:
         self._has_told = False
 
     def check(self, key: str, shard: int) -> None:
-        """See whether a key comes by the shard by which it came before. Each that does not is counted, the first told.
+        """Check whether a key arrives by the same shard as before. Each other is counted; the first is logged.
 
         Args:
-            key: The key.
-            shard: The shard.
+            key: The affinity key.
+            shard: Number of the shard.
         """
         before = self._shards.setdefault(key, shard)
         if before == shard:

@@ -1,40 +1,40 @@
-"""The shares: which process consumes which shards, worked out by each of them alone, and alike by all."""
+"""The shares: which process consumes which shards; each process computes the same result by itself."""
 
 from collections.abc import Collection
 from hashlib import blake2b
 
 __all__ = ["largest_share", "prefetch_of", "share_of"]
 
-# How much more a process may hold than it would of one queue. Its shards are seldom alike, and one that is full alone
-# should fill its rounds; nobody else could take what waits there.
+# How many times the prefetch of one queue a process may hold in all. Its shards are seldom equally full, and a single
+# full shard should fill its rounds: no other process could take what waits there.
 _OVERBOOKED = 4
 
 
 def largest_share(processes: int, shards: int) -> int:
-    """Return how many shards a process has, at most."""
+    """Return the largest number of shards that a process has."""
     return -(-shards // processes)
 
 
 def prefetch_of(each: int, prefetch: int) -> int:
-    """Return how many unsettled deliveries a process may have of each of its shards.
+    """Return the prefetch of each shard of a process.
 
     Args:
-        each: How many shards it has, at most.
-        prefetch: How many it may have of one queue.
+        each: The largest number of shards that a process has.
+        prefetch: The prefetch of a single queue.
     """
     return min(prefetch, max(1, _OVERBOOKED * prefetch // each))
 
 
 def share_of(process: str, processes: Collection[str], shards: int) -> tuple[int, ...]:
-    """Return the shards of a process, the one that it is nearest to first.
+    """Return the shards of a process, the nearest one first.
 
-    Shares differ by one shard at most. They depend on the names alone, so that processes that know of each other agree
-    without a word. When one comes or goes, most shards stay where they are.
+    Shares differ by at most one shard. They depend on the names alone, so that processes that know each other agree
+    without messages. When a process comes or goes, most shards stay where they are.
 
     Args:
-        process: Whose; one of the processes.
-        processes: The names of all.
-        shards: How many shards there are.
+        process: Name of the process; one of ``processes``.
+        processes: The names of all processes.
+        shards: The number of shards.
     """
     least, spare = divmod(shards, len(processes))
     shares: dict[str, list[int]] = {each: [] for each in processes}

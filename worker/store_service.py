@@ -1,6 +1,6 @@
 """The store service: serves the domains of one store, and waits for that store alone.
 
-A process has one for each store. While one of them does not serve, its domains rest; the others notice nothing of it.
+A process has one for each store. While a store does not answer, its domains are paused; others are not affected.
 """
 
 import asyncio
@@ -33,20 +33,20 @@ __all__ = ["OpensStore", "SharedParts", "StoreService"]
 _log = logging.getLogger(__name__)
 
 OpensStore = Callable[[], AbstractAsyncContextManager[EventStore]]
-"""Opens a store, each time it is called, and closes it at the end of the ``async with``."""
+"""Opens a store each time it is called, and closes it at the end of the ``async with``."""
 
 _FIRST_REST, _LONGEST_REST = 0.5, 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedParts:
-    """What the stores of a process share: nothing that waits for a database.
+    """The objects that all stores of a process share. None of them waits for a database.
 
     Attributes:
-        settings: Everything that is set.
-        counters: Where everything is counted.
-        watchdog: Told whenever a domain's code runs.
-        sender: Sends retries and dead letters.
+        settings: The worker's settings.
+        counters: The process's counters.
+        watchdog: Notified whenever a domain's code runs.
+        sender: The connection that publishes retries and dead letters.
         replies: Sends replies.
     """
 
@@ -61,18 +61,18 @@ class StoreService:
     """A consumer, a settler and a scheduler for each domain of one store, and its circuit breaker.
 
     Args:
-        domains: The domains that have their events in it.
+        domains: The domains whose events are in the store.
         opens: Opens the store.
-        shared: What it shares with the process's other stores.
-        is_alone: Whether the process has no other store, so that what is told need not say which.
+        shared: The objects that all stores of the process share.
+        is_alone: Whether the process has no other store, so that logs need not name it.
 
     Attributes:
-        domains: The same.
-        name: The domains' names.
+        domains: The domains whose events are in the store.
+        name: The domains' names, separated by commas.
         breaker: Open while the store does not answer.
-        schedulers: One for each domain, as soon as the store is open.
-        settlers: The same.
-        consumers: The same.
+        schedulers: One for each domain; empty until the store is open.
+        settlers: One for each domain; empty until the store is open.
+        consumers: One for each domain; empty until the store is open.
     """
 
     def __init__(
@@ -88,8 +88,8 @@ class StoreService:
         self._shared = shared
         self._store: EventStore | None = None
         self._closing = AsyncExitStack()
-        # One long history at a time, whichever domain asks for it: its rows and its folding take memory and the loop.
-        # Not one for all stores: one that hangs must not keep the others from theirs.
+        # One long history at a time, for all domains of the store: its rows take memory, and folding them takes the
+        # loop. Not one lock for all stores: one that hangs must not block the others.
         self._long_reads = asyncio.Lock()
         self._isolator = Isolator(shared.settings, shared.counters, probe=self.probe)
 
@@ -100,28 +100,28 @@ class StoreService:
 
     @property
     def is_paused(self) -> bool:
-        """Whether work rests because the database does not answer."""
+        """Whether work is paused because the database does not answer."""
         return self._store is None or self.breaker.is_open
 
     @property
     def is_consuming(self) -> bool:
-        """Whether every domain's deliveries can come in."""
+        """Whether every domain's deliveries can arrive."""
         return self.is_open and all(consumer.is_consuming for consumer in self.consumers)
 
     async def probe(self) -> None:
-        """Ask the store to do what commands need of it.
+        """Do in the store what commands need of it.
 
-        An append of nothing, unconditionally, needs all that a command needs of the primary, and leaves nothing.
+        An unconditional append of nothing needs all that a command needs of the primary, and leaves nothing behind.
 
         Raises:
-            EventStoreError: It cannot.
+            EventStoreError: The append failed.
         """
         if self._store is None:
             raise StoreUnavailable("the database has not answered since this process began")
         await self._store.append(())
 
     def health(self) -> Health:
-        """Judge whether the domains of this store are served."""
+        """Return the health of this store's domains."""
         if self.is_paused:
             return Health(live=True, ready=False, reason="paused until the database answers")
         interrupted = max(self.consumers, key=lambda consumer: consumer.interrupted_for)
@@ -136,10 +136,10 @@ class StoreService:
         )
 
     async def open(self) -> None:
-        """Open the store; one that is open stays so.
+        """Open the store; does nothing if it is open.
 
         Raises:
-            StoreUnavailable, StoreMisconfigured: It cannot be used now, or as it is.
+            StoreUnavailable, StoreMisconfigured: It cannot be reached, or cannot be used as it is.
         """
         if self._store is None:
             self._store = store = await self._closing.enter_async_context(self._opens())
@@ -147,12 +147,12 @@ class StoreService:
                 self._add(store, domain)
 
     async def start(self) -> None:
-        """Begin to consume, if the store is open. Raises as ``Service.start``."""
+        """Begin to consume, if the store is open. Raises the errors of ``Service.start``."""
         for consumer in self.consumers:
             await consumer.start()
 
     async def serve(self) -> None:
-        """Keep consuming, through every interruption, until cancelled; wait for the store first, if it is not open."""
+        """Keep consuming, through every interruption, until cancelled; wait for the store first if it is not open."""
         if not self.is_open:
             await self._open_late()
         async with asyncio.TaskGroup() as group:
@@ -160,14 +160,14 @@ class StoreService:
                 group.create_task(consumer.keep_consuming())
 
     async def stop_consuming(self) -> None:
-        """Take no more deliveries."""
+        """Stop all consumers. Deliveries that arrived can still be settled."""
         await asyncio.gather(*(consumer.stop() for consumer in self.consumers))
 
     async def drain(self, until: float) -> int:
-        """Return what has not started or waits for the database, and let what has started finish.
+        """Give back commands that have not started or wait for the database, and let the others finish.
 
         Args:
-            until: The moment by which all of it is over, on the event loop's clock.
+            until: When all of it must be over, on the event loop's clock, in seconds.
 
         Returns:
             How many commands had started and did not finish by then.
@@ -175,16 +175,16 @@ class StoreService:
         return sum(await asyncio.gather(*(settler.drain(until) for settler in self.settlers)))
 
     async def flush(self) -> None:
-        """Wait until every acknowledgement was handed to its connection."""
+        """Wait until every acknowledgement has been handed to its connection."""
         await asyncio.gather(*(consumer.flush() for consumer in self.consumers))
 
     async def stop(self) -> None:
-        """Stop deciding and probing at once. What is unsettled is left to the broker."""
+        """Stop deciding and probing at once. What is not settled is left to the broker."""
         await asyncio.gather(*(settler.close() for settler in self.settlers))
         await self.breaker.close()
 
     async def close(self) -> None:
-        """Close the connections. What is unsettled goes back to the broker."""
+        """Close the connections. The broker requeues what is not settled."""
         await asyncio.gather(
             self._isolator.close(), *(consumer.close() for consumer in self.consumers), self._closing.aclose()
         )
@@ -192,7 +192,7 @@ class StoreService:
     async def _open_late(self) -> None:
         """Open a store that did not answer when the process began, and begin to consume."""
         backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
-        told: str | None = None  # each reason is told once
+        told: str | None = None  # each reason is logged once
         while not self.is_open:
             await backoff.rest()
             try:

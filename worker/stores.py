@@ -1,4 +1,4 @@
-"""Stores: which database each domain has its events in, by the settings for all domains and those for one."""
+"""Stores: in which database each domain has its events, by the settings for all domains and for single ones."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,16 +21,16 @@ AddressField: TypeAlias = Literal["database_url", "database_admin_url"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:
-    """One event store, with its own connections, and the domains that have their events in it.
+    """One event store with its own connections, and the domains whose events are in it.
 
     Attributes:
-        domains: The domains' names; none where the program was not told which there are.
-        database_url: The primary.
-        database_replica_urls: Its replicas.
-        database_admin_url: The primary, as the role that owns the schema; empty if it is not set.
-        database_schema: The schema that it is in there.
-        database_driver: What speaks to them.
-        suffix: What the domain is called in the variables that name it; empty where those for all domains do.
+        domains: The domains' names; empty if the program does not know them.
+        database_url: Address of the primary.
+        database_replica_urls: Addresses of its replicas.
+        database_admin_url: Address of the primary as the role that owns the schema; empty if it is not set.
+        database_schema: The schema of the store in the database.
+        database_driver: The driver for these addresses.
+        suffix: Suffix of the domain's own variables; empty if the variables for all domains apply.
     """
 
     domains: tuple[str, ...] = ()
@@ -47,16 +47,16 @@ class StoreSettings:
         return place_of(self.database_url or self.database_admin_url, self.database_schema)
 
     def variable(self, field: str) -> str:
-        """Return the variable that an address is given by."""
+        """Return the name of the variable that sets a field of this store."""
         return setting_of(field, self.suffix).upper()
 
     def __str__(self) -> str:
-        """Name it for a person: whose it is, and where."""
+        """Return a text for people: its domains, and where it is."""
         return f"{', '.join(self.domains)} ({self.place})" if self.domains else self.place
 
 
 def place_of(url: str, schema: str) -> str:
-    """Return what may be shown of where a store is: host, port, database, and the schema if it is not the usual one."""
+    """Return where a store is, as may be shown: host, port, database, and the schema if it is not the default."""
     return address_of(url) if schema == DEFAULT_SCHEMA else f"{address_of(url)}, schema {schema}"
 
 
@@ -65,17 +65,18 @@ def stores_of(
 ) -> tuple[StoreSettings, ...]:
     """Return the stores of some domains, in the domains' order.
 
-    Domains with one address and one schema share one store.
+    Domains with the same address and schema share one store.
 
     Args:
-        settings: The addresses.
-        domains: The domains' names. Without any, those that have an address of their own, beside that for all.
-        by: Which address is asked for, and has to be there.
-        only: The one of the domains whose store is wanted; None for those of all.
+        settings: The worker's settings.
+        domains: The domains' names. If empty, the domains that have settings of their own, and the store for all
+            others.
+        by: The address that must be set.
+        only: The one domain whose store is wanted; None for those of all.
 
     Raises:
-        SettingsError: Two domains fall together in the names of variables, a variable is for no domain and nearly for
-            one, or an address is missing, wrong or goes without the one that it belongs to.
+        SettingsError: Two domains have the same variables; a variable is for no domain and probably misspelt; or an
+            address is missing, wrong, or set without the one that it needs.
     """
     own = settings.domain_databases
     if domains:
@@ -106,12 +107,12 @@ def stores_of(
 
 
 def unread(settings: Settings, domains: Sequence[str]) -> list[str]:
-    """Return the variables that are set for a domain that is not served. They may be meant for another program."""
+    """Return the variables for domains that are not served. They may be meant for another program."""
     return [name for name, _ in nearly_one(settings.domain_databases, map(suffix_of, domains))]
 
 
 def _check_names(domains: Sequence[str], own: Mapping[str, str]) -> None:
-    """See that each variable is for one domain at most, and that none is nearly for one."""
+    """Check that each variable is for at most one domain, and that none is probably misspelt."""
     by_suffix: dict[str, str] = {}
     problems = []
     for domain in domains:
@@ -132,7 +133,7 @@ def _check_names(domains: Sequence[str], own: Mapping[str, str]) -> None:
 
 
 def _addresses(settings: Settings, suffix: str) -> tuple[DatabaseAddresses, bool]:
-    """Return the addresses and the schema that hold for a domain, and whether the addresses are its own."""
+    """Return the addresses and schema of a domain, and whether the addresses are its own."""
     names = {setting_of(field, suffix): field for field in ADDRESS_FIELDS}
     own = settings.domain_databases
     try:
@@ -165,7 +166,7 @@ def _addresses(settings: Settings, suffix: str) -> tuple[DatabaseAddresses, bool
 
 
 def _joined(known: StoreSettings, addresses: DatabaseAddresses, domains: tuple[str, ...]) -> StoreSettings:
-    """Return a store that also has these domains."""
+    """Return a store to which further domains are added."""
     return replace(
         known,
         domains=known.domains + domains,
@@ -183,6 +184,6 @@ def _distinct(urls: Iterable[str]) -> tuple[str, ...]:
 
 
 def _identity(url: str) -> object:
-    """Return what is equal for two ways to write one address: the role, the hosts with their ports, and the rest."""
+    """Return a value that is equal for two spellings of the same address: role, hosts with ports, and the rest."""
     parts = urlsplit(url)
     return parts.netloc.rpartition("@")[0], servers_of(url), parts.path, parts.query

@@ -1,4 +1,4 @@
-"""Suggestions: what a person may have meant who typed a name that nobody knows."""
+"""Suggestions: what a person may have meant by a name that is not known."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -7,18 +7,18 @@ __all__ = ["hints", "meant"]
 
 
 def meant(name: str, known: Iterable[str]) -> str:
-    """Return ``did you mean X?`` if a known name is spelt alike, else nothing."""
+    """Return ``did you mean X?`` if a known name is similar; otherwise the empty string."""
     near = get_close_matches(name, sorted(set(known)), n=1)
     return f"did you mean {near[0]}?" if near else ""
 
 
 def hints(what: str, names: Iterable[str], known: Iterable[str]) -> list[str]:
-    """Say of each name that is not known that it is not, and what it may have been meant to be.
+    """Return a sentence for each name that is not known, with a similar one if there is.
 
     Args:
-        what: What the names are of, such as ``event type``.
-        names: Those that somebody typed.
-        known: Those that there are.
+        what: The kind of the names, such as ``event type``.
+        names: The names that were typed.
+        known: The names that exist.
     """
     there = set(known)
     told = []

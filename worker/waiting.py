@@ -1,4 +1,4 @@
-"""Waiting for whichever happens first: an event, the end of a task, or a time that is over."""
+"""Waiting for whichever happens first: an event, the end of a task, or a timeout."""
 
 import asyncio
 from collections.abc import Iterable
@@ -10,12 +10,12 @@ __all__ = ["first_of"]
 async def first_of(
     *events: asyncio.Event, tasks: Iterable["asyncio.Future[Any]"] = (), within: float | None = None
 ) -> None:
-    """Wait until an event is set or a task has ended; which one, and how, the caller sees from them.
+    """Wait until an event is set, a task has ended, or the time is over. The caller checks which.
 
     Args:
         events: The events.
-        tasks: The tasks. They go on, also where this is cancelled.
-        within: For how long, in seconds; None for as long as it takes.
+        tasks: The tasks. They are not cancelled, even if this call is.
+        within: The longest time to wait, in seconds; None for no limit.
     """
     waiters = [asyncio.create_task(event.wait()) for event in events]
     try:

@@ -13,7 +13,7 @@ from rich.table import Table
 from deploy.local import background
 from deploy.local.errors import StackError
 from deploy.local.packages.unpacked import Unpacked
-from deploy.local.record import Record
+from deploy.local.stack_folder import StackFolder
 
 _NAMES = {
     "DATABASE_URL": "PostgreSQL primary",
@@ -36,15 +36,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m deploy.local", description="PostgreSQL and RabbitMQ on this machine."
     )
-    parser.add_argument("--record", type=Path, help="the folder that the stack is recorded in (default: .stack)")
+    parser.add_argument("--folder", type=Path, help="the folder with the stack's addresses (default: .stack)")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", help="start the stack in the background and print its addresses")
     commands.add_parser("down", help="stop it and remove its files")
     commands.add_parser("status", help="say whether it runs, and print its addresses")
     options = parser.parse_args(arguments)
     try:
-        record = Record(options.record.resolve()) if options.record else Record()
-        status = {"up": _up, "down": _down, "status": _status}[options.command](record)
+        folder = StackFolder(options.folder.resolve()) if options.folder else StackFolder()
+        status = {"up": _up, "down": _down, "status": _status}[options.command](folder)
         sys.stdout.flush()
     except StackError as error:
         print(error, file=sys.stderr)
@@ -59,13 +59,13 @@ def main(arguments: list[str] | None = None) -> int:
     return status
 
 
-def _up(record: Record) -> int:
-    if record.is_kept():
+def _up(folder: StackFolder) -> int:
+    if folder.is_locked():
         print("The local stack runs already; stop it with 'make down'.")
-        return _show(record, record.addresses())
+        return _show(folder, folder.addresses())
     print("Starting PostgreSQL and RabbitMQ ...", flush=True)
-    addresses, notes = background.up(record)
-    status = _show(record, addresses)
+    addresses, notes = background.up(folder)
+    status = _show(folder, addresses)
     if "WORKER_TRACE_URL" not in addresses and not notes:
         notes = ["For traces, have a Jaeger on the PATH: docs/telemetry.md says how to get one."]
     for note in notes:
@@ -73,23 +73,23 @@ def _up(record: Record) -> int:
     return status
 
 
-def _down(record: Record) -> int:
-    print("The local stack is stopped." if background.down(record) else "No local stack runs here.")
+def _down(folder: StackFolder) -> int:
+    print("The local stack is stopped." if background.down(folder) else "No local stack runs here.")
     # What was fetched is the clone's, and so is the stack that is recorded where all look for it.
-    if record.is_default and (unpacked := Unpacked()).folder.exists():
+    if folder.is_default and (unpacked := Unpacked()).folder.exists():
         gone = unpacked.remove()
         print(f"What was fetched into {unpacked.folder.name} {'is removed' if gone else 'stays: it is in use'}.")
     return 0
 
 
-def _status(record: Record) -> int:
-    if not record.is_kept():
+def _status(folder: StackFolder) -> int:
+    if not folder.is_locked():
         print("No local stack runs here; start one with 'make up'.")
         return 1
-    return _show(record, record.addresses())
+    return _show(folder, folder.addresses())
 
 
-def _show(record: Record, addresses: Mapping[str, str]) -> int:
+def _show(folder: StackFolder, addresses: Mapping[str, str]) -> int:
     if not addresses:
         print("It is still starting; ask again in a few seconds.")
         return 0
@@ -100,8 +100,8 @@ def _show(record: Record, addresses: Mapping[str, str]) -> int:
             place = urlsplit(url).netloc.rpartition("@")[2]
             table.add_row(_NAMES.get(name, name), place, "answers" if listening.get(place) else "does not answer")
     Console(soft_wrap=True).print(table)
-    print(record.variables.read_text(encoding="utf-8"), end="")
-    print(f"\nFor your shell: source {record.variables}")
+    print(folder.variables.read_text(encoding="utf-8"), end="")
+    print(f"\nFor your shell: source {folder.variables}")
     return 0
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from deploy.local.errors import StackError
-from deploy.local.record import Record
 from deploy.local.server import until
 from deploy.local.stack import LocalStack
+from deploy.local.stack_folder import StackFolder
 
 __all__ = ["answers", "down", "up"]
 
@@ -22,11 +22,11 @@ _STOP_SECONDS = 60.0
 _ANSWER_SECONDS = 2.0
 
 
-def up(record: Record) -> tuple[dict[str, str], list[str]]:
+def up(folder: StackFolder) -> tuple[dict[str, str], list[str]]:
     """Start a stack that outlives this process.
 
     Args:
-        record: Where it is recorded.
+        folder: Gets its addresses.
 
     Returns:
         Its addresses by environment variable, and what was left out of it, each a sentence.
@@ -37,8 +37,8 @@ def up(record: Record) -> tuple[dict[str, str], list[str]]:
     On any exception, an interrupt among them, no stack is left.
     """
     LocalStack.check()  # here, where a person sees that something is being installed or fetched
-    keeper = subprocess.Popen(
-        [sys.executable, "-m", "deploy.local.keeper", str(record.folder)],
+    daemon = subprocess.Popen(
+        [sys.executable, "-m", "deploy.local.daemon", str(folder.path)],
         cwd=_CLONE,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -46,23 +46,23 @@ def up(record: Record) -> tuple[dict[str, str], list[str]]:
         start_new_session=True,
     )
     try:
-        line = keeper.stdout.readline() if keeper.stdout is not None else b""
+        line = daemon.stdout.readline() if daemon.stdout is not None else b""
     except BaseException:
-        keeper.send_signal(signal.SIGTERM)
-        keeper.wait()
+        daemon.send_signal(signal.SIGTERM)
+        daemon.wait()
         raise
     finally:
-        if keeper.stdout is not None:
-            keeper.stdout.close()
+        if daemon.stdout is not None:
+            daemon.stdout.close()
     reply = json.loads(line or b'{"error": "The process that keeps the local stack has ended: start it again."}')
     if "error" in reply:
-        keeper.wait()
+        daemon.wait()
         raise StackError(reply["error"])
     return reply["addresses"], reply["notes"]
 
 
-def down(record: Record) -> bool:
-    """Stop the stack in the background, wait until it is gone, and remove its record.
+def down(folder: StackFolder) -> bool:
+    """Stop the stack in the background, wait until it is gone, and remove its folder.
 
     Returns:
         Whether one ran.
@@ -70,19 +70,19 @@ def down(record: Record) -> bool:
     Raises:
         StackError: It does not end, or belongs to another user.
     """
-    if not record.is_kept():
-        record.remove()
+    if not folder.is_locked():
+        folder.remove()
         return False
-    keeper = until(record.keeper, _ANSWER_SECONDS, "the local stack's keeper to name itself")
+    daemon = until(folder.daemon, _ANSWER_SECONDS, "the local stack's daemon to name itself")
     try:
-        if keeper is not None:
-            os.kill(keeper, signal.SIGTERM)
+        if daemon is not None:
+            os.kill(daemon, signal.SIGTERM)
     except ProcessLookupError:
         pass  # it was ending by itself
     except PermissionError:
-        raise StackError(f"The local stack (process {keeper}) is another user's: stop it as that user.") from None
-    until(lambda: not record.is_kept(), _STOP_SECONDS, "the local stack to end")
-    record.remove()
+        raise StackError(f"The local stack (process {daemon}) is another user's: stop it as that user.") from None
+    until(lambda: not folder.is_locked(), _STOP_SECONDS, "the local stack to end")
+    folder.remove()
     return True
 
 

@@ -9,9 +9,9 @@ from typing import ClassVar
 from urllib.parse import quote
 
 from deploy.local.binaries import epmd, rabbitmq_server
-from deploy.local.guard import Guard
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.postgres import Login
+from deploy.local.reaper_client import ReaperClient
 from deploy.local.server import Server
 
 __all__ = ["RabbitServer"]
@@ -34,7 +34,7 @@ class RabbitServer(Server):
         metrics_port: Where Prometheus finds its metrics, if they are wanted.
 
     Args:
-        guard: Runs it.
+        reaper: Runs it.
         login: The user to create.
         metrics: Whether it serves metrics for Prometheus.
     """
@@ -44,13 +44,13 @@ class RabbitServer(Server):
     management_port: int
     metrics_port: int
 
-    def __init__(self, guard: Guard, *, login: Login, metrics: bool = False) -> None:
+    def __init__(self, reaper: ReaperClient, *, login: Login, metrics: bool = False) -> None:
         self._with_metrics = metrics
-        super().__init__(guard, "rabbitmq")
+        super().__init__(reaper, "rabbitmq")
         self._program = rabbitmq_server()
         self._mapper_program = epmd(self._program)
         self._mapper: int | None = None
-        self._home = guard.folder / self.name
+        self._home = reaper.folder / self.name
         self._node = f"stack-{secrets.token_hex(4)}@localhost"
         self.login = login
 
@@ -82,8 +82,8 @@ class RabbitServer(Server):
             "RABBITMQ_CONF_ENV_FILE": f"{self._home}/rabbitmq-env.conf",
         }
         program = self._program.with_name("rabbitmqctl")
-        log = self._guard.folder / "rabbitmqctl.log"
-        self._guard.run([str(program), "--node", self._node, *arguments], env=environment, log=log)
+        log = self._reaper.folder / "rabbitmqctl.log"
+        self._reaper.run([str(program), "--node", self._node, *arguments], env=environment, log=log)
 
     def _choose_ports(self) -> None:
         self.port, self.management_port = free_port(), free_port()
@@ -96,22 +96,22 @@ class RabbitServer(Server):
         return (self.port, self.management_port, self._distribution_port, *metrics, *mapper)
 
     def _mapper_runs(self) -> bool:
-        return self._mapper is not None and self._guard.status(self._mapper) is None
+        return self._mapper is not None and self._reaper.status(self._mapper) is None
 
     def _launch_mapper(self) -> None:
         if not self._mapper_runs():
-            self._mapper = self._guard.start(
+            self._mapper = self._reaper.start(
                 [str(self._mapper_program), "-port", str(self._mapper_port), "-address", LOOPBACK],
-                log=self._guard.folder / "epmd.log",
+                log=self._reaper.folder / "epmd.log",
             )
 
     def _launch(self) -> int:
         self._launch_mapper()
         home = str(self._home)
-        self._guard.run(["mkdir", "-p", home], log=self.log)
-        self._guard.write(self._home / "rabbitmq.conf", self._configuration())
+        self._reaper.run(["mkdir", "-p", home], log=self.log)
+        self._reaper.write(self._home / "rabbitmq.conf", self._configuration())
         plugins = (*self.plugins, *((_METRICS_PLUGIN,) if self._with_metrics else ()))
-        self._guard.write(self._home / "enabled_plugins", f"[{','.join(plugins)}].\n")
+        self._reaper.write(self._home / "enabled_plugins", f"[{','.join(plugins)}].\n")
         environment = {
             "HOME": home,
             "LANG": "C.UTF-8",
@@ -137,7 +137,7 @@ class RabbitServer(Server):
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none "
             "-kernel inet_dist_use_interface {127,0,0,1}",
         }
-        return self._guard.start([str(self._program)], env=environment, log=self.log)
+        return self._reaper.start([str(self._program)], env=environment, log=self.log)
 
     def _configuration(self) -> str:
         # A setting of a plugin that is not enabled keeps the server from starting.

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from deploy.local.guard import Guard
 from deploy.local.ports import LOOPBACK
 from deploy.local.postgres import DATABASE, Login, PostgresServer
+from deploy.local.reaper_client import ReaperClient
 from deploy.local.server import READY_SECONDS, until
 
 __all__ = ["Cluster", "start_cluster"]
@@ -61,13 +61,13 @@ class Cluster:
     replicas: tuple[PostgresServer, ...]
 
 
-def start_cluster(guard: Guard, *, programs: Path, admin: Login, worker: Login, replicas: int) -> Cluster:
+def start_cluster(reaper: ReaperClient, *, programs: Path, admin: Login, worker: Login, replicas: int) -> Cluster:
     """Make a cluster in the state folder and start it; when it returns, the replicas have all that the primary has.
 
     A replica begins as a copy of the primary's data folder from before its first start, and needs no base backup.
 
     Args:
-        guard: Starts the servers.
+        reaper: Starts the servers.
         programs: The folder of PostgreSQL's programs; the servers' account can read it.
         admin: The superuser to create.
         worker: The role without special rights to create, a member of ``eventstore_runtime``.
@@ -76,15 +76,15 @@ def start_cluster(guard: Guard, *, programs: Path, admin: Login, worker: Login, 
     Raises:
         StackError: A program failed, or a server did not start.
     """
-    primary = PostgresServer(guard, "primary", programs=programs, admin=admin, worker=worker)
-    _initialise(guard, programs, primary)
+    primary = PostgresServer(reaper, "primary", programs=programs, admin=admin, worker=worker)
+    _initialise(reaper, programs, primary)
     standbys = [
-        PostgresServer(guard, f"replica-{number}", programs=programs, admin=admin, worker=worker, upstream=primary)
+        PostgresServer(reaper, f"replica-{number}", programs=programs, admin=admin, worker=worker, upstream=primary)
         for number in range(1, replicas + 1)
     ]
     for standby in standbys:
-        guard.run(["cp", "-a", str(primary.data), str(standby.data)], log=standby.log)
-        guard.write(standby.data / "standby.signal", "")
+        reaper.run(["cp", "-a", str(primary.data), str(standby.data)], log=standby.log)
+        reaper.write(standby.data / "standby.signal", "")
     primary.start()
     primary.query(
         _CONTENT,
@@ -100,18 +100,18 @@ def start_cluster(guard: Guard, *, programs: Path, admin: Login, worker: Login, 
     return Cluster(primary, tuple(standbys))
 
 
-def _initialise(guard: Guard, programs: Path, primary: PostgresServer) -> None:
-    password = guard.folder / "password"
-    guard.write(password, primary.admin.password)
+def _initialise(reaper: ReaperClient, programs: Path, primary: PostgresServer) -> None:
+    password = reaper.folder / "password"
+    reaper.write(password, primary.admin.password)
     initdb = [str(programs / "initdb"), "--pgdata", str(primary.data), "--username", primary.admin.user]
-    guard.run(
+    reaper.run(
         # Not synced: should the machine crash before the first checkpoint, the stack is gone anyway.
         [*initdb, "--pwfile", str(password), "--auth=scram-sha-256", "--encoding=UTF8", "--no-locale", "--no-sync"],
         log=primary.log,
     )
     password.unlink()
-    guard.write(primary.data / "postgresql.conf", _SETTINGS)
-    guard.write(primary.data / "pg_hba.conf", _ACCESS)
+    reaper.write(primary.data / "postgresql.conf", _SETTINGS)
+    reaper.write(primary.data / "pg_hba.conf", _ACCESS)
 
 
 def _has_content(standby: PostgresServer) -> bool:

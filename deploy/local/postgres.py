@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.errors import StackError
-from deploy.local.guard import Guard
 from deploy.local.ports import LOOPBACK, free_port
+from deploy.local.reaper_client import ReaperClient
 from deploy.local.server import Server, until
 
 __all__ = ["DATABASE", "Login", "PostgresServer"]
@@ -40,7 +40,7 @@ class PostgresServer(Server):
 
     def __init__(
         self,
-        guard: Guard,
+        reaper: ReaperClient,
         name: str,
         *,
         programs: Path,
@@ -48,12 +48,12 @@ class PostgresServer(Server):
         worker: Login,
         upstream: "PostgresServer | None" = None,
     ) -> None:
-        super().__init__(guard, name)
+        super().__init__(reaper, name)
         self._programs = programs
         self._upstream = upstream
         self.admin = admin
         self.worker = worker
-        self.data = guard.folder / name
+        self.data = reaper.folder / name
 
     def url(self, login: Login, database: str = DATABASE) -> str:
         """Return the address of a database on this server for a login."""
@@ -120,8 +120,8 @@ class PostgresServer(Server):
             login, port = self._upstream.admin, self._upstream.port
             upstream = f"host={LOOPBACK} port={port} user={login.user} password={login.password}"
             settings += f"primary_conninfo = '{upstream} application_name={self.name}'\n"
-        self._guard.write(self.data / "postgresql.auto.conf", settings)
-        return self._guard.start(
+        self._reaper.write(self.data / "postgresql.auto.conf", settings)
+        return self._reaper.start(
             [str(self._programs / "postgres"), "-D", str(self.data)],
             log=self.log,
             farewell=signal.SIGQUIT,  # immediate shutdown: unlike SIGKILL it leaves no shared memory behind

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from deploy.local.errors import StackError
-from deploy.local.guard import Guard, last_line
 from deploy.local.ports import is_free
+from deploy.local.reaper_client import ReaperClient, last_line
 
 __all__ = ["READY_SECONDS", "Server", "until"]
 
@@ -28,12 +28,12 @@ class Server(ABC):
         log: The file with its output.
     """
 
-    def __init__(self, guard: Guard, name: str) -> None:
-        self._guard = guard
+    def __init__(self, reaper: ReaperClient, name: str) -> None:
+        self._reaper = reaper
         self._pid: int | None = None
         self._is_known = False
         self.name = name
-        self.log = guard.folder / f"{name}.log"
+        self.log = reaper.folder / f"{name}.log"
         self._choose_ports()
 
     @property
@@ -50,7 +50,7 @@ class Server(ABC):
     @property
     def is_running(self) -> bool:
         """Whether its process lives."""
-        return self._pid is not None and self._guard.status(self._pid) is None
+        return self._pid is not None and self._reaper.status(self._pid) is None
 
     def start(self) -> None:
         """Start the process and wait until it serves. Does nothing while it serves already.
@@ -77,7 +77,7 @@ class Server(ABC):
     def kill(self) -> None:
         """End the server by SIGKILL, all of its processes, as a crash would. Its data and ports stay."""
         if self._pid is not None:
-            self._guard.kill(self._pid)
+            self._reaper.kill(self._pid)
             self._end(signal.SIGKILL)
 
     def stop(self) -> None:
@@ -102,8 +102,8 @@ class Server(ABC):
     def _end(self, number: signal.Signals) -> None:
         if self._pid is not None:
             pid = self._pid
-            self._guard.signal(pid, number)
-            until(lambda: self._guard.status(pid) is not None, _STOP_SECONDS, f"the server {self.name} to end")
+            self._reaper.signal(pid, number)
+            until(lambda: self._reaper.status(pid) is not None, _STOP_SECONDS, f"the server {self.name} to end")
 
     @abstractmethod
     def _choose_ports(self) -> None:

@@ -12,9 +12,9 @@ from deploy.local.binaries import copy_postgres, epmd, postgres_folder, rabbitmq
 from deploy.local.broker import RabbitServer
 from deploy.local.cluster import Cluster, start_cluster
 from deploy.local.errors import StackError
-from deploy.local.guard import Guard
 from deploy.local.ports import LOOPBACK
 from deploy.local.postgres import Login, PostgresServer
+from deploy.local.reaper_client import ReaperClient
 from deploy.local.telemetry.watch import Watch
 
 __all__ = ["LocalStack"]
@@ -43,7 +43,7 @@ class LocalStack:
         self._with_broker = broker
         self._is_watched = watched
         self._watch: Watch | None = None
-        self._guard: Guard | None = None
+        self._reaper: ReaperClient | None = None
         self._cluster: Cluster | None = None
         self._broker: RabbitServer | None = None
 
@@ -63,7 +63,7 @@ class LocalStack:
         Raises:
             StackError: Something is missing; the text says what to do.
         """
-        Guard.check()
+        ReaperClient.check()
         Account.for_servers()
         postgres_folder()
         epmd(rabbitmq_server())
@@ -75,25 +75,27 @@ class LocalStack:
             StackError: A server could not be started, or the stack runs already. Nothing is left behind, as after any
                 other exception, an interrupt among them.
         """
-        if self._guard is not None:
+        if self._reaper is not None:
             raise StackError("This stack runs already: stop it first, or make another one.")
         account = Account.for_servers()
         programs = postgres_folder()
         try:
-            self._guard = guard = Guard(account, held=self._held)
+            self._reaper = reaper = ReaperClient(account, held=self._held)
             with ThreadPoolExecutor(3, thread_name_prefix="stack") as pool:
                 try:
-                    watch = Watch(guard, copied=account.is_other) if self._is_watched else None
-                    broker = pool.submit(self._start_broker, guard, metrics=watch is not None and watch.wants_metrics())
+                    watch = Watch(reaper, copied=account.is_other) if self._is_watched else None
+                    broker = pool.submit(
+                        self._start_broker, reaper, metrics=watch is not None and watch.wants_metrics()
+                    )
                     receivers = pool.submit(watch.start_receivers) if watch is not None else None
-                    self._cluster = self._start_postgres(guard, programs, copied=account.is_other)
+                    self._cluster = self._start_postgres(reaper, programs, copied=account.is_other)
                     broker.result()
                     if watch is not None and receivers is not None:
                         receivers.result()
                         watch.start_prometheus(self._scraped())
                         self._watch = watch
                 except BaseException:
-                    guard.close()  # so that the other thread ends, too
+                    reaper.close()  # so that the other thread ends, too
                     raise
         except BaseException:
             self.stop()
@@ -101,15 +103,15 @@ class LocalStack:
 
     def stop(self) -> None:
         """End all servers and remove their files, and wait until that is done. Does nothing when none run."""
-        guard, self._guard = self._guard, None
+        reaper, self._reaper = self._reaper, None
         self._cluster, self._broker, self._watch = None, None, None
-        if guard is not None:
-            guard.close()
+        if reaper is not None:
+            reaper.close()
 
     @property
     def folder(self) -> Path:
         """The state folder, with each server's data and log."""
-        return self._running(self._guard).folder
+        return self._running(self._reaper).folder
 
     @property
     def primary(self) -> PostgresServer:
@@ -145,9 +147,9 @@ class LocalStack:
         """What could not be started and is not needed, each a sentence."""
         return () if self._watch is None else tuple(self._watch.notes)
 
-    def _start_broker(self, guard: Guard, *, metrics: bool) -> None:
+    def _start_broker(self, reaper: ReaperClient, *, metrics: bool) -> None:
         if self._with_broker:
-            broker = RabbitServer(guard, login=_login("worker"), metrics=metrics)
+            broker = RabbitServer(reaper, login=_login("worker"), metrics=metrics)
             broker.start()
             self._broker = broker
 
@@ -155,12 +157,12 @@ class LocalStack:
         """Return what serves metrics, by its name in ``deploy/prometheus``."""
         return {} if self._broker is None else {"rabbitmq:15692": f"{LOOPBACK}:{self._broker.metrics_port}"}
 
-    def _start_postgres(self, guard: Guard, programs: Path, *, copied: bool) -> Cluster:
+    def _start_postgres(self, reaper: ReaperClient, programs: Path, *, copied: bool) -> Cluster:
         if copied:
             # The wheel may lie in a folder that the servers' account may not enter.
-            programs = copy_postgres(programs, guard.folder / "programs")
+            programs = copy_postgres(programs, reaper.folder / "programs")
         return start_cluster(
-            guard,
+            reaper,
             programs=programs / "bin",
             admin=_login("admin"),
             worker=_login("worker"),

@@ -1,6 +1,6 @@
-"""The event store on PostgreSQL: the only package that knows its drivers.
+"""The event store on PostgreSQL; the only package that imports the PostgreSQL drivers.
 
-What administrators use is imported when it is asked for for the first time: workers and readers do without.
+The names for administrators are imported on first use: workers and readers do not need them.
 """
 
 from importlib import import_module
@@ -86,7 +86,7 @@ _LATER = {
     "administration.survey": ("Survey", "survey"),
 }
 
-# Hidden from type checkers, for whom every name would exist.
+# Hidden from type checkers: with a module-level ``__getattr__`` they would accept every name.
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:

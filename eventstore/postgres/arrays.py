@@ -1,7 +1,7 @@
-"""Arrays as PostgreSQL writes them, each as one text.
+"""Arrays in PostgreSQL's text format.
 
-Of an array that it is handed as a list, the driver looks at each element several times, to tell whether it is an array
-itself, and converts it by itself. That takes several times as long as to write the text and to have the server read it.
+If a driver gets an array as a list, it inspects and converts each element by itself. That takes several times as long
+as formatting one text here and having the server parse it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,27 +16,27 @@ _SEPARATOR, _BETWEEN = "\x01", '","'
 
 
 def number_array(numbers: Iterable[int]) -> str:
-    """Write integers, or booleans as 1 and 0. Of an enumeration it is the number."""
+    """Format integers, or booleans as 1 and 0. An enumeration member is formatted as its number."""
     return f"{{{','.join(map(int.__repr__, numbers))}}}"
 
 
 def moment_array(moments: Sequence[datetime | None]) -> str:
-    """Write times with a zone. Their JSON has quotes around them, as an array has, and null for None."""
+    """Format times with a zone. Their JSON already has an array's form: quoted texts, and null for None."""
     return f"{{{msgspec.json.encode(moments).decode()[1:-1]}}}"
 
 
 def name_array(names: Iterable[str | None]) -> str:
-    """Write strings of which a program uses few, again and again."""
+    """Format strings; cached, for columns that hold few distinct strings."""
     return f"{{{','.join(map(_element, names))}}}"
 
 
 def json_array(texts: Sequence[str]) -> str:
-    """Write texts of JSON, all of them at once: none has a control character, which separates them meanwhile."""
+    """Format JSON texts, escaped in one pass: they are joined with a control character, which no JSON contains."""
     if not texts:
         return "{}"
     joined = _SEPARATOR.join(texts)
     if joined.count(_SEPARATOR) >= len(texts):
-        # One is no JSON, and only that one is to be refused.
+        # One text is no JSON, since it has the separator; the server must refuse that one only.
         return f"{{{','.join(map(_escaped, texts))}}}"
     return f"{{{_escaped(joined).replace(_SEPARATOR, _BETWEEN)}}}"
 

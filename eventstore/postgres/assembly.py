@@ -1,4 +1,4 @@
-"""The assembly: what a store on PostgreSQL is put together from, opened and closed in order."""
+"""The assembly: the components of a store on PostgreSQL, opened and closed in order."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -18,21 +18,21 @@ from eventstore.telemetry import Telemetry
 
 __all__ = ["Assembly"]
 
-# A server that has not answered by then does not hold whoever closes the store.
+# Seconds. A server that does not answer must not hold up a caller that closes the store.
 _CLOSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembly:
-    """What a store is put together from.
+    """The components of a store.
 
     Attributes:
-        pools: The connections.
+        pools: The connection pools.
         reader: Answers queries.
-        appender: Records.
-        exclusive: Takes the lock first.
-        telemetry: Traces and counts all of it.
-        closing: Closes all of it; what is under way is waited for, for two seconds at most.
+        appender: Records appends.
+        exclusive: Runs transactions that take the lock first.
+        telemetry: Records the traces and metrics.
+        closing: Closes all components; running operations get two seconds to finish.
     """
 
     pools: Pools
@@ -46,11 +46,13 @@ class Assembly:
     async def of(
         cls, pools: Pools, telemetry: Telemetry, *, most_lag: int, reach_seconds: float, read_seconds: float
     ) -> Self:
-        """Put it together over pools, which are closed with it, also if this fails. Arguments are those of ``connect``.
+        """Build the components on pools that close with them, also if this fails.
+
+        The keyword arguments are those of ``PostgresEventStore.connect``.
 
         Raises:
-            StoreMisconfigured: As ``check_compatibility``.
-            EventStoreError: As a query.
+            StoreMisconfigured: The database has no store that fits, as in ``check_compatibility``.
+            EventStoreError: The check of the database failed, as a query can fail.
         """
         replicas = Replicas(pools.primary, pools.replicas, most_lag=most_lag)
         reader = Reader(pools, replicas, reach_seconds=reach_seconds, read_seconds=read_seconds)

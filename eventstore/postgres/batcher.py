@@ -1,7 +1,7 @@
-"""Batches: what waits while one is in flight shares the next.
+"""Batches: requests that wait while one batch is in flight share the next.
 
-A round trip, and a commit, cost the client and the server more than most of what is asked. There is no timer: an idle
-store asks at once, a busy one gathers by itself.
+The fixed cost of a round trip and of a commit exceeds the cost of most requests. There is no timer: an idle store sends
+at once, and a busy one accumulates a batch by itself.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from eventstore.postgres.connections.sticky_connection import StickyConnection
 
 __all__ = ["Batcher", "Waiting"]
 
-# How many wait or are under way at once: eight batches. Whoever comes then waits outside, in turn.
+# The number of requests that wait or are in flight: eight batches. Further callers wait for a place, in order.
 _MOST_WAITING = 1024
 _LARGEST_BATCH = 128
 _LARGEST_BATCH_BYTES = 1_000_000
@@ -28,13 +28,13 @@ A = TypeVar("A")
 
 
 class Waiting(Generic[Q, A]):
-    """What one caller asks, and waits for.
+    """One caller's request and its pending answer.
 
     Attributes:
-        question: The question.
-        answer: Its answer.
-        since: When it came.
-        is_bound: Whether it is settled even if its caller has given up.
+        question: The request.
+        answer: The future that receives the answer.
+        since: When the request was queued, by ``perf_counter``, in seconds.
+        is_bound: Whether the request is sent even if its caller is cancelled.
     """
 
     __slots__ = ("answer", "is_bound", "question", "since")
@@ -47,13 +47,13 @@ class Waiting(Generic[Q, A]):
 
 
 class Batcher(ABC, Generic[Q, A]):
-    """Gathers questions of one kind to one server, with one batch in flight at a time.
+    """Collects requests of one kind to one server and sends one batch at a time.
 
-    With a second one in flight both would be half as large, and cost more together than they save in waiting.
+    With a second batch in flight each would be half as large, and their added cost would exceed the saved wait.
 
     Args:
-        pool: The server.
-        kind: What the questions are called in the metrics.
+        pool: The connection pool of the server.
+        kind: The metric label ``operation`` of the requests.
     """
 
     def __init__(self, pool: Pool, kind: str) -> None:
@@ -64,27 +64,27 @@ class Batcher(ABC, Generic[Q, A]):
         self._sender: asyncio.Task[None] | None = None
 
     async def ask(self, question: Q, *, is_bound: bool = False) -> A:
-        """Have one question answered. While very many wait, its caller waits before it does.
+        """Answer one request. While the queue is full, the caller waits for a place first.
 
         Args:
-            question: The question.
-            is_bound: Whether it goes on by itself when its caller gives up. If not, one that was not sent yet is
-                withdrawn.
+            question: The request.
+            is_bound: Whether the request continues when its caller is cancelled. Otherwise it is withdrawn if it has
+                not been sent; by default False.
 
         Raises:
-            EventStoreError: It has no answer.
+            EventStoreError: The request failed.
         """
         await self._room.acquire()
         try:
             waiting: Waiting[Q, A] = Waiting(question, is_bound=is_bound)
             self._queue.append(waiting)
             if self._sender is None:
-                # It begins in the next turn of the loop: whoever asks in this one comes along.
+                # The task starts in the loop's next iteration: requests made in this one join the batch.
                 self._sender = asyncio.create_task(self._send_all())
             try:
                 return await waiting.answer
             except asyncio.CancelledError:
-                # While nothing is answered, those that were given up must not pile up in the queue.
+                # While no batch completes, cancelled requests must not accumulate in the queue.
                 if not waiting.is_bound and waiting in self._queue:
                     self._queue.remove(waiting)
                 raise
@@ -92,26 +92,26 @@ class Batcher(ABC, Generic[Q, A]):
             self._room.release()
 
     async def close(self) -> None:
-        """Wait until everything has its answer, also what outlived its caller."""
+        """Wait until every request is answered, also those whose caller was cancelled."""
         while self._sender is not None:
             await asyncio.wait([self._sender])
         await self._sticky.close()
 
     def _most(self) -> int:
-        """Say how many of those that wait now may share a batch."""
+        """Return how many of the waiting requests may share the next batch."""
         return _LARGEST_BATCH
 
     @abstractmethod
     def _weigh(self, question: Q) -> tuple[int, int]:
-        """Say for how many a question counts in a batch, and how many bytes it has."""
+        """Return how many requests this one counts for in a batch, and its size in bytes."""
 
     @abstractmethod
     async def _answer(self, batch: Sequence[Waiting[Q, A]]) -> Sequence[A | None]:
-        """Ask a batch, and return its answers, in order; None for a question that is to be asked again.
+        """Send a batch and return its answers, in order; None for a request that must be sent again.
 
         Raises:
-            InvalidRequest: The server refuses one of the questions. Each half of the batch is asked by itself then.
-            Exception: None of them has an answer.
+            InvalidRequest: The server refuses one of the requests. Each half of the batch is then sent by itself.
+            Exception: The whole batch failed.
         """
 
     async def _send_all(self) -> None:
@@ -123,7 +123,7 @@ class Batcher(ABC, Generic[Q, A]):
             self._sender = None
 
     def _next_batch(self) -> list[Waiting[Q, A]]:
-        """Take the next questions from the queue, one at least; none if their callers are gone."""
+        """Take the next requests from the queue; empty if the callers of all that fit were cancelled."""
         batch: list[Waiting[Q, A]] = []
         total = total_bytes = 0
         most = self._most()
@@ -142,14 +142,14 @@ class Batcher(ABC, Generic[Q, A]):
         try:
             answers = await self._answer(batch)
         except InvalidRequest as error:
-            # The one that is refused must not fail its neighbours: halve until it stands alone.
+            # A refused request must not fail the others: halve the batch until it is alone.
             if len(batch) == 1:
                 self._refuse(batch, error)
             else:
                 middle = len(batch) // 2
                 await self._settle(batch[:middle])
                 await self._settle(batch[middle:])
-        except Exception as error:  # noqa: BLE001  whatever it is, every caller must get an answer
+        except Exception as error:  # noqa: BLE001  every caller must get an answer, whatever the error
             self._refuse(batch, error)
         else:
             again = []
@@ -161,13 +161,13 @@ class Batcher(ABC, Generic[Q, A]):
             self._queue.extendleft(reversed(again))
 
     def _refuse(self, batch: Sequence[Waiting[Q, A]], error: Exception) -> None:
-        """Deal with a batch that has no answers."""
+        """Fail all requests of a batch."""
         for waiting in batch:
             if not waiting.answer.done():
                 waiting.answer.set_exception(self._failure(waiting.question, error).copy_for_caller())
 
     def _failure(self, _question: Q, error: Exception) -> EventStoreError:
-        """Return what the caller of a question is told that has no answer."""
+        """Return the error for the caller of a failed request."""
         if isinstance(error, EventStoreError):
             return error
         return EventStoreError(f"the event store failed unexpectedly: {error!r}")

@@ -1,4 +1,4 @@
-"""The compatibility: whether this program and a database fit together."""
+"""The compatibility check between this program and a database."""
 
 from eventstore.errors import StoreMisconfigured
 from eventstore.postgres.administration.wholeness import FEW_PAGES, Wholeness
@@ -7,16 +7,16 @@ from eventstore.postgres.statements import SCHEMA_VERSION, statement
 
 __all__ = ["check_compatibility"]
 
-# What append_v1 accepts, too.
+# The values that append_v1 accepts.
 _DURABLE = {"on", "remote_apply"}
 
 
 async def check_compatibility(reader: Reader) -> None:
-    """Make sure that this program and the database fit together.
+    """Check that this program can use the database's event store.
 
     Raises:
-        StoreMisconfigured: The database has no event store, or one that is older than this program, or one whose
-            tables do not belong together, or it would promise commits that a crash can undo.
+        StoreMisconfigured: The database has no event store, its schema is older than this program, its tables do not
+            belong together, or its ``synchronous_commit`` would acknowledge commits that a crash can undo.
     """
     rows = await reader.rows(statement("head"))
     version, durability = rows[0]["schema_version"], rows[0]["synchronous_commit"]

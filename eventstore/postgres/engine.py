@@ -40,7 +40,7 @@ __all__ = ["PostgresEventStore"]
 class PostgresEventStore:
     """An ``EventStore`` on a PostgreSQL primary and any number of streaming replicas.
 
-    Opened with ``connect``; or with ``over``, on what a program has already. Safe to share between the tasks of one
+    Opened with ``connect``, or with ``over`` on a pool or engine of the program. It can be shared by the tasks of one
     event loop.
     """
 
@@ -73,24 +73,26 @@ class PostgresEventStore:
         """Open the store: with ``async with``, or with ``await`` until ``close``.
 
         Args:
-            primary_url: The primary's address; several hosts in it are tried in turn for the one that accepts writes.
-            driver: What speaks to the servers: ``asyncpg``; ``psycopg``; or ``sqlalchemy``, an engine over asyncpg.
-            schema: The schema that the store is in. A database has room for several stores, one a schema.
-            replica_urls: The replicas' addresses. One that is down is passed over until it is back.
-            most_lag: A replica that is more events behind the primary is passed over until it has caught up.
-            pool_size: The most connections to each server.
-            reach_seconds: How long a query waits until the primary has reached its ``min_position``.
-            read_seconds: How long one reading statement may take before it counts as failed. Appends have no limit:
-                one that is cut short may have happened.
-            follow_seconds: How often a subscription looks for new events.
-            application_name: How the connections appear in ``pg_stat_activity``.
-            writable: Whether the primary must accept writes. Without, a standby may stand in its place for who only
-                reads; what it answers may lag, and an append there is refused.
+            primary_url: The primary's database URL. If it has several hosts, they are tried in turn for the one that
+                accepts writes.
+            driver: The database driver: ``asyncpg``, ``psycopg``, or ``sqlalchemy``, an engine over asyncpg.
+            schema: The schema that the store is in. A database can hold several stores, one in each schema.
+            replica_urls: The replicas' database URLs. A replica that is down is skipped until it is back.
+            most_lag: The largest number of events that a replica may lag behind the primary; beyond it the replica is
+                skipped until it has caught up.
+            pool_size: The largest number of connections to each server.
+            reach_seconds: The seconds that a query waits for the primary to reach its ``min_position``.
+            read_seconds: The timeout in seconds of one reading statement. Appends have no timeout: an append that is
+                cut short may have been committed.
+            follow_seconds: The interval in seconds at which a subscription looks for new events.
+            application_name: The ``application_name`` of the connections in ``pg_stat_activity``.
+            writable: Whether the primary must accept writes. If False, a standby may take its place for a program that
+                only reads; its answers may lag, and it refuses appends.
 
         Raises:
             StoreUnavailable: The primary cannot be reached.
-            StoreMisconfigured: Wrong address or credentials, no store in the schema, one that is older than this
-                program, a synchronous_commit weaker than "on", or the driver is not installed.
+            StoreMisconfigured: The address or credentials are wrong, the schema has no store or one that is older than
+                this program, ``synchronous_commit`` is weaker than "on", or the driver is not installed.
         """
 
         async def opened() -> Self:
@@ -129,26 +131,28 @@ class PostgresEventStore:
         application_name: str = UNNAMED,
         writable: bool = True,
     ) -> Opening[Self]:
-        """Open the store over connections that the program has: with ``async with``, or with ``await`` until ``close``.
+        """Open the store on the program's own pool or engine: with ``async with``, or with ``await`` until ``close``.
 
         Each is an ``asyncpg.Pool``, a ``psycopg_pool.AsyncConnectionPool``, or an SQLAlchemy ``AsyncEngine`` over
-        asyncpg or psycopg. The store takes a connection for some statements and gives it back as it was: with the
-        settings that its session had, in the same mode. It never closes the pool.
+        asyncpg or psycopg. The store borrows a connection for some statements and returns it with the settings and the
+        mode that its session had. It never closes the pool.
 
         Args:
-            pool_or_engine: Leads to the primary.
-            schema: As of ``connect``.
-            replicas: Those that lead to the replicas, one each. One that is down is passed over until it is back.
-            most_lag: As of ``connect``.
-            reach_seconds: As of ``connect``.
-            read_seconds: As of ``connect``.
-            follow_seconds: As of ``connect``.
-            application_name: How a connection appears in ``pg_stat_activity`` while the store has it.
-            writable: As of ``connect``.
+            pool_or_engine: The pool or engine that connects to the primary.
+            schema: The schema that the store is in; as in ``connect``.
+            replicas: The pools or engines that connect to the replicas, one for each. A replica that is down is skipped
+                until it is back.
+            most_lag: The largest number of events that a replica may lag; as in ``connect``.
+            reach_seconds: The seconds that a query waits for its ``min_position``; as in ``connect``.
+            read_seconds: The timeout in seconds of one reading statement; as in ``connect``.
+            follow_seconds: The interval in seconds at which a subscription looks for new events; as in ``connect``.
+            application_name: The ``application_name`` of a connection in ``pg_stat_activity`` while the store uses it.
+            writable: Whether the primary must accept writes; as in ``connect``.
 
         Raises:
             StoreUnavailable: The primary cannot be reached, or accepts no writes.
-            StoreMisconfigured: As of ``connect``; or something else was handed in.
+            StoreMisconfigured: The credentials, store or settings are wrong, as in ``connect``, or an argument is no
+                pool or engine.
         """
 
         async def opened() -> Self:
@@ -171,12 +175,12 @@ class PostgresEventStore:
         return Opening(opened())
 
     async def close(self) -> None:
-        """Close the store: what is under way is waited for, for two seconds at most. Safe to repeat."""
+        """Close the store; running operations get two seconds to finish. Safe to repeat."""
         await self._closing.aclose()
 
     @property
     def read_counts(self) -> ReadCounts:
-        """Where reads were answered, since the store was opened."""
+        """How many reads each server has answered since the store was opened."""
         return self._reader.counts
 
     async def query(
@@ -244,7 +248,7 @@ class PostgresEventStore:
 
     @asynccontextmanager
     async def exclusive(self, *, limit: float = 0.25, patience: float = 1.0) -> AsyncIterator[Held]:
-        """See ``EventStore.exclusive``. Works through a pooler in transaction mode: it is one transaction."""
+        """See ``EventStore.exclusive``. It is one transaction, so a pooler in transaction mode may be in between."""
         async with self._exclusive.hold(limit=limit, patience=patience) as hold:
             yield hold
 

@@ -1,4 +1,4 @@
-"""Gauges: what the open stores' servers and connections are like, whenever the metrics are collected."""
+"""Gauges: the state of the open stores' servers and connections whenever metrics are collected."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -30,7 +30,7 @@ _stores: set[_Store] = set()
 
 @contextmanager
 def observed(pools: Pools, replicas: Replicas, counts: ReadCounts, room: Room) -> Iterator[None]:
-    """Have a store observed until the context is left."""
+    """Include a store in the gauges until the context is left."""
     store = _Store(pools, replicas, counts, room)
     _stores.add(store)
     try:
@@ -39,7 +39,7 @@ def observed(pools: Pools, replicas: Replicas, counts: ReadCounts, room: Room) -
         _stores.discard(store)
 
 
-# A server, as it is called, and the schema of a store in a database of it.
+# A server's address, and the schema of a store in its database.
 _Place = tuple[str, Schema]
 
 
@@ -97,7 +97,7 @@ def _place(pool: Pool) -> _Place:
 
 def _labels(place: _Place, **others: str) -> dict[str, str]:
     server, schema = place
-    # One store more in a database must not change the series of the one that was there before.
+    # A second store in a database must not change the series of the first.
     return {"server": server, **others} if schema.is_default else {"server": server, "schema": schema.name, **others}
 
 
@@ -116,7 +116,7 @@ meter.create_observable_gauge(
 meter.create_observable_gauge(
     "eventstore.replica.up",
     [_replicas_up],
-    # Not "1": Prometheus would take the gauge for a ratio, and name it so.
+    # Not "1": Prometheus would take the gauge for a ratio, and name it accordingly.
     unit="{replica}",
     description="Replicas that answer reads: 1 or 0 for each server.",
 )

@@ -1,9 +1,9 @@
-"""The schema: what a store, and all that belongs to it, is called in its database.
+"""The schema: the names of a store and of its other objects in a database.
 
-The files of SQL are written for the store of the default name: its schema is ``eventstore``, its roles are
-``eventstore_runtime`` and others, and the schemas ``reading`` and ``schedule`` lie beside it. For a store of another
-name each is read with that in the place of these. So migrations, functions and statements have one text, and a store
-that was there before is what it was.
+The SQL files are written for a store with the default name: its schema is ``eventstore``, its roles are
+``eventstore_runtime`` and others, and the schemas ``reading`` and ``schedule`` lie beside it. For a store with another
+name, these names are replaced in each text. So migrations, functions and statements have one text, and an existing
+store with the default name does not change.
 """
 
 import re
@@ -17,14 +17,14 @@ from eventstore.schema_name import DEFAULT_SCHEMA, schema_name_complaint
 
 __all__ = ["Schema", "schemas_beside"]
 
-# A name in double quotes is nobody's of ours.
+# A name in double quotes is not one of the store's own.
 _OWN = re.compile(r'(?<![\w"])eventstore(?![^\W_]|")')
 _LISTED = re.compile(
     r"((?:\bSCHEMA (?:IF (?:NOT )?EXISTS )?|\bsearch_path (?:=|TO) |\b(?:nspname|schemaname) = '))"
     r"([a-z0-9_]+(?:, [a-z0-9_]+)*)"
 )
 _CAST = re.compile(r"(?<=')([a-z_]+)(?='::regnamespace)")
-# What the names of the schemas of projections must look like.
+# The pattern in SQL that the schema names of projections match.
 _PROJECTIONS = re.compile(r"'\^\((?=projection_)")
 _LOCK = re.compile(r"(\bpg_(?:try_)?advisory_(?:xact_)?lock(?:_shared)?\()(\d+)")
 _LOCK_OF_HASH = re.compile(r"(\bpg_(?:try_)?advisory_(?:xact_)?lock(?:_shared)?\(hashtextextended\([^\n]*?, )0(?=\))")
@@ -36,10 +36,10 @@ class Schema:
     """The schema of a store.
 
     Attributes:
-        name: What it is called.
+        name: The schema's name.
 
     Raises:
-        StoreMisconfigured: It cannot be called so.
+        StoreMisconfigured: ``schema_name_complaint`` refuses the name.
     """
 
     name: str = DEFAULT_SCHEMA
@@ -51,31 +51,32 @@ class Schema:
 
     @property
     def is_default(self) -> bool:
-        """Whether it is the one that the files of SQL are written for."""
+        """Whether this is the schema that the SQL files are written for."""
         return self.name == DEFAULT_SCHEMA
 
     @property
     def whereabouts(self) -> str:
-        """Where a store is, to be told behind its database: nothing for the default name."""
+        """A suffix for messages that name the database; empty for the default schema."""
         return "" if self.is_default else f" in the schema {self.name}"
 
     def role(self, purpose: str) -> str:
-        """Return one of its roles: ``runtime``, whose members read and append, or ``projections``."""
+        """Return the name of a role of the store: ``runtime``, whose members read and append, or ``projections``."""
         return f"{self.name}_{purpose}"
 
     def beside(self, name: str) -> str:
-        """Return what is called so beside the store of the default name: a schema, such as ``reading``."""
+        """Return this store's name for a schema, such as ``reading``, that lies beside the default store."""
         return name if self.is_default else f"{self.name}_{name}"
 
     def lock(self, number: int) -> int:
-        """Return the number of an advisory lock, of which each store of a database has its own."""
+        """Return the number of an advisory lock for this store; each store of a database has its own."""
         return number ^ self._key
 
     def render(self, sql: str) -> str:
-        """Return a statement of ours, or a name of something in it, for this schema.
+        """Return SQL text of the default store, rewritten for this schema.
 
         Args:
-            sql: The same for the store of the default name; names of others stand in it in double quotes, if at all.
+            sql: A statement, or a name in one, as written for the default store. Names of other objects must be in
+                double quotes.
         """
         if (text := self._texts.get(sql)) is None:
             text = self._texts[sql] = sql if self.is_default else self._rendered(sql)
@@ -102,12 +103,12 @@ class Schema:
 
 @cache
 def schemas_beside() -> frozenset[str]:
-    """Return the schemas that files of SQL make beside a store's own."""
+    """Return the schemas that the SQL files create beside a store's own."""
     made = re.compile(r"\bCREATE SCHEMA (?:IF NOT EXISTS )?([a-z_]+)")
     return frozenset(name for text in sql_texts() for name in made.findall(text)) - {DEFAULT_SCHEMA}
 
 
 @cache
 def _qualified() -> re.Pattern[str]:
-    """Return what finds these where something in them is named."""
+    """Return a pattern that matches these schemas where a name in them is qualified."""
     return re.compile(rf'(?<![\w".])(?:{"|".join(sorted(schemas_beside()))})(?=\.[a-z_%])')

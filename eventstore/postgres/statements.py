@@ -1,4 +1,4 @@
-"""The SQL statements, each in a file of its own under ``sql/``, as the store of the default name has them."""
+"""The SQL statements, one file each under ``sql/``, written for the store with the default name."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ __all__ = ["SCHEMA_VERSION", "Migration", "migrations", "sql_texts", "statement"
 SCHEMA_VERSION = max(
     int(path.name.partition("_")[0]) for path in (files("eventstore.postgres") / "sql" / "migrations").iterdir()
 )
-"""The version of the schema that this program works with: the last migration's number."""
+"""The schema version that this program needs: the number of the last migration."""
 
 
 @cache
 def statement(name: str) -> str:
-    """Return the text of ``sql/<name>.sql``; its head says purpose, parameters and result."""
+    """Return the text of ``sql/<name>.sql``; its header comment states purpose, parameters and result."""
     return (files("eventstore.postgres") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
 
 
 def sql_texts() -> Iterator[str]:
-    """Iterate over the texts of all files of SQL, migrations included."""
+    """Iterate over the texts of all SQL files, migrations included."""
     folders = [files("eventstore.postgres") / "sql"]
     while folders:
         for path in folders.pop().iterdir():
@@ -36,12 +36,11 @@ class Migration:
     """One numbered step of the schema.
 
     Attributes:
-        version: Its number: 1, 2, 3 …
-        name: What it brings.
-        sql: Its statements.
-        preparing: What comes first, without a transaction around it: statement by statement, each of which may be
-            repeated.
-        finishing: What takes away what only builds from before it need, or None.
+        version: The migration's number: 1, 2, 3 …
+        name: What the migration adds, as in its file name.
+        sql: The statements, which run in one transaction.
+        preparing: Statements that run first, outside a transaction; each can be repeated.
+        finishing: Statements that remove what only earlier releases need, or None.
     """
 
     version: int

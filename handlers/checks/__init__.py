@@ -1,1 +1,1 @@
-"""Checks: what of a domain can never work, found when it is made or before it is used."""
+"""Checks that find faults of a domain when it is constructed, or before it is used."""

@@ -1,4 +1,4 @@
-"""The declaration check: refuses a domain that lists something else than it may, or two things under one name."""
+"""The declaration check: refuses a domain that lists values of a wrong type, or two with one name."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ from handlers.view import View
 
 __all__ = ["LISTS", "checked_lists", "refuse_name"]
 
-# It becomes part of queue names and routing keys.
+# The name is part of queue names and routing keys.
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,49}")
 LISTS = (
     "views",
@@ -38,7 +38,7 @@ LISTS = (
     "invariants",
     "scenarios",
 )
-"""The fields of a domain that are tuples."""
+"""The attributes of a domain that are tuples."""
 _VALUES: Mapping[str, type] = {
     "views": View,
     "deciders": AnyDecider,
@@ -54,7 +54,8 @@ def refuse_name(name: object) -> None:
     """Refuse a name that no domain can have.
 
     Raises:
-        InvalidDomain: It is one.
+        InvalidDomain: The name is no string of up to 50 small letters, digits, ``_`` and ``-`` that begins with a
+            letter.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise InvalidDomain(
@@ -63,16 +64,16 @@ def refuse_name(name: object) -> None:
 
 
 def checked_lists(domain: str, given: Mapping[str, object], affinity: Affinity | None) -> Mapping[str, tuple[Any, ...]]:
-    """Return what a domain lists, as tuples.
+    """Check the lists of a domain, and return them as tuples.
 
     Args:
         domain: The domain's name.
-        given: Each of ``LISTS``.
-        affinity: Its affinity, which may look at no Sensitive field.
+        given: The domain's values of ``LISTS``, by attribute name.
+        affinity: The domain's affinity, which must not use a Sensitive field; None without one.
 
     Raises:
-        InvalidDomain: What is listed is no tuple, or holds something else than it may; two things share a name; a
-            command or an event would not be read as it was written, or its marks cannot be.
+        InvalidDomain: A list is no tuple, or holds a wrong type; two entries share a name; a command or event would not
+            read back as it was written, or has an invalid Sensitive field.
     """
     lists = {what: _listed(domain, what, given[what]) for what in LISTS}
     deciders, events = lists["deciders"], lists["events"]

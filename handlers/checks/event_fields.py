@@ -1,4 +1,4 @@
-"""Event fields: which values the top-level fields of a domain's events can hold, so that a dead filter is found."""
+"""Event fields: the values that top-level fields of a domain's events can hold, to find filters that never match."""
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +17,7 @@ from handlers.model import DomainEvent
 
 __all__ = ["EventFields"]
 
-# Texts that have one spelling in a payload, by the name that JSON schemas have for them.
+# Types whose values have one spelling in a payload, by their format name in JSON Schema.
 _SPELT: dict[str, TypeAdapter[Any]] = {
     "date-time": TypeAdapter(datetime),
     "date": TypeAdapter(date),
@@ -25,16 +25,16 @@ _SPELT: dict[str, TypeAdapter[Any]] = {
     "duration": TypeAdapter(timedelta),
     "uuid": TypeAdapter(UUID),
 }
-# What enumerations hold that JSON has just so.
+# The types of enumeration values that JSON represents exactly.
 _LISTED = {str, int, bool, type(None)}
 _KINDS = {"string": "a text", "boolean": "a truth", "integer": "an integer", "number": "a number"}
 
 
 class _PayloadSchema(GenerateJsonSchema):
-    """The schema of what is recorded: decimals are numbers, and what JSON schemas cannot say may be anything.
+    """The schema of recorded payloads: decimals are numbers, and types that JSON Schema cannot express allow any value.
 
-    A payload is what ``model_dump`` returns: serializers for JSON alone have no say. Nor has what a model tells of its
-    schema: it is for people.
+    A payload is the result of ``model_dump``: serializers for JSON mode do not apply. A model's own schema metadata
+    does not either: it is for readers of documentation.
     """
 
     def generate_inner(self, schema: Any) -> JsonSchemaValue:
@@ -57,7 +57,7 @@ class _PayloadSchema(GenerateJsonSchema):
 
     def enum_schema(self, schema: core_schema.EnumSchema) -> JsonSchemaValue:
         if issubclass(schema["cls"], Flag):
-            # Several of them are one value, too.
+            # A combination of several flags is also a value.
             return {"type": "integer"}
         values = [member.value for member in schema["members"]]
         return super().enum_schema(schema) if {type(value) for value in values} <= _LISTED else {}
@@ -69,14 +69,14 @@ class _PayloadSchema(GenerateJsonSchema):
         return {}
 
     def emit_warning(self, *_: Any) -> None:
-        """Say nothing: it is no business of a filter's."""
+        """Suppress the warning: it does not concern filters."""
 
 
 class EventFields:
-    """The fields of a domain's events by their JSON names.
+    """The fields of a domain's events, by their JSON names.
 
     Args:
-        events: The events, by every name that they had or have.
+        events: The event classes, by every present and former name.
     """
 
     def __init__(self, events: Mapping[str, type[DomainEvent]]) -> None:
@@ -84,7 +84,7 @@ class EventFields:
         self._schemas: dict[str, dict[str, Any] | None] = {}
 
     def problems(self, asked: Filter) -> Iterator[str]:
-        """Iterate over what of a filter no event can ever match, as the rest of a sentence each."""
+        """Iterate over the parts of a filter that no event can match, each as the end of a sentence."""
         for item in asked.items:
             unknown = [name for name in item.event_types if name not in self._models]
             for name in unknown:
@@ -101,12 +101,12 @@ class EventFields:
         if len(dead) == len(types) and not item.event_types:
             yield f"asks for {item.predicates[0]!r}, which no event of the domain can hold"
             return
-        # One that is not named is none that was meant.
+        # Without event types, an event type that cannot match was not asked for.
         for name in dead if item.event_types else ():
             yield next(reason for reason in reasons[name] if reason is not None)
 
     def _never(self, event_type: str, predicate: Predicate) -> str | None:
-        """Say why no event of a type can match a predicate; None if one can."""
+        """Return the reason why no event of a type can match a predicate; None if one can."""
         schema = self._schema(event_type)
         if schema is None:
             return None
@@ -131,7 +131,7 @@ class EventFields:
                 schema = self._models[event_type].model_json_schema(
                     by_alias=True, mode="serialization", schema_generator=_PayloadSchema
                 )
-            except Exception:  # noqa: BLE001  a model that describes itself in a way of its own may hold anything
+            except Exception:  # noqa: BLE001  a model with a schema of its own may hold anything
                 schema = None
             self._schemas[event_type] = schema if schema and "properties" in schema else None
         return self._schemas[event_type]
@@ -151,7 +151,7 @@ def _kinds(schema: Any, definitions: dict[str, Any]) -> Iterator[dict[str, Any]]
 
 
 def _refusal(kind: dict[str, Any], value: Scalar) -> str | None:
-    """Say why a field of this kind never holds a value; None if it may."""
+    """Return the reason why a field of this kind never holds a value; None if it may."""
     holds = kind.get("type")
     if not isinstance(holds, str):
         return None

@@ -1,4 +1,4 @@
-"""The examination: what of a domain's views can never work, found before an event is read."""
+"""The examination: finds faults of a domain's views before an event is read."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -16,12 +16,12 @@ __all__ = ["Examination"]
 
 
 class Examination:
-    """Looks at views beside the events that there are.
+    """Checks the filters of views against the domain's events.
 
     Args:
-        views: A domain's views.
-        events: Its events, by every name that they had or have.
-        older: Their older versions.
+        views: The views of the domain.
+        events: The domain's event classes, by every present and former name.
+        older: The older versions of these events.
     """
 
     def __init__(
@@ -33,14 +33,14 @@ class Examination:
         self._older = older
 
     def problems_of(self, part: Part[Any]) -> Iterator[str]:
-        """Iterate over what is wrong with a part's filter, a sentence each.
+        """Iterate over the faults of a part's filter, each as a sentence.
 
-        It must be the same when it is made again, and an event must be able to match each part of it.
+        The filter must be equal when it is made again, and an event must be able to match each of its alternatives.
         """
         try:
             with Contained():
                 again = part.view.again(part)
-        except Exception as error:  # noqa: BLE001  whatever a function of somebody's raises
+        except Exception as error:  # noqa: BLE001  the domain's function may raise anything
             yield f"{_named(part.view)} is not pure: asked again, events raises {type(error).__name__}: {error}"
         else:
             if again != part:
@@ -51,17 +51,17 @@ class Examination:
         yield from self.missed_by(part)
 
     def missed_by(self, part: Part[Any]) -> Iterator[str]:
-        """Iterate over what a part's filter would miss of events of older versions, a sentence each."""
+        """Iterate over the older versions of events that a part's filter would miss, each as a sentence."""
         for problem in self._older.problems(part.filter):
             yield f"{_named(part.view)} {problem}"
 
     def missed(self) -> Iterator[str]:
-        """Iterate over what the filter of each view at a sample key would miss, a sentence each."""
+        """Iterate over the events that the filter of each view, with a sample key, would miss, each as a sentence."""
         for part in self.samples():
             yield from self.missed_by(part)
 
     def asked(self) -> Iterator[tuple[str, str, str]]:
-        """Iterate over the fields that the views look at, at a sample key each: event type, field and view."""
+        """Iterate over the fields that the views filter by, with sample keys: event type, field and view."""
         for part in self.samples():
             for item in part.filter.items:
                 for name in item.event_types or tuple(self._events):
@@ -69,30 +69,30 @@ class Examination:
                         yield name, predicate.key, part.view.name
 
     def samples(self) -> Iterator[Part[Any]]:
-        """Iterate over a part of each view at a sample key, as far as there is one that the view takes."""
+        """Iterate over a part of each view with a sample key, as far as one can be made."""
         for view in self._views:
             try:
                 with Contained():
                     part = view.at(*map(sample_of, view.key))
-            except Exception:  # noqa: BLE001, S112  no sample, or one that the domain's code did not expect
+            except Exception:  # noqa: BLE001, S112  there is no sample, or the domain's code did not expect it
                 continue
             yield part
 
     def problems(self) -> Iterator[str]:
-        """Iterate over what is wrong with the filter of each view at a sample key, a sentence each."""
+        """Iterate over the faults of the filter of each view with a sample key, each as a sentence."""
         for view in self._views:
             try:
                 with Contained():
                     part = view.at(*map(sample_of, view.key))
             except NoSample:
                 continue
-            except Exception as error:  # noqa: BLE001  whatever a function of somebody's raises
+            except Exception as error:  # noqa: BLE001  the domain's function may raise anything
                 yield f"{_named(view)} cannot be asked at a sample key: {type(error).__name__}: {error}"
             else:
                 yield from self.problems_of(part)
 
     def unsampled(self) -> Iterator[str]:
-        """Iterate over the views that no sample key can be made for, a sentence each."""
+        """Iterate over the views for which no sample key can be made, each as a sentence."""
         for view in self._views:
             try:
                 for parameter in view.key:

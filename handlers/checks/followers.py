@@ -1,4 +1,4 @@
-"""What projections, reactions and relays have in common: a name, and the events that they follow."""
+"""The common parts of projections, reactions and relays: a name, and the events that they follow."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,36 +11,36 @@ from handlers.model import DomainEvent
 
 __all__ = ["Following", "check_events", "check_name", "filter_problems"]
 
-# It becomes a word on the command line.
+# The name is an argument on the command line.
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,49}")
 
 
 class Following(Protocol):
-    """What follows the log, as far as it is looked at here."""
+    """The attributes of a projection, reaction or relay that are checked here."""
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The name of the projection, reaction or relay."""
         ...
 
     @property
     def followed(self) -> Filter | None:
-        """Which events; None for all of the domain."""
+        """The filter that selects its events; None for all events of the domain."""
         ...
 
     @property
     def described(self) -> str:
-        """What it is, with its name and place, as a sentence begins."""
+        """Its kind, name and place, as the beginning of a sentence."""
         ...
 
 
 def check_name(kind: str, name: object, error: type[Exception]) -> None:
-    """Refuse a name that cannot be.
+    """Refuse an invalid name.
 
     Args:
-        kind: What has it, such as ``projection``.
+        kind: The kind of object that has the name, such as ``projection``.
         name: The name.
-        error: What is raised.
+        error: The error class to raise.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise error(
@@ -49,12 +49,12 @@ def check_name(kind: str, name: object, error: type[Exception]) -> None:
 
 
 def check_events(described: str, events: object, error: type[Exception]) -> None:
-    """Refuse what is no filter, or has bounds.
+    """Refuse an object that is no filter, or a filter with bounds.
 
     Args:
-        described: Whose it is, such as ``projection books``.
+        described: The owner of the filter, such as ``projection books``.
         events: The filter.
-        error: What is raised.
+        error: The error class to raise.
     """
     if not isinstance(events, Filter):
         raise error(f"the {described} takes a Filter as its events, not {kind_of(events)}")
@@ -65,12 +65,12 @@ def check_events(described: str, events: object, error: type[Exception]) -> None
 def filter_problems(
     followers: Iterable[Following], events: Mapping[str, type[DomainEvent]], older: OlderEvents
 ) -> Iterator[str]:
-    """Iterate over what is wrong with their filters beside the events that there are, a sentence each.
+    """Iterate over the faults of followers' filters, given the domain's events, each as a sentence.
 
     Args:
-        followers: A domain's.
-        events: Its events, by every name that they had or have.
-        older: Their older versions.
+        followers: The projections, reactions and relays of a domain.
+        events: The domain's event classes, by every present and former name.
+        older: The older versions of these events.
     """
     for each in followers:
         if each.followed is None:

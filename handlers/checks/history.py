@@ -1,4 +1,4 @@
-"""The checked history: events, run through a domain as a worker does, looking for what that would trip over."""
+"""The checked history: runs events through a domain as a worker does, and finds faults that would fail there."""
 
 import warnings
 from collections.abc import Iterable
@@ -22,35 +22,35 @@ __all__ = ["CheckedHistory", "NotCopied", "facts_of"]
 
 
 class NotCopied(UserWarning):
-    """Warned of when a state or a command cannot be copied: the kit does not see whether it is changed in place."""
+    """Warned of when a state or command cannot be copied: the kit cannot see whether it is changed in place."""
 
 
 class CheckedHistory:
-    """A history, for the test kit.
+    """A history for the test kit.
 
     Args:
-        domain: Whose.
-        events: What has happened, in order.
+        domain: The domain under test.
+        events: The events of the history, in order.
 
     Attributes:
-        log: The same, as it is read back.
+        log: The events as they are read back.
 
     Raises:
         HandlerError: The domain lacks an event.
-        AssertionError: One is not read back as it was written, or an upcaster is not pure. So does each call, when a
-            worker, or a process beside it, would trip over something; the text says how.
+        AssertionError: An event does not read back as it was written, or an upcaster is not pure. Each method raises it
+            as well for a fault that would fail in a worker or another process; the message explains how.
     """
 
     def __init__(self, domain: Domain, events: Iterable[DomainEvent | Event]) -> None:
-        __tracebackhide__ = True  # of pytest: its reader wrote none of this
+        __tracebackhide__ = True  # for pytest: its reader wrote none of this
         self._domain = domain
         self.log = _read_back(domain, events)
 
     def decided(self, command: Command) -> tuple[Decision, Reads]:
-        """Decide a command; return what it reads as well.
+        """Decide a command; return the decision and what the command reads.
 
         Raises:
-            HandlerError: The domain lacks the command or the view.
+            HandlerError: The domain lacks the command or a view.
         """
         __tracebackhide__ = True
         domain = self._domain
@@ -69,7 +69,7 @@ class CheckedHistory:
         return decision, reads
 
     def state(self, part: Part[Any]) -> Any:
-        """Fold a part."""
+        """Return the state of a part on this history."""
         __tracebackhide__ = True
         for problem in self._domain.examination.problems_of(part):
             raise AssertionError(problem)
@@ -98,7 +98,7 @@ class CheckedHistory:
         return state
 
     def filled(self, projection: Projection) -> RowTables:
-        """Apply what a projection changes to tables of its own."""
+        """Apply the changes of a projection to empty tables."""
         __tracebackhide__ = True
         tables = RowTables(projection.tables)
         for event in filter(projection.events.holds, self.log):
@@ -119,7 +119,7 @@ class CheckedHistory:
         return tables
 
     def sent(self, reaction: Reaction) -> list[Send]:
-        """Return what a reaction sends, in order.
+        """Return the commands that a reaction sends, in order.
 
         Raises:
             HandlerError: The domain lacks one of its own commands that is sent.
@@ -140,7 +140,7 @@ class CheckedHistory:
         return found
 
     def told(self, parts: Iterable[Part[Any]]) -> str:
-        """Say which events which part saw, and which none did."""
+        """Describe which events each part matched, and which none did."""
         lines = []
         unseen = {event.sequence_number: event for event in self.log}
         for part in parts:
@@ -151,7 +151,7 @@ class CheckedHistory:
         return "\n".join([*lines, f"not seen: {_list(unseen.values())}"])
 
     def seen_by(self, asked: Filter) -> str:
-        """Say which events a filter holds."""
+        """List the events that a filter matches."""
         return _list(filter(asked.holds, self.log))
 
 
@@ -176,7 +176,7 @@ def _read_back(domain: Domain, facts: Iterable[DomainEvent | Event]) -> list[Rec
 def _copy(what: str, value: Any) -> Any:
     try:
         return deep_copy(value)
-    except Exception as error:  # noqa: BLE001  whatever a class of somebody's does when it is copied
+    except Exception as error:  # noqa: BLE001  a class of the domain may raise anything when it is copied
         text = f"{what} cannot be copied, so that a change in place is not seen: {type(error).__name__}: {error}"
         warnings.warn(text, NotCopied, stacklevel=2)
         return value

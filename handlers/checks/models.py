@@ -1,4 +1,4 @@
-"""The model check: refuses commands and events that would not be read as they were written."""
+"""The model check: refuses commands and events that would not read back as they were written."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -14,15 +14,15 @@ from handlers.model import DomainEvent
 
 __all__ = ["model_problems"]
 
-# What JSON holds just so: a field that is strict about these reads what it wrote.
+# Types that JSON represents exactly: a strict field of these reads back what it wrote.
 _EXACT = frozenset({"str", "bool", "int", "float", "list", "dict"})
 _FIELDS = frozenset({"model-field", "dataclass-field", "typed-dict-field"})
 _HOLDERS = frozenset({"model-fields", "dataclass-args", "typed-dict"})
 _NO_SCHEMA = frozenset({"metadata", "cls", "config", "ref", "default", "expected", "serialization", "computed_fields"})
 _VALIDATORS = frozenset({"function-after", "function-before", "function-wrap", "function-plain"})
-# What is read by another part of the description, or may be.
+# Alternative descriptions, of which another one may be used for reading.
 _ALTERNATIVES = frozenset({"choices", "strict_schema", "json_schema"})
-# What an event cannot hold, by pydantic's name for it, and what it can hold instead.
+# Types that an event cannot hold, by pydantic's name, each with its description and a replacement.
 _UNRECORDED = {
     "url": ("a URL", "a str"),
     "multi-host-url": ("a URL", "a str"),
@@ -41,7 +41,7 @@ _UNRECORDED_CLASSES = (
     SecretStr,
     SecretBytes,
 )
-# What no key of a JSON object can be made from, or be read back to.
+# Types that cannot be a key of a JSON object, or are not read back from one.
 _NO_KEYS = frozenset(
     {"bool", "decimal", "none", "nullable", "tuple", "set", "frozenset", "list", "dict", "model", "dataclass"}
 )
@@ -49,14 +49,14 @@ _NO_KEYS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class _Where:
-    """Where in a model something is described.
+    """The position of a part in the description of a model.
 
     Attributes:
-        place: Which model or field it is.
+        place: The model or field.
         is_event: Whether it is a part of an event.
-        written: Whether a function of somebody's says how it is written.
-        validated: Whether a function of somebody's may have made something else of it.
-        is_one_of_several: Whether there are other ways to read it.
+        written: Whether the domain's own function serializes it; by default False.
+        validated: Whether the domain's own validator may have converted it; by default False.
+        is_one_of_several: Whether it is one of several alternatives for reading; by default False.
     """
 
     place: str
@@ -67,7 +67,7 @@ class _Where:
 
 
 def model_problems(model: type[BaseModel]) -> Iterator[str]:
-    """Iterate over what keeps a command or an event from being read as it was written, a sentence each."""
+    """Iterate over the reasons why a command or event would not read back as it was written, each as a sentence."""
     model.model_rebuild(raise_errors=False)
     schema = model.__pydantic_core_schema__
     if isinstance(schema, Mapping):
@@ -84,23 +84,23 @@ def model_problems(model: type[BaseModel]) -> Iterator[str]:
 
 
 class _Description:
-    """Pydantic's own description of a model, walked with what is known where each part is used.
+    """Pydantic's core schema of a model, traversed with the position of each part.
 
     Args:
-        schema: The description.
+        schema: The core schema.
     """
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._schema = schema
-        # What is used in several places, and what holds itself, stands apart from where it is used.
+        # Schemas that are used in several places, or that contain themselves, are defined separately.
         self._named: dict[str, Any] = {}
         self._seen: set[tuple[str, bool, bool, bool]] = set()
 
     def nodes(self, where: _Where) -> Iterator[tuple[Mapping[str, Any], _Where]]:
-        """Iterate over each part, with where it is.
+        """Iterate over each part with its position.
 
         Args:
-            where: Where the whole is.
+            where: The position of the whole schema.
         """
         return self._walked(self._schema, where)
 
@@ -136,7 +136,7 @@ class _Description:
 
 
 def _of(node: Mapping[str, Any], where: _Where) -> _Where:
-    """Return where a part of the description is, given where what holds it is."""
+    """Return the position of a part, given that of its parent."""
     if isinstance(owner := node.get("cls"), type) and node.get("type") in {"model", "dataclass", "typed-dict"}:
         where = replace(where, place=owner.__name__)
     if _is_written(node.get("serialization", {}), is_event=where.is_event):
@@ -145,7 +145,7 @@ def _of(node: Mapping[str, Any], where: _Where) -> _Where:
 
 
 def _is_written(serialization: Mapping[str, Any], *, is_event: bool) -> bool:
-    """Tell whether a function of somebody's writes it. An event is not written by one that is for JSON alone."""
+    """Return whether the domain's own function serializes a part. Serializers for JSON mode do not apply to events."""
     if not str(serialization.get("type", "")).startswith("function") or _is_pydantics(serialization["function"]):
         return False
     return not (is_event and serialization.get("when_used", "always").startswith("json"))
@@ -167,7 +167,7 @@ def _node_problems(node: Mapping[str, Any], where: _Where) -> Iterator[str]:
 
 
 def _unrecorded(node: Mapping[str, Any], where: _Where) -> Iterator[str]:
-    """Iterate over what an event cannot hold."""
+    """Iterate over the reasons why an event cannot hold a part."""
     kind = node.get("type")
     if not where.validated:
         if kind in _UNRECORDED:
@@ -182,12 +182,12 @@ def _unrecorded(node: Mapping[str, Any], where: _Where) -> Iterator[str]:
 
 
 def _is_unrecorded(kind: type) -> bool:
-    # The latter tells a path.
+    # A path has the latter.
     return issubclass(kind, _UNRECORDED_CLASSES) or hasattr(kind, "__fspath__")
 
 
 def _no_keys(keys: Mapping[str, Any]) -> str | None:
-    """Return the name of a type that keys cannot have; None if they can."""
+    """Return the name of a type that cannot be a JSON key; None if the keys are valid."""
     if _is_written(keys.get("serialization", {}), is_event=True):
         return None
     kind = keys.get("type")

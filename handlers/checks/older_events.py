@@ -1,6 +1,6 @@
-"""Older events: whether a filter finds the events that were recorded before an event was renamed or changed.
+"""Older events: whether a filter finds events that were recorded before an event was renamed or changed.
 
-A filter sees what was recorded, and no upcaster's work. What it would miss, no decision would ever see.
+A filter sees recorded events, before any upcaster. Events that it misses are missing from every decision.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ class OlderEvents:
     """The older versions of a domain's events.
 
     Args:
-        lineages: Those of the events that have changed, by every name that they had or have.
+        lineages: The lineages of events that have changed, by every present and former name.
     """
 
     def __init__(self, lineages: Mapping[str, Lineage]) -> None:
@@ -23,7 +23,7 @@ class OlderEvents:
         self._each = tuple({id(lineage): lineage for lineage in lineages.values()}.values())
 
     def problems(self, asked: Filter) -> Iterator[str]:
-        """Iterate over what a filter would miss, as the rest of a sentence each."""
+        """Iterate over the older events that a filter would miss, each as the end of a sentence."""
         if self._each:
             for item in asked.items:
                 yield from self._problems_of(item)

@@ -1,4 +1,4 @@
-"""Readability: which events of a log the domains can read, and which their filters would never find."""
+"""Readability: the events of a log that the domains can read, and those that their filters would never find."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,23 +14,24 @@ from handlers.model import DomainEvent
 __all__ = ["Readability", "TypeReadability"]
 
 _MOST = 1000
-"""So many types and versions are told apart. Domains list far fewer; a log may hold any number."""
+"""The largest number of distinct types and versions. Domains list far fewer; a log may hold any number."""
 
 
 @dataclass(slots=True, kw_only=True)
 class TypeReadability:
-    """What became of the events of one type and version.
+    """The result for the events of one type and version.
 
     Attributes:
-        type: The type, as recorded; None for those beyond the most that are told apart.
-        version: The version; None if it is no number.
-        domain: The domain that lists it; None if none does.
-        events: How many there are.
-        unreadable: How many of them cannot be read.
-        missed: How many are read with a value that no filter finds: their model fills a field in that they lack.
-        first: The number of the first event that cannot be read or would be missed.
-        field: The field that is to blame, by its JSON name; None if that cannot be told.
-        reason: Why, of that first event.
+        type: The event type, as recorded; None for the events beyond the largest number of types.
+        version: The event version; None if it is not an integer.
+        domain: The domain that lists the type; None if none does.
+        events: The number of these events.
+        unreadable: The number of these that cannot be read.
+        missed: The number of these that are read with a value that no filter finds, since the model fills in a missing
+            field.
+        first: The sequence number of the first event that cannot be read or would be missed; None if there is none.
+        field: The JSON name of the field that causes it; None if it is unknown.
+        reason: The reason for that first event; None if there is none.
     """
 
     type: str | None
@@ -44,17 +45,17 @@ class TypeReadability:
     reason: str | None = None
 
     def blame(self, number: int, field: str | None, reason: str) -> None:
-        """Note why an event cannot be read or would be missed, unless an earlier one is noted."""
+        """Record the reason why an event cannot be read or would be missed, unless there is an earlier one."""
         if self.first is None:
             self.first, self.field, self.reason = number, field, reason
 
 
 class Readability:
-    """Takes events one by one, in order, in memory that does not grow with them.
+    """Checks events one by one, in order, in constant memory.
 
     Args:
-        domains: Whose models and upcasters they are read with.
-        ignored: Event types that no domain needs to list.
+        domains: The domains whose models and upcasters read the events.
+        ignored: Event types that no domain needs to list; by default none.
     """
 
     def __init__(self, domains: Sequence[Domain], ignored: Collection[str] = ()) -> None:
@@ -62,7 +63,7 @@ class Readability:
         self._asked: dict[str, dict[str, str]] = {}
         for domain in domains:
             for name in domain.event_models:
-                # What two domains share, both read alike.
+                # If two domains share an event, both read it alike.
                 self._owners.setdefault(name, domain)
             for name, field, view in domain.examination.asked():
                 self._asked.setdefault(name, {}).setdefault(field, view)
@@ -71,14 +72,14 @@ class Readability:
         self._others = TypeReadability(type=None, version=None, domain=None)
 
     def __iter__(self) -> Iterator[TypeReadability]:
-        """Iterate over the types and versions that were met, sorted; those beyond the most come last, as one."""
+        """Iterate over the results by type and version, sorted; events beyond the limit come last, as one."""
         for key in sorted(self._found, key=lambda key: (key[0], key[1] or 0)):
             yield self._found[key]
         if self._others.events:
             yield self._others
 
     def take(self, event: RecordedEvent) -> None:
-        """Read the next event."""
+        """Check the next event."""
         domain = self._owners.get(event.type)
         found = self._of(event, domain)
         found.events += 1
@@ -117,10 +118,10 @@ class Readability:
 
 
 def _filled(domain: Domain, fact: DomainEvent, lacking: Collection[str]) -> dict[str, Any]:
-    """Return those of the fields that an event has by its model alone, with what a predicate would look for."""
+    """Return the fields that only the event's model fills in, each with the value that a predicate would need."""
     try:
         with Contained():
             payload = domain.to_record(fact, {}).recorded(1, 0).payload
-    except Exception:  # noqa: BLE001  whatever a serializer of somebody's has against it: it can be read, at least
+    except Exception:  # noqa: BLE001  a serializer of the domain may raise anything; the event can be read, at least
         return {}
     return {name: payload[name] for name in lacking if isinstance(payload.get(name), Scalar)}

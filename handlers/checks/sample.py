@@ -1,4 +1,4 @@
-"""Samples: a key of a view, made from what its ``events`` declares, to look at its filter before it is used."""
+"""Samples: keys made from the declared types of a view's ``events``, to check its filter before it is used."""
 
 from datetime import date
 from decimal import Decimal
@@ -21,14 +21,14 @@ _SAMPLES: tuple[tuple[type, Any], ...] = (
 
 
 class NoSample(Exception):
-    """Raised by ``sample_of``: the parameter declares no type of which there is a sample."""
+    """Raised by ``sample_of``: the parameter declares no type that has a sample."""
 
 
 def sample_of(parameter: KeyParameter) -> Any:
-    """Return a value that a parameter of a key may have.
+    """Return a valid value for a parameter of a key.
 
     Raises:
-        NoSample: It cannot be told.
+        NoSample: The parameter declares no type that has a sample.
     """
     for kind in parameter.types or ():
         if issubclass(kind, Enum) and (members := [each for each in kind if isinstance(each.value, str | int)]):

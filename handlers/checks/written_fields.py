@@ -1,4 +1,4 @@
-"""Written fields: whether each field of a model is read back by the name that it is written by."""
+"""Written fields: whether each field of a model is read by the name that it is written by."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -7,14 +7,14 @@ __all__ = ["field_problems", "fields_of", "namesakes"]
 
 
 def fields_of(described: Any) -> Iterable[tuple[str, Mapping[str, Any]]]:
-    """Return the fields that pydantic describes: by name for models; for dataclasses a list, or their bare names."""
+    """Return the fields of pydantic's schema: models have a mapping, dataclasses a list or bare names."""
     if isinstance(described, Mapping):
         return described.items()
     return [(field["name"], field) for field in described if isinstance(field, Mapping)]
 
 
 def namesakes(node: Mapping[str, Any], place: str) -> Iterator[str]:
-    """Iterate over the names that several fields of a model are written by: all but the last are lost."""
+    """Iterate over names that several fields of a model are written by, so that all but the last are lost."""
     written = [_written_name(name, field) for name, field in fields_of(node["fields"]) if not _is_left_out(field)]
     written += [each.get("alias", each["property_name"]) for each in node.get("computed_fields", ())]
     for name in dict.fromkeys(each for each in written if written.count(each) > 1):
@@ -22,7 +22,7 @@ def namesakes(node: Mapping[str, Any], place: str) -> Iterator[str]:
 
 
 def field_problems(field: Mapping[str, Any], place: str, *, is_event: bool) -> Iterator[str]:
-    """Iterate over what keeps a field from being read as it was written, a sentence each."""
+    """Iterate over the reasons why a field would not read back as it was written, each as a sentence."""
     if is_event and _is_left_out(field):
         yield f"{place} is left out when it is written"
         return
@@ -41,7 +41,7 @@ def _written_name(name: str, field: Mapping[str, Any]) -> str:
 
 
 def _is_left_out(field: Mapping[str, Any]) -> bool:
-    # The latter is given to a dataclass when it is made, and not kept.
+    # A field of the latter kind is given to a dataclass's constructor and not stored.
     is_required = field["schema"].get("type") != "default"
     return bool(field.get("serialization_exclude")) or (bool(field.get("init_only")) and is_required)
 

@@ -1,4 +1,4 @@
-"""Written values: whether what a model may hold is read back from what is written for it."""
+"""Written values: whether the values that a model may hold read back as they were written."""
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -11,17 +11,17 @@ from eventstore import Event
 
 __all__ = ["unread_values"]
 
-# What is read from JSON is one of these.
+# The types that are read from JSON.
 _READ = (str, bool, int, Decimal, list, dict, type(None))
 
 
 def unread_values(node: Mapping[str, Any], place: str, *, is_one_of_several: bool) -> Iterator[str]:
-    """Iterate over what a part of pydantic's description of a model may hold and would never read back.
+    """Iterate over values that a part of a model may hold and that would not read back, each as a sentence.
 
     Args:
-        node: The part.
-        place: Which model or field it is of.
-        is_one_of_several: Whether there are other ways to read it.
+        node: The part of pydantic's core schema.
+        place: The model or field that the part describes.
+        is_one_of_several: Whether the part is one of several alternatives for reading.
     """
     kind = node.get("type")
     if kind in {"enum", "literal"}:
@@ -49,6 +49,6 @@ def _is_read_back(kind: Any, value: Any) -> bool:
     try:
         written = Event(type="value", payload={"value": value}).recorded(1, 0).payload["value"]
         read = TypeAdapter(kind).validate_python(written)
-    except Exception:  # noqa: BLE001  whatever an enumeration of somebody's has against it
+    except Exception:  # noqa: BLE001  an enumeration of the domain may raise anything
         return False
     return read is value or (not isinstance(value, Enum) and type(read) is type(value) and bool(read == value))

@@ -1,1 +1,1 @@
-"""Erasure: personal fields of events are recorded sealed, and a person is forgotten by deleting one key."""
+"""Erasure: personal fields of events are recorded sealed, and deleting one key forgets a person."""

@@ -1,4 +1,4 @@
-"""What records that a subject was forgotten, as domains know it, and the view that every sealing decision reads."""
+"""The event that records a forgotten subject, and the view that every decision with sealed events reads."""
 
 from dataclasses import dataclass
 
@@ -14,9 +14,9 @@ __all__ = ["Sealer", "SubjectForgotten", "sealer", "subject_of"]
 
 
 class SubjectForgotten(DomainEvent):
-    """A subject was forgotten: what was sealed for it before reads as its replacement from now on.
+    """A subject was forgotten: from now on, its sealed values read as their replacements.
 
-    ``worker db forget`` records it. A view sees it if its filter holds it; no view needs to.
+    ``worker db forget`` records it. A view gets it if its filter matches it; no view needs to.
     """
 
     field: str = Field(alias="SubjectField")
@@ -25,10 +25,10 @@ class SubjectForgotten(DomainEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sealer:
-    """What a subject's values are sealed by.
+    """The state of a subject's sealer: the key that seals the subject's values.
 
     Attributes:
-        key: The key, asked for after all of the log up to the state's position was seen; None until then.
+        key: The key, looked up after the whole log up to the state's position was read; None until then.
     """
 
     key: DataKey | None = None
@@ -38,16 +38,15 @@ def _events(field: str, value: str) -> Filter:
     return Filter((forgetting_of(Subject(field, value)),))
 
 
-# Its state is kept like any other. Only the reader of parts gives it the key, which it asks for after the read. Whoever
-# appends from the state's position is refused if the subject was forgotten above it, be it before the key was asked for
-# or after.
+# Its state is kept like any other. Only the part reader puts the key into it, looked up after the read. An append from
+# the state's position conflicts if the subject was forgotten above it, whether before or after the key was looked up.
 sealer = View(
     name="subject-sealer", events=_events, initial=lambda _, __: Sealer(), evolve=lambda _, __: Sealer(), version=1
 )
 
 
 def subject_of(part: Part[object]) -> Subject | None:
-    """Return whose sealer a part is; None if it is another part."""
+    """Return the subject whose sealer a part is; None for any other part."""
     if part.view is not sealer:
         return None
     field, value = part.key

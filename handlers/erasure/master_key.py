@@ -1,4 +1,4 @@
-"""Master keys: what wraps the keys of subjects. The database never sees one."""
+"""Master keys: wrap the keys of subjects. The database never gets one."""
 
 import base64
 import binascii
@@ -25,17 +25,17 @@ _FORM_OF = "is not 32 bytes in base64; `openssl rand -base64 32` makes one"
 
 
 class InvalidMasterKey(HandlerError, ValueError):
-    """Raised by ``MasterKeys``: a text is no key, or the package that encrypts is missing. It does not quote it.
+    """Raised by ``MasterKeys``: a text is no key, or the encryption package is missing. It quotes no text.
 
-    Raised where a domain with Sensitive fields is read without one.
+    Also raised when a domain with Sensitive fields is read without a master key.
     """
 
 
 class DataKey:
-    """The key of one subject, ready to seal and to open.
+    """The key of one subject, ready to seal and open values.
 
     Attributes:
-        id: What sealed values name it by.
+        id: The id by which sealed values name the key.
     """
 
     __slots__ = ("_cipher", "id")
@@ -48,7 +48,7 @@ class DataKey:
         return f"DataKey({self.id})"
 
     def seal(self, text: bytes, bound_to: bytes) -> bytes:
-        """Return a text sealed; only with the same bytes that it is bound to can it be opened."""
+        """Return the sealed text; opening it requires the same ``bound_to`` bytes."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
         return nonce + self._cipher.encrypt(nonce, text, bound_to)
 
@@ -56,7 +56,7 @@ class DataKey:
         """Return the text that was sealed.
 
         Raises:
-            ValueError: It was not sealed by this key, or not bound to these bytes.
+            ValueError: The value was sealed by another key, or bound to other bytes.
         """
         return _opened(self._cipher, sealed, bound_to)
 
@@ -65,10 +65,11 @@ class MasterKeys:
     """Wraps and unwraps the keys of subjects.
 
     Args:
-        texts: 32 bytes each, in base64. The first wraps; all of them unwrap, so that one can take another's place.
+        texts: The master keys, each 32 bytes in base64. The first one wraps and all of them unwrap, so that keys can be
+            rotated.
 
     Raises:
-        InvalidMasterKey: There is none, one is no key, or the package ``cryptography`` is missing.
+        InvalidMasterKey: There is no key, a text is no key, or the package ``cryptography`` is missing.
     """
 
     def __init__(self, texts: Iterable[str]) -> None:
@@ -82,7 +83,7 @@ class MasterKeys:
         return f"MasterKeys({', '.join(fingerprint.hex() for fingerprint in self._ciphers)})"
 
     def make(self, subject: Subject) -> SubjectKey:
-        """Make a key for a subject, and wrap it."""
+        """Create a key for a subject, and wrap it."""
         key_id = uuid4()
         nonce = secrets.token_bytes(_NONCE_BYTES)
         cipher = self._ciphers[self._first]
@@ -93,7 +94,7 @@ class MasterKeys:
         """Unwrap a subject's key.
 
         Raises:
-            StoreMisconfigured: It was wrapped by a master key that is not here, or is damaged.
+            StoreMisconfigured: The key was wrapped by a master key that is not given, or is damaged.
         """
         fingerprint = key.wrapped[1 : 1 + _FINGERPRINT_BYTES]
         cipher = self._ciphers.get(fingerprint)
@@ -117,7 +118,7 @@ def _aes(key: bytes) -> "AESGCM":
         InvalidMasterKey: The package ``cryptography`` is missing.
     """
     try:
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415  only who seals needs it
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415  only sealing needs it
     except ImportError as error:
         raise InvalidMasterKey(
             "the package that encrypts is missing: install dynamic-streams-worker[erasure]"

@@ -1,7 +1,7 @@
-"""Sealing: personal values leave an event's payload for its metadata, sealed; the payload has their replacements.
+"""Sealing: moves personal values from an event's payload to its metadata, sealed; the payload gets replacements.
 
-So whoever reads the payload alone has a valid event and no personal value: another program, an index, an upcaster after
-the key is gone. Opening puts the values back; of what cannot be opened any more, the payload stands.
+So any reader of the payload alone has a valid event without personal values: another program, an index, or an upcaster
+after the key is deleted. Opening puts the values back; where the key is gone, the replacement stays.
 """
 
 import base64
@@ -21,7 +21,7 @@ from handlers.errors import UnreadableEvent
 __all__ = ["SEALED", "key_ids", "opened", "sealed"]
 
 SEALED = "sealed"
-"""The field of an event's metadata that holds its sealed values, by the JSON names of their fields."""
+"""The metadata field with an event's sealed values, by the JSON names of their fields."""
 
 
 def sealed(event: Event, fields: Iterable[SensitiveField], keys: Mapping[Subject, DataKey]) -> Event:
@@ -29,11 +29,11 @@ def sealed(event: Event, fields: Iterable[SensitiveField], keys: Mapping[Subject
 
     Args:
         event: The event.
-        fields: Its marked fields.
-        keys: The key of each subject that they belong to.
+        fields: The marked fields of the event.
+        keys: The key of each subject that a value belongs to.
 
     Raises:
-        InvalidEvent: A field belongs to nobody.
+        InvalidEvent: A field names no subject.
     """
     payload = decode_object(event.payload_text)
     values = {}
@@ -53,23 +53,23 @@ def sealed(event: Event, fields: Iterable[SensitiveField], keys: Mapping[Subject
 
 
 def key_ids(event: RecordedEvent) -> list[UUID]:
-    """Return the ids of the keys that an event's values are sealed by.
+    """Return the ids of the keys that seal an event's values.
 
     Raises:
-        UnreadableEvent: Its metadata says nothing that can be sealed values.
+        UnreadableEvent: The metadata field holds no valid sealed values.
     """
     return [key_id for _, key_id, _ in _values(event)]
 
 
 def opened(event: RecordedEvent, keys: Mapping[UUID, DataKey]) -> tuple[RecordedEvent, bool]:
-    """Return an event with its sealed values in their places, and whether all of them are there.
+    """Return an event with its sealed values put back, and whether all of them could be opened.
 
     Args:
         event: The event.
-        keys: Every key of ``key_ids`` that there is.
+        keys: The keys that still exist, by their ids from ``key_ids``.
 
     Raises:
-        UnreadableEvent: A value is not what was sealed.
+        UnreadableEvent: A sealed value was changed, or moved from another event type or field.
     """
     values: dict[str, Any] = {}
     is_whole = True

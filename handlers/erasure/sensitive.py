@@ -1,4 +1,4 @@
-"""The mark of a personal field: whose it is, and what it reads as once that person is forgotten."""
+"""The mark of a personal field: the subject that it belongs to, and its replacement once that person is forgotten."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from handlers.contained import Contained
 
 __all__ = ["Sensitive", "SensitiveField", "marked", "sensitive_fields", "sensitive_problems"]
 
-# What names a subject: each value of these has one text.
+# The types that can name a subject: each value has one text.
 _NAMING = (str, int, UUID)
 
 
@@ -29,13 +29,13 @@ class Sensitive:
             reader_id: str = Field(alias="ReaderID")
             name: Annotated[str, Sensitive(subject="ReaderID", replacement="(forgotten)")] = Field(alias="Name")
 
-    A field of a command may be marked as well: then no affinity may look at it.
+    A field of a command may be marked as well: then the affinity must not use it.
 
     Attributes:
-        subject: The field of the same event that names whom it belongs to, by its JSON name: a str, int or UUID. It
-            stays as long as events are sealed.
-        replacement: What the field reads as once the subject is forgotten, and wherever it is not opened. It is a value
-            that the field may have, as Python has it.
+        subject: The JSON name of the field of the same event that names the subject: a str, int or UUID. Do not rename
+            it as long as events are sealed.
+        replacement: The value that the field reads as once the subject is forgotten, and wherever it is not opened. It
+            is a valid Python value of the field.
     """
 
     subject: str
@@ -47,9 +47,9 @@ class SensitiveField:
     """A marked field of an event.
 
     Attributes:
-        name: Its JSON name.
-        subject: The JSON name of the field that names whom it belongs to.
-        replacement: What is recorded in its place, as JSON.
+        name: The field's JSON name.
+        subject: The JSON name of the field that names the subject.
+        replacement: The value that is recorded in its place, as JSON.
     """
 
     name: str
@@ -57,10 +57,10 @@ class SensitiveField:
     replacement: Any
 
     def subject_of(self, payload: Mapping[str, Any]) -> Subject:
-        """Return whom a payload says that it belongs to.
+        """Return the subject that a payload names for the field.
 
         Raises:
-            InvalidEvent: It names nobody.
+            InvalidEvent: The payload names no subject.
         """
         value = payload.get(self.subject)
         if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
@@ -80,7 +80,7 @@ def marked(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo, Sensitive]]
 
 
 def sensitive_fields(model: type[BaseModel]) -> tuple[SensitiveField, ...]:
-    """Return a model's marked fields, in which ``sensitive_problems`` found nothing wrong."""
+    """Return a model's marked fields; ``sensitive_problems`` must have found no fault in them."""
     return tuple(
         SensitiveField(name=name, subject=mark.subject, replacement=_as_json(mark.replacement, field))
         for name, field, mark in marked(model)
@@ -88,7 +88,7 @@ def sensitive_fields(model: type[BaseModel]) -> tuple[SensitiveField, ...]:
 
 
 def sensitive_problems(model: type[BaseModel]) -> Iterator[str]:
-    """Iterate over what is wrong with the marks of an event, as the rest of a sentence each."""
+    """Iterate over the faults of an event's marks, each as the end of a sentence."""
     fields = {field.serialization_alias or name: field for name, field in model.model_fields.items()}
     names = {name for name, _, _ in marked(model)}
     for name, field, mark in marked(model):
@@ -106,7 +106,7 @@ def sensitive_problems(model: type[BaseModel]) -> Iterator[str]:
                 written = _as_json(mark.replacement, field)
                 again = _adapter(field).validate_python(written)
                 is_same = same(_adapter(field).validate_python(mark.replacement), again)
-        except Exception as error:  # noqa: BLE001  whatever a validator of somebody's raises
+        except Exception as error:  # noqa: BLE001  a validator of the domain may raise anything
             yield f"its Sensitive field {name} cannot be replaced by {mark.replacement!r}: {_first_line(error)}"
         else:
             if not is_same:
@@ -124,13 +124,13 @@ def _may_name(field: FieldInfo) -> bool:
 
 def _adapter(field: FieldInfo) -> TypeAdapter[Any]:
     rest = tuple(each for each in field.metadata if not isinstance(each, Sensitive))
-    # With its constraints and validators, which the annotation alone does not have.
+    # With its constraints and validators, which the annotation alone lacks.
     kind: Any = Annotated[(field.annotation, *rest)] if rest else field.annotation
     return TypeAdapter(kind)
 
 
 def _as_json(value: Any, field: FieldInfo) -> Any:
-    """Return a value of a field as a payload holds it."""
+    """Return a value of a field in its payload form."""
     adapter = _adapter(field)
     dumped = adapter.dump_python(adapter.validate_python(value))
     return Event(type="replacement", payload={"value": dumped}).recorded(1, 0).payload["value"]

@@ -1,4 +1,4 @@
-"""A domain's sensitive events: which they are, which parts show their values, and what is sealed of a decision."""
+"""A domain's sensitive events: the parts that may show their values, and what a decision seals."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -20,14 +20,14 @@ _RECENT_PARTS = 4096
 
 
 class SensitiveEvents:
-    """The events of a domain that have marked fields. It is false if there are none.
+    """The events of a domain with marked fields. False if there are none.
 
     Args:
-        events: The domain's events.
+        events: The domain's event classes.
     """
 
     def __init__(self, events: Iterable[type[DomainEvent]]) -> None:
-        # Older names of an event need none: a filter names them together with the newest.
+        # Former names of an event are not needed: a filter names them together with the newest.
         self._fields = {event.__name__: fields for event in events if (fields := sensitive_fields(event))}
         self._watched = lru_cache(maxsize=_RECENT_PARTS)(self._widened)
 
@@ -36,29 +36,29 @@ class SensitiveEvents:
 
     @property
     def subject_fields(self) -> frozenset[str]:
-        """The fields, by their JSON names, that name whom values belong to."""
+        """The JSON names of the fields that name subjects."""
         return frozenset(field.subject for fields in self._fields.values() for field in fields)
 
     def are_read_by(self, part: Part[Any]) -> bool:
-        """Whether a part's state may show what is sealed."""
+        """Whether a part's state may show sealed values."""
         return bool(self) and self.watched(part) is not part.filter
 
     def watched(self, part: Part[Any]) -> Filter:
-        """Return a part's filter, together with what forgets those whose values its state may show.
+        """Return a part's filter, extended by the events that forget subjects of values in its state.
 
-        A state that is read, or validated, by it is known to show nothing that was forgotten up to its position.
+        A state that was read or validated by it shows no value that was forgotten up to its position.
 
         Raises:
-            InvalidView: The part's filter looks at a marked field, or is bounded by a time, beyond which it would not
-                be seen that a subject was forgotten.
+            InvalidView: The part's filter uses a marked field, or has a bound on time, outside of which it would miss
+                that a subject was forgotten.
         """
         return self._watched(part) if self._fields else part.filter
 
     def subjects(self, events: Iterable[Event]) -> list[Subject]:
-        """Return to whom the values of events belong that are to be sealed, each once.
+        """Return the subjects of the values that events must seal, each once.
 
         Raises:
-            InvalidEvent: A field belongs to nobody.
+            InvalidEvent: A field names no subject.
         """
         found: dict[Subject, None] = {}
         for event in events:
@@ -68,21 +68,21 @@ class SensitiveEvents:
         return list(found)
 
     def sealed(self, events: Sequence[Event], keys: Mapping[Subject, DataKey]) -> list[Event]:
-        """Return events as they are recorded.
+        """Return events in their recorded form, with their values sealed.
 
         Args:
             events: The events.
-            keys: The key of each of their ``subjects``.
+            keys: The keys of the events' ``subjects``.
         """
         return [sealed(event, fields, keys) if (fields := self._fields.get(event.type)) else event for event in events]
 
     def replaced(self, event_type: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return a payload as it reads when whom it belongs to is forgotten."""
+        """Return a payload as it reads after its subjects are forgotten."""
         fields = self._fields.get(event_type, ())
         return {**payload, **{field.name: field.replacement for field in fields if field.name in payload}}
 
     def problem(self, part: Part[Any]) -> str | None:
-        """Say why a part cannot be read; None if it can."""
+        """Return the reason why a part cannot be read; None if it can."""
         for item in part.filter.items:
             for name in item.event_types or tuple(self._fields):
                 hidden = {field.name for field in self._fields.get(name, ())}
@@ -121,11 +121,11 @@ class SensitiveEvents:
 
 
 def _subjects(item: FilterItem, fields: Sequence[SensitiveField]) -> list[Subject | None]:
-    """Return whose values events of an alternative hold, as far as it says so; None stands for everybody's."""
+    """Return the subjects whose values events of an alternative hold, as far as known; None stands for all subjects."""
     named = {field.subject for field in fields}
     asked = [predicate for predicate in item.predicates if predicate.key in named]
     one = len(named) == 1 and bool(asked)
-    # All must hold: the first that names the subject says whose they are. Or one of several: then all must name it.
+    # If all predicates must hold, the first one on the subject's field names the subject. If any may, all must name it.
     if not one or not (item.all_predicates or len(asked) == len(item.predicates)):
         return [None]
     values = asked[:1] if item.all_predicates else asked

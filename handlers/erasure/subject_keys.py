@@ -1,4 +1,4 @@
-"""Subject keys: asks the store for keys, always its primary, and always after the events that need them were read."""
+"""Subject keys: looks keys up on the store's primary, always after the events that need them were read."""
 
 from collections.abc import Iterable, Mapping
 from uuid import UUID
@@ -13,11 +13,11 @@ __all__ = ["SubjectKeys"]
 
 
 class SubjectKeys:
-    """Makes and looks up keys. It keeps none: a key that is kept is one that may be used after it was deleted.
+    """Creates and looks up keys. It caches none: a cached key could be used after it was deleted.
 
     Args:
-        store: Where they are.
-        master: What wraps them.
+        store: The store that has the keys.
+        master: The master keys that wrap them.
     """
 
     def __init__(self, store: EventStore, master: MasterKeys) -> None:
@@ -29,7 +29,8 @@ class SubjectKeys:
         """Return the keys of a domain's subjects; None if it has no Sensitive fields.
 
         Raises:
-            InvalidMasterKey: It has, and no master key is given: states without their values would be taken for whole.
+            InvalidMasterKey: The domain has Sensitive fields, and ``master`` is None: states without their values would
+                be taken for complete.
         """
         if not domain.sensitive:
             return None
@@ -41,11 +42,11 @@ class SubjectKeys:
         return cls(store, master)
 
     async def for_sealing(self, subjects: Iterable[Subject]) -> dict[Subject, DataKey]:
-        """Return the keys of subjects, made where there are none. One that is forgotten at this moment is missing.
+        """Return the keys of subjects, creating missing ones. That of a subject forgotten at this moment is missing.
 
         Raises:
-            StoreMisconfigured: One is wrapped by another master key.
-            EventStoreError: As ``EventStore.make_subject_keys``.
+            StoreMisconfigured: A key was wrapped by another master key.
+            EventStoreError: The keys could not be created or read, as in ``EventStore.make_subject_keys``.
         """
         proposed = [self._master.make(subject) for subject in dict.fromkeys(subjects)]
         found = await self._store.make_subject_keys(proposed) if proposed else []
@@ -54,15 +55,15 @@ class SubjectKeys:
     async def for_opening(
         self, events: Iterable[RecordedEvent], known: Mapping[UUID, DataKey] | None = None
     ) -> dict[UUID, DataKey]:
-        """Return the keys of what is sealed in events that were read. One that is missing was deleted.
+        """Return the keys of sealed values in events that were read. A key that is missing was deleted.
 
         Args:
-            events: The events. One that is damaged is passed over: opening it tells.
-            known: Keys that were looked up after these events were recorded.
+            events: The events. A damaged one is skipped: opening it raises the error.
+            known: Keys that were looked up after these events were recorded; by default none.
 
         Raises:
-            StoreMisconfigured: One is wrapped by another master key.
-            EventStoreError: As ``EventStore.subject_keys``.
+            StoreMisconfigured: A key was wrapped by another master key.
+            EventStoreError: The keys could not be read, as in ``EventStore.subject_keys``.
         """
         wanted: dict[UUID, None] = {}
         for event in events:

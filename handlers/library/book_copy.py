@@ -1,4 +1,4 @@
-"""A copy of a book: what its commands are decided from."""
+"""A copy of a book: the state that its commands are decided from."""
 
 from dataclasses import dataclass, replace
 
@@ -17,12 +17,12 @@ __all__ = ["BookCopy", "book_copy"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookCopy:
-    """A copy.
+    """The state of a copy.
 
     Attributes:
         added: Whether it was ever in circulation.
         in_circulation: Whether it can be lent at all.
-        last_reader: Who has it, or had it last; None if it was never lent.
+        last_reader: The reader who has it, or had it last; None if it was never lent.
         lent: Whether that reader still has it.
     """
 
@@ -33,7 +33,7 @@ class BookCopy:
 
     @property
     def holder(self) -> str | None:
-        """Who has it, or None."""
+        """The reader who has it, or None."""
         return self.last_reader if self.lent else None
 
 

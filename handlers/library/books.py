@@ -1,4 +1,4 @@
-"""All books: which copies are in circulation, and which are removed. For people and programs; no command reads them."""
+"""All books: the copies in circulation, and the removed ones. For people and programs; no command reads these views."""
 
 from pydantic import BaseModel, ConfigDict
 

@@ -1,4 +1,4 @@
-"""A reader's contract, apart from what the reader lends: commands that need no more do not wait for lendings."""
+"""A reader's contract, without loans: commands that need only the contract do not conflict with lendings."""
 
 from dataclasses import dataclass
 
@@ -12,11 +12,11 @@ __all__ = ["Contract", "contract"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
-    """A contract.
+    """The state of a contract.
 
     Attributes:
-        ever: Whether there ever was one.
-        valid: Whether there is one.
+        ever: Whether the reader ever had a contract.
+        valid: Whether the reader has a contract now.
     """
 
     ever: bool = False

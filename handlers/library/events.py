@@ -1,4 +1,4 @@
-"""What happens in a lending library. JSON names are those of the field's well-known example."""
+"""The events of a lending library. Their JSON names are those of a well-known example of the field."""
 
 from typing import Annotated
 
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 BookID = Annotated[str, StringConstraints(min_length=1, max_length=100)]
-"""One physical copy of a book; another copy of the same title has another."""
+"""The id of one physical copy of a book; another copy of the same title has another id."""
 ReaderID = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 
 
@@ -76,7 +76,7 @@ class BookCopyReturnedByReader(DomainEvent):
 
 
 class LoanDueDateAgreed(DomainEvent):
-    """A reader who took a copy home is to bring it back by then."""
+    """A reader who took a copy home is to bring it back by this time."""
 
     book_id: str = Field(alias="BookID")
     reader_id: str = Field(alias="ReaderID")
@@ -92,35 +92,35 @@ class LoanBecameOverdue(DomainEvent):
 
 
 class BookCopyReservedByReader(DomainEvent):
-    """A reader waits for a copy."""
+    """A reader is waiting for a copy."""
 
     book_id: str = Field(alias="BookID")
     reader_id: str = Field(alias="ReaderID")
 
 
 class ReservationReleased(DomainEvent):
-    """A reader waits for a copy no more."""
+    """A reader is no longer waiting for a copy."""
 
     book_id: str = Field(alias="BookID")
     reader_id: str = Field(alias="ReaderID")
 
 
 class RemovingBookFromCirculationFailed(DomainEvent):
-    """A copy stays in circulation, or was never there."""
+    """A copy stays in circulation, or was never in it."""
 
     book_id: str = Field(alias="BookID")
     reason: str = Field(alias="Reason")
 
 
 class CancelingReaderContractFailed(DomainEvent):
-    """A contract stays, or never was."""
+    """A contract stays, or never existed."""
 
     reader_id: str = Field(alias="ReaderID")
     reason: str = Field(alias="Reason")
 
 
 class LendingBookToReaderFailed(DomainEvent):
-    """A reader goes home without the copy."""
+    """A reader did not get a copy."""
 
     book_id: str = Field(alias="BookID")
     reader_id: str = Field(alias="ReaderID")
@@ -128,7 +128,7 @@ class LendingBookToReaderFailed(DomainEvent):
 
 
 class ReturningBookFromReaderFailed(DomainEvent):
-    """A copy is not taken back."""
+    """A copy was not taken back."""
 
     book_id: str = Field(alias="BookID")
     reader_id: str = Field(alias="ReaderID")

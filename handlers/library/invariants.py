@@ -1,4 +1,4 @@
-"""What holds in a library after every event, whoever decided. Checked over whole logs, apart from the deciders."""
+"""The invariants of a library, which hold after every event. Checked over whole logs, independently of the deciders."""
 
 from collections import defaultdict
 

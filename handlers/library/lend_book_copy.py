@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 MOST_BOOKS = 10
-"""How many books a reader may have at a time."""
+"""The largest number of books that a reader may have at a time."""
 
 NOT_REGISTERED = "reader is not registered"
 NOT_IN_CIRCULATION = "book is not in circulation"
@@ -35,7 +35,7 @@ TOO_MANY_BOOKS = f"reader has {MOST_BOOKS} books"
 
 
 class LendBookCopyToReader(Command):
-    """The reader takes the copy home; where a time is said, to bring it back by then."""
+    """The reader takes the copy home, to bring it back by ``DueAt`` if that is given."""
 
     book_id: BookID = Field(alias="BookID")
     reader_id: ReaderID = Field(alias="ReaderID")

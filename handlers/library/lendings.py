@@ -1,4 +1,4 @@
-"""All lendings: which copies are lent out, what a reader has, and what came back. No command reads them."""
+"""All lendings: the copies that are lent out, the books of a reader, and finished lendings. No command reads them."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,10 @@ from handlers.view import View
 __all__ = ["LATEST", "FinishedLendings", "Lending", "finished_lendings", "lent_by_reader", "lent_out"]
 
 LATEST = 100
-"""How many of the finished lendings are kept one by one."""
+"""The number of finished lendings that are kept individually."""
 
 LentOut = PersistentMap[str, str]
-"""Who has which copy, by the copy's id."""
+"""The reader who has a copy, by the copy's id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,11 @@ class Lending:
 
 @dataclass(frozen=True, slots=True)
 class FinishedLendings:
-    """What came back.
+    """The finished lendings.
 
     Attributes:
-        count: How many lendings are finished.
-        latest: The latest of them, the last one at the end. A state that kept them all would grow for ever.
+        count: The number of finished lendings.
+        latest: The latest of them, newest last. A state that kept all of them would grow without limit.
     """
 
     count: int = 0

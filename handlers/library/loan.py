@@ -1,4 +1,4 @@
-"""A loan: who has a copy, until when, and whether that time is up. Apart from the copy: lendings need none of it."""
+"""A loan: the reader who has a copy, its due time, and whether it is overdue. Separate from the copy's other state."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,9 +21,9 @@ class Loan:
     """A copy's loan.
 
     Attributes:
-        reader_id: Who has the copy, or None.
-        due_at: By when it is to be back; None if that was not said.
-        overdue: Whether it is on record that it was not back by then.
+        reader_id: The reader who has the copy, or None.
+        due_at: The time by which it is to be returned; None if none was agreed.
+        overdue: Whether it is recorded that the copy was not returned by then.
     """
 
     reader_id: str | None = None

@@ -1,4 +1,4 @@
-"""Mark a loan overdue: what time it is, the command says."""
+"""Mark a loan overdue: the command carries the present time."""
 
 from pydantic import AwareDatetime, Field
 
@@ -14,9 +14,9 @@ NOT_DUE = "loan is not due yet"
 
 
 class MarkLoanOverdue(Command):
-    """The copy is not back. Scheduled for the moment that the loan is due at, with that moment in it.
+    """The copy was not returned. Scheduled for the time at which the loan is due, and carries that time.
 
-    A decider asks no clock: it would decide otherwise when it is asked again.
+    A decider uses no clock: it would decide differently when it is called again.
     """
 
     book_id: BookID = Field(alias="BookID")
@@ -26,9 +26,9 @@ class MarkLoanOverdue(Command):
 
 def _decide(command: MarkLoanOverdue, loan: Loan) -> Decision:
     if loan.reader_id != command.reader_id or loan.due_at is None or loan.overdue:
-        return Unchanged()  # it is back, or there is nothing to wait for
+        return Unchanged()  # the copy is back, or there is no due time
     if command.at < loan.due_at:
-        return Rejected(reason=NOT_DUE)  # of an earlier loan, for one
+        return Rejected(reason=NOT_DUE)  # for instance a command for an earlier loan
     overdue = LoanBecameOverdue(book_id=command.book_id, reader_id=command.reader_id, due_at=loan.due_at)
     return Accepted(events=(overdue,))
 

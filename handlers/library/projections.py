@@ -1,4 +1,4 @@
-"""Read models of the library: what is too wide for a view, kept in tables."""
+"""Read models of the library: data that is too large for a view, kept in tables."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -18,7 +18,7 @@ books_lent_out = Table(
     "books_lent_out",
     columns={"book_id": str, "reader_id": str, "lent_at": datetime},
     key=("book_id",),
-    # By time: who looks for overdue loans asks for those from before a day. No event says when one is due.
+    # By time: a search for overdue loans asks for those from before a day. The lendings hold no due time.
     indexes=(("reader_id",), ("lent_at",)),
 )
 reader_history = Table(

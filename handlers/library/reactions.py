@@ -1,4 +1,4 @@
-"""What the library does by itself when something has happened, and what it tells others."""
+"""Commands that the library sends after events, and the events that it publishes."""
 
 from eventstore import Filter
 from handlers.library.events import LoanDueDateAgreed, ReaderContractCanceled
@@ -30,7 +30,7 @@ release = Reaction(
 def _overdue(seen: Projected[DomainEvent]) -> Send | None:
     match seen.event:
         case LoanDueDateAgreed(book_id=book_id, reader_id=reader_id, due_at=due_at):
-            # The command carries the time: whoever decides it asks no clock.
+            # The command carries the time: its decider uses no clock.
             return Send(command=MarkLoanOverdue(book_id=book_id, reader_id=reader_id, at=due_at), at=due_at)
         case _:
             return None

@@ -17,7 +17,7 @@ __all__ = ["Reader", "reader"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """A reader.
+    """The state of a reader.
 
     Attributes:
         ever_registered: Whether the reader ever had a contract.

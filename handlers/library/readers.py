@@ -1,4 +1,4 @@
-"""All readers: who is registered, and whose contract is cancelled. No command reads them."""
+"""All readers: the registered ones, and those whose contract is cancelled. No command reads these views."""
 
 from eventstore import Filter
 from handlers.library.events import ReaderContractCanceled, ReaderRegistered

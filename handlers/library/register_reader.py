@@ -12,7 +12,7 @@ __all__ = ["RegisterReader", "decider"]
 
 
 class RegisterReader(Command):
-    """From now on the reader may lend books. One whose contract was cancelled can register again."""
+    """From now on the reader may lend books. A reader whose contract was cancelled can register again."""
 
     reader_id: ReaderID = Field(alias="ReaderID")
     name: str = Field(alias="Name")

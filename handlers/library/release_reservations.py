@@ -1,4 +1,4 @@
-"""Release the reservations of a reader who has no contract any more."""
+"""Release the reservations of a reader who no longer has a contract."""
 
 from pydantic import Field
 
@@ -13,7 +13,7 @@ __all__ = ["ReleaseReservations", "decider"]
 
 
 class ReleaseReservations(Command):
-    """The reader waits for nothing any more. Who has registered again meanwhile goes on waiting."""
+    """The reader no longer waits for any copy. The reservations of a reader who has registered again are kept."""
 
     reader_id: ReaderID = Field(alias="ReaderID")
 

@@ -1,4 +1,4 @@
-"""The reservations of a reader: the copies that the reader waits for. They keep nobody from lending one."""
+"""The reservations of a reader: the copies that the reader waits for. They do not stop others from lending one."""
 
 from eventstore import Filter, P
 from handlers.library.events import BookCopyLentToReader, BookCopyReservedByReader, ReservationReleased

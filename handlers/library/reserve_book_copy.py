@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 MOST_RESERVATIONS = 10
-"""How many copies a reader may wait for at a time."""
+"""The largest number of copies that a reader may wait for at a time."""
 
 NOT_REGISTERED = "reader is not registered"
 NOT_IN_CIRCULATION = "book is not in circulation"

@@ -17,7 +17,7 @@ NOT_LENT_TO_READER = "book is not lent to this reader"
 
 
 class ReturnBookCopyFromReader(Command):
-    """The reader brings the copy back; also one that was removed, and also after the contract was cancelled."""
+    """The reader brings the copy back, even if it was removed from circulation or the contract was cancelled."""
 
     book_id: BookID = Field(alias="BookID")
     reader_id: ReaderID = Field(alias="ReaderID")

@@ -1,7 +1,7 @@
 """A test bed for load scenarios: a warehouse. ``WORKER_DOMAINS=handlers.warehouse:domain`` serves it.
 
-Its boundaries are of the kinds that the library has none of: a part that is always new beside one that is old and long,
-everything of a type, and what lies within a bound of number and of time.
+Its boundaries are of kinds that the library lacks: a part that is always new beside one that is old and long, all
+events of a type, and events within a bound of number or time.
 """
 
 from handlers.domain import Domain

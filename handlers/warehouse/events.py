@@ -1,4 +1,4 @@
-"""What happens in a warehouse."""
+"""The events of a warehouse."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from handlers.model import DomainEvent
 __all__ = ["Name", "PiecesReceived", "PiecesReserved", "ProductMoved", "StockTaken"]
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100)]
-"""What a product, an order, a delivery or a count is called."""
+"""The name of a product, an order, a delivery or a count."""
 
 
 class PiecesReceived(DomainEvent):
@@ -42,4 +42,4 @@ class ProductMoved(DomainEvent):
     product: str = Field(alias="Product")
     bay: str = Field(alias="Bay")
     seen: int = Field(alias="Seen")
-    """How many events the log had when somebody last looked where the product was."""
+    """The sequence number of the head when the sender last looked up where the product was."""

@@ -1,4 +1,4 @@
-"""What holds after every event of a right log, however it was decided."""
+"""The invariants of a warehouse, which hold after every event of a correct log."""
 
 from handlers.invariant import Check, Invariant
 from handlers.model import DomainEvent

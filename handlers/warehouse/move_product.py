@@ -1,6 +1,6 @@
-"""Move a product: one look at where it lies allows one move, and a period allows a few.
+"""Move a product: one look-up of its place allows one move, and a period allows a limited number.
 
-The first is bounded by number: what has moved since somebody looked. The second is bounded by time.
+The first boundary is bounded by number: moves since the look-up. The second is bounded by time.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ __all__ = [
 
 PERIOD_SECONDS = 5
 MOST_MOVES = 30
-"""How often a product may be moved in a period."""
+"""The largest number of moves of a product in a period."""
 _FIRST_PERIOD = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANT = timedelta(microseconds=1)
 
@@ -38,18 +38,18 @@ TOO_OFTEN = f"product was moved {MOST_MOVES} times in this period"
 
 
 class MoveProduct(Command):
-    """Put a product into another bay, unless it was moved since somebody looked, or too often."""
+    """Put a product into another bay, unless it was moved since the look-up, or too often."""
 
     product: Name = Field(alias="Product")
     bay: Name = Field(alias="Bay")
     seen: NonNegativeInt = Field(alias="Seen")
-    """How many events the log had when somebody looked."""
+    """The sequence number of the head at the look-up."""
     period: NonNegativeInt = Field(alias="Period", le=10**9)
-    """The period that it is to count for: their number since 1970."""
+    """The period that the move counts for, as a number of periods since 1970."""
 
 
 def period_of(moment: datetime) -> int:
-    """Return the number of the period that a moment lies in."""
+    """Return the number of the period that includes a time."""
     return int((moment - _FIRST_PERIOD).total_seconds()) // PERIOD_SECONDS
 
 

@@ -13,7 +13,7 @@ __all__ = ["ReceivePieces", "decider", "delivery"]
 
 
 class ReceivePieces(Command):
-    """The pieces can be reserved from now on. A delivery arrives once."""
+    """The pieces can be reserved from now on. Each delivery arrives once."""
 
     delivery: Name = Field(alias="Delivery")
     product: Name = Field(alias="Product")

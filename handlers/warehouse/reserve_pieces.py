@@ -16,7 +16,7 @@ NOT_ENOUGH = "not enough on the shelf"
 
 
 class ReservePieces(Command):
-    """Set pieces aside for an order, which reserves once."""
+    """Set pieces aside for an order; each order reserves once."""
 
     order: Name = Field(alias="Order")
     product: Name = Field(alias="Product")

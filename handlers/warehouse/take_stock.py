@@ -1,4 +1,4 @@
-"""Take stock: a decision from everything of a type, whatever product it is about."""
+"""Take stock: a decision from all events of some types, for every product."""
 
 from dataclasses import dataclass, replace
 
@@ -15,19 +15,19 @@ __all__ = ["TakeStock", "decider", "inventory"]
 
 
 class TakeStock(Command):
-    """Count all pieces and orders; nothing is counted twice in a row."""
+    """Count all pieces and orders. A count without changes since the last one has no effect."""
 
     count: Name = Field(alias="Count")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Inventory:
-    """What there is.
+    """The present stock.
 
     Attributes:
-        pieces: How many pieces are on all shelves.
-        orders: How many orders have theirs.
-        counted: Whether nothing has come or gone since the last count.
+        pieces: The number of pieces on all shelves.
+        orders: The number of orders that have reserved their pieces.
+        counted: Whether nothing was received or reserved since the last count.
     """
 
     pieces: int = 0

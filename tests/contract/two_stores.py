@@ -22,7 +22,7 @@ from tests.support.generated import Ask, Question
 
 Answer = TypeVar("Answer")
 
-# The guard against TRUNCATE is what the owner of a table may lift; no worker's role can.
+# The reaper against TRUNCATE is what the owner of a table may lift; no worker's role can.
 _EMPTY = """
 BEGIN;
 ALTER TABLE eventstore.events DISABLE TRIGGER events_are_facts;

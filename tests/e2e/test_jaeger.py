@@ -10,7 +10,7 @@ import pytest
 
 from deploy.local import containers
 from deploy.local.account import Account
-from deploy.local.guard import Guard
+from deploy.local.reaper_client import ReaperClient
 from deploy.local.telemetry.jaeger import JaegerServer, jaeger_program
 from tests.e2e.conftest import Serving
 from tests.e2e.program import Worker
@@ -26,13 +26,13 @@ def jaeger() -> Iterator[tuple[str, str]]:
     """Where a Jaeger takes traces over gRPC, and where its query API is."""
     if (program := jaeger_program()) is not None:
         account = Account.for_servers()
-        guard = Guard(account)
+        reaper = ReaperClient(account)
         try:
-            server = JaegerServer(guard, program, copied=account.is_other)
+            server = JaegerServer(reaper, program, copied=account.is_other)
             server.start()
             yield server.variables()["OTEL_EXPORTER_OTLP_ENDPOINT"], server.page_url
         finally:
-            guard.close()
+            reaper.close()
     elif containers.engine_answers():
         from testcontainers.core.container import DockerContainer  # noqa: PLC0415  needed by few, and slow to import
         from testcontainers.core.wait_strategies import HttpWaitStrategy  # noqa: PLC0415

@@ -13,8 +13,8 @@ import asyncpg
 import pytest
 
 from deploy.local.account import Account
-from deploy.local.guard import Guard
 from deploy.local.ports import LOOPBACK, free_port
+from deploy.local.reaper_client import ReaperClient
 from deploy.local.server import Server
 from eventstore import (
     Append,
@@ -57,16 +57,16 @@ class PgBouncer(Server):
     """A PgBouncer in session mode, before one server.
 
     Args:
-        guard: Runs it.
+        reaper: Runs it.
         server: The server's address, with the user that connects.
         more: Further lines of its configuration.
-        name: What tells it from another that the guard runs.
+        name: What tells it from another that the reaper runs.
     """
 
     port: int
 
-    def __init__(self, guard: Guard, server: str, more: str = "", *, name: str = "pgbouncer") -> None:
-        super().__init__(guard, name)
+    def __init__(self, reaper: ReaperClient, server: str, more: str = "", *, name: str = "pgbouncer") -> None:
+        super().__init__(reaper, name)
         self._server = urlsplit(server)
         self._more = more
 
@@ -82,9 +82,9 @@ class PgBouncer(Server):
         return (self.port,)
 
     def _launch(self) -> int:
-        file = self._guard.folder / f"{self.name}.ini"
+        file = self._reaper.folder / f"{self.name}.ini"
         at = self._server
-        self._guard.write(
+        self._reaper.write(
             file,
             f"""\
 [databases]
@@ -100,7 +100,7 @@ default_pool_size = 50
 """,
         )
         assert PROGRAM is not None
-        return self._guard.start([PROGRAM, str(file)], log=self.log)
+        return self._reaper.start([PROGRAM, str(file)], log=self.log)
 
     def _is_ready(self) -> bool:
         try:
@@ -123,14 +123,14 @@ async def session_names(admin_url: str, role: str | None) -> set[str]:
 
 
 @pytest.fixture
-def guard() -> Iterator[Guard]:
-    guard = Guard(Account.for_servers())
-    yield guard
-    guard.close()
+def reaper() -> Iterator[ReaperClient]:
+    reaper = ReaperClient(Account.for_servers())
+    yield reaper
+    reaper.close()
 
 
 async def test_workers_serve_through_a_pooler_that_is_set_up_as_documented(
-    worker: Worker, serving: Serving, database: Database, guard: Guard
+    worker: Worker, serving: Serving, database: Database, reaper: ReaperClient
 ) -> None:
     role = urlsplit(database.url).username
     for statement in documented("sql").splitlines():
@@ -139,7 +139,7 @@ async def test_workers_serve_through_a_pooler_that_is_set_up_as_documented(
             database.admin_url,
             statement.replace("ROLE worker SET", f'ROLE "{role}" IN DATABASE "{database.name}" SET'),
         )
-    pooler = PgBouncer(guard, database.url, documented("ini"))
+    pooler = PgBouncer(reaper, database.url, documented("ini"))
     pooler.start()
     pooled = worker.having(DATABASE_URL=pooler.url, DATABASE_REPLICA_URLS="")
     checked = await pooled("db", "check", "--json")
@@ -155,7 +155,7 @@ async def test_workers_serve_through_a_pooler_that_is_set_up_as_documented(
     assert (refused.status, refused.output[36:]) == (0, "  rejected: book is not in circulation, event 2\n"), refused
 
 
-async def test_the_lock_is_held_through_a_pooler_in_transaction_mode(database: Database, guard: Guard) -> None:
+async def test_the_lock_is_held_through_a_pooler_in_transaction_mode(database: Database, reaper: ReaperClient) -> None:
     """One transaction has one session. With one session for all, what the driver has prepared is always found."""
     role = urlsplit(database.url).username
     for statement in documented("sql").splitlines():
@@ -164,7 +164,7 @@ async def test_the_lock_is_held_through_a_pooler_in_transaction_mode(database: D
             statement.replace("ROLE worker SET", f'ROLE "{role}" IN DATABASE "{database.name}" SET'),
         )
     mode = "pool_mode = transaction\ndefault_pool_size = 1\n"
-    pooler = PgBouncer(guard, database.url, documented("ini") + mode)
+    pooler = PgBouncer(reaper, database.url, documented("ini") + mode)
     pooler.start()
     boundary = Filter.matching().any_event_type_of("Counted")
     event = Event(type="Counted", payload={"Key": "a"})
@@ -189,11 +189,11 @@ async def test_the_lock_is_held_through_a_pooler_in_transaction_mode(database: D
 
 
 async def test_followers_go_on_through_a_pooler_in_transaction_mode(
-    worker: Worker, serving: Serving, database: Database, guard: Guard
+    worker: Worker, serving: Serving, database: Database, reaper: ReaperClient
 ) -> None:
     """Their leases and checkpoints lie in rows, and what they prepare ends with its transaction."""
     mode = "pool_mode = transaction\ndefault_pool_size = 2\n"
-    pooler = PgBouncer(guard, database.url, documented("ini") + mode)
+    pooler = PgBouncer(reaper, database.url, documented("ini") + mode)
     pooler.start()
     pooled = worker.having(PROJECTIONS_URL=pooler.url)
     lent, owner = "SELECT reader_id FROM read_library.books_lent_out", "SELECT owner FROM reading.followers"
@@ -234,7 +234,7 @@ async def _column(url: str, sql: str) -> list[str]:
 
 
 async def test_of_two_poolers_the_one_whose_server_was_promoted_is_found(
-    primary_and_standby: PrimaryAndStandby, guard: Guard
+    primary_and_standby: PrimaryAndStandby, reaper: ReaperClient
 ) -> None:
     """A pooler takes clients although its server is gone, and tells what its server was when it last asked."""
     primary, standby = primary_and_standby
@@ -243,7 +243,7 @@ async def test_of_two_poolers_the_one_whose_server_was_promoted_is_found(
         await execute(primary.url(primary.admin), statement.replace("ROLE worker", f'ROLE "{primary.worker.user}"'))
     poolers = []
     for place, server in enumerate((primary, standby)):
-        pooler = PgBouncer(guard, server.url(server.worker), documented("ini"), name=f"pgbouncer-{place}")
+        pooler = PgBouncer(reaper, server.url(server.worker), documented("ini"), name=f"pgbouncer-{place}")
         pooler.start()
         poolers.append(pooler)
     first, second = (urlsplit(pooler.url) for pooler in poolers)
@@ -283,15 +283,17 @@ async def _has_event(url: str) -> bool:
         await connection.close()
 
 
-async def test_a_pooler_that_is_not_set_up_is_told(worker: Worker, database: Database, guard: Guard) -> None:
-    pooler = PgBouncer(guard, database.url)
+async def test_a_pooler_that_is_not_set_up_is_told(worker: Worker, database: Database, reaper: ReaperClient) -> None:
+    pooler = PgBouncer(reaper, database.url)
     pooler.start()
     done = await worker.having(DATABASE_URL=pooler.url, DATABASE_REPLICA_URLS="")("run")
     assert "does not take our startup parameters" in done.mistake()
 
 
-async def test_psycopg_needs_no_setting_of_a_poolers_and_tells_what_is_wrong(database: Database, guard: Guard) -> None:
-    pooler = PgBouncer(guard, database.url, "server_login_retry = 0")
+async def test_psycopg_needs_no_setting_of_a_poolers_and_tells_what_is_wrong(
+    database: Database, reaper: ReaperClient
+) -> None:
+    pooler = PgBouncer(reaper, database.url, "server_login_retry = 0")
     pooler.start()
     async with PostgresEventStore.connect(pooler.url, driver="psycopg", pool_size=2) as store:
         appended = await asyncio.gather(*(store.append([COUNTED]) for _ in range(8)))
@@ -301,8 +303,10 @@ async def test_psycopg_needs_no_setting_of_a_poolers_and_tells_what_is_wrong(dat
         await PostgresEventStore.connect(on(pooler.url, "nowhere"), driver="psycopg")
 
 
-async def test_a_pooler_that_gives_each_transaction_another_session_is_told(database: Database, guard: Guard) -> None:
-    pooler = PgBouncer(guard, database.url, documented("ini") + "pool_mode = transaction\n")
+async def test_a_pooler_that_gives_each_transaction_another_session_is_told(
+    database: Database, reaper: ReaperClient
+) -> None:
+    pooler = PgBouncer(reaper, database.url, documented("ini") + "pool_mode = transaction\n")
     pooler.start()
     with pytest.raises(StoreMisconfigured, match="gives each transaction another one; use its session mode"):
         await _appended_until_refused(pooler.url)

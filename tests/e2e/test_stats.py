@@ -9,8 +9,8 @@ import pytest
 from deploy.local.account import Account
 from deploy.local.binaries import system_postgres_folder
 from deploy.local.cluster import start_cluster
-from deploy.local.guard import Guard
 from deploy.local.postgres import Login, PostgresServer
+from deploy.local.reaper_client import ReaperClient
 from eventstore import Event, Filter, P
 from eventstore.postgres import PostgresEventStore, measure, migrate
 from tests.e2e.program import Worker
@@ -30,18 +30,18 @@ async def _append(url: str, count: int) -> None:
 @pytest.fixture
 def measured_server() -> Iterator[PostgresServer]:
     """A server of the system's package, with pg_stat_statements; the wheel's has no extension."""
-    guard = Guard(Account.for_servers())
+    reaper = ReaperClient(Account.for_servers())
     try:
         logins = [Login(user, secrets.token_hex(16)) for user in ("admin", "worker")]
         programs = system_postgres_folder() / "bin"
-        server = start_cluster(guard, programs=programs, admin=logins[0], worker=logins[1], replicas=0).primary
+        server = start_cluster(reaper, programs=programs, admin=logins[0], worker=logins[1], replicas=0).primary
         settings = (server.data / "postgresql.conf").read_text(encoding="utf-8")
         loaded = "shared_preload_libraries = 'pg_stat_statements'\n"
-        guard.write(server.data / "postgresql.conf", settings + loaded)
+        reaper.write(server.data / "postgresql.conf", settings + loaded)
         server.restart()
         yield server
     finally:
-        guard.close()
+        reaper.close()
 
 
 async def test_workers_own_role_is_shown_what_it_may_see(worker: Worker, database: Database) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.record import Record
+from deploy.local.stack_folder import StackFolder
 from tests.release.shell import Shell
 from tests.support import tutorial
 from tests.support.tutorial import Code
@@ -30,7 +30,7 @@ with TestClient(app) as client:
 
 
 def check_the_tutorial_is_followed_as_it_is_written(tmp_path: Path) -> None:
-    if Record().is_kept():
+    if StackFolder().is_locked():
         pytest.fail("the tutorial starts and stops the local stack, and one runs already: stop it with 'make down'")
     # The place that the page gives the clone.
     (tmp_path / "dynamic-streams-worker").symlink_to(ROOT)
@@ -52,7 +52,7 @@ def check_the_tutorial_is_followed_as_it_is_written(tmp_path: Path) -> None:
                 shell.wait_for("consuming orders.commands")
     finally:
         shell.close()
-        if Record().is_kept():
+        if StackFolder().is_locked():
             down = Shell(tmp_path, {})
             down.type(f"make --directory {ROOT} down")
             down.close()

@@ -1,1 +1,1 @@
-"""All that knows the broker's library."""
+"""Everything that uses the AMQP client library."""

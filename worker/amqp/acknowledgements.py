@@ -1,4 +1,4 @@
-"""Acknowledgements: tells the broker what is done, with one frame for as much as there is without a gap."""
+"""Acknowledgements: acknowledges deliveries, with one frame for all up to the first that is unsettled."""
 
 import asyncio
 from typing import Protocol
@@ -14,37 +14,37 @@ class _Delivery(Protocol):
     tag: int
 
     def end(self, how: End) -> None:
-        """Note how it ended."""
+        """Note the result of the delivery."""
 
 
 class Acknowledgements:
     """Acknowledges the deliveries of one channel.
 
-    Tags begin anew on every channel, so that each channel has acknowledgements of its own.
+    Delivery tags start anew on every channel, so each channel has an instance of its own.
 
     Args:
-        wire: The channel.
+        wire: The channel that the deliveries came on.
     """
 
     def __init__(self, wire: WireChannel) -> None:
         self.wire = wire
-        # In the order of their tags, which is that in which they came.
+        # In ascending order of tags, which is the order of arrival.
         self._unsettled: dict[int, None] = {}
         self._done: dict[int, tuple[_Delivery, End]] = {}
-        # One at a time: while a frame waits for room, another must not cover what it names.
+        # One flush at a time: while a frame waits to be written, another must not cover its tags.
         self._flushing: asyncio.Task[None] | None = None
         self._is_due = False
 
     def begin(self, tag: int) -> None:
-        """Note a delivery that came in."""
+        """Note a new delivery, in order of arrival."""
         self._unsettled[tag] = None
 
     def acknowledge(self, delivery: _Delivery, end: End) -> None:
-        """Acknowledge a delivery, together with others that are done in this turn of the loop.
+        """Acknowledge a delivery, together with all others that are done in this turn of the loop.
 
         Args:
-            delivery: That.
-            end: How it ended; its channel is lost if the broker cannot be told any more.
+            delivery: The delivery; its ``end`` is called when the frame was handed to the connection.
+            end: The result to note; ``End.LOST_CHANNEL`` is noted instead if the channel is gone.
         """
         self._done[delivery.tag] = (delivery, end)
         if not self._is_due:
@@ -52,11 +52,11 @@ class Acknowledgements:
             asyncio.get_running_loop().call_soon(self._begin_flush)
 
     def forget(self, tag: int) -> None:
-        """Note that a delivery was settled in another way. Its frame must be on its way: what follows may cover it."""
+        """Note that a delivery was settled otherwise. Its frame must be sent already: a later one may cover its tag."""
         self._unsettled.pop(tag, None)
 
     async def flush(self) -> None:
-        """Wait until everything that is done was handed to the connection."""
+        """Wait until every acknowledgement has been handed to the connection."""
         self._begin_flush()
         if self._flushing is not None:
             await self._flushing
@@ -83,7 +83,7 @@ class Acknowledgements:
         try:
             if last:
                 await self.wire.basic_ack(last, multiple=True, wait=False)
-            # What lies beyond a gap must not wait for it: one slow command would fill the prefetch.
+            # Deliveries beyond an unsettled one must not wait for it: one slow command would fill the prefetch.
             for tag in done:
                 if tag > last:
                     await self.wire.basic_ack(tag, wait=False)
@@ -91,6 +91,6 @@ class Acknowledgements:
         except LOST:
             pass
         finally:
-            # Also when nobody waits any more for a broker that does not read.
+            # Also on cancellation, while the broker does not read.
             for delivery, end in done.values():
                 delivery.end(End.LOST_CHANNEL if lost else end)

@@ -1,4 +1,4 @@
-"""The backlog: what waits in a domain's queues, and who serves it, as the broker counts."""
+"""The backlog: the broker's counts of the messages and consumers of a domain's queues."""
 
 import asyncio
 from dataclasses import dataclass, replace
@@ -16,16 +16,16 @@ __all__ = ["Backlog", "BacklogReader", "backlog"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """What the broker says of a domain's queues.
+    """The broker's counts for a domain's queues.
 
     Attributes:
-        waiting: Commands that wait for a worker.
-        consumers: Worker processes that consume them; with shards, how many shards are consumed.
-        resting: Commands in the retry queue.
-        dead: Dead letters.
-        shards: How many shards there are.
-        has_plain: Whether there is the one work queue of a domain without shards.
-        missing_rights: What the user lacks of the rights that serving the domain takes.
+        waiting: Commands that are ready for delivery.
+        consumers: Worker processes that consume the domain; with shards, the number of shards that have a consumer.
+        resting: Messages in the retry queue.
+        dead: Messages in the dead-letter queue.
+        shards: Number of shard queues that exist.
+        has_plain: Whether the work queue of a domain without shards exists.
+        missing_rights: The rights that serving the domain needs and the user lacks, for people.
     """
 
     waiting: int
@@ -37,24 +37,25 @@ class Backlog:
     missing_rights: tuple[str, ...] = ()
 
     def fits(self, topology: Topology) -> bool:
-        """Whether there are the work queues that the domain is to have, and no others."""
+        """Whether exactly the work queues exist that the topology names."""
         return (self.shards, self.has_plain) == (topology.shards or 0, topology.shards is None)
 
 
 async def backlog(url: str, topology: Topology, *, timeout: float = 5.0) -> Backlog | None:  # noqa: ASYNC109  an open end would hide a wrong address
-    """Ask the broker for a domain's backlog. Nothing is declared or changed.
+    """Read a domain's backlog from the broker. Nothing is declared or changed.
 
     Args:
-        url: The broker.
+        url: The broker's address.
         topology: The domain's queues.
-        timeout: For all of it, in seconds.
+        timeout: For the whole call, in seconds.
 
     Returns:
-        The counts, or None when no worker has ever served the domain, so that it has no queues.
+        The counts; None if the domain has no queues because no worker has ever served it.
 
     Raises:
-        BrokerUnavailable: It is out of reach.
-        BrokerMisconfigured: It refuses us, or the domain has shards and the broker cannot have any.
+        BrokerUnavailable: The broker cannot be reached, or does not answer in time.
+        BrokerMisconfigured: The broker refuses the connection; or the domain has shards, and the broker lacks the
+            plugin.
     """
     link = Link(url, name="worker check")
     try:
@@ -71,26 +72,26 @@ async def backlog(url: str, topology: Topology, *, timeout: float = 5.0) -> Back
 
 
 class BacklogReader:
-    """Asks again and again, over one connection, which is made when it is needed and again when it has broken.
+    """Reads backlogs repeatedly over one connection, which is opened when needed and again after it broke.
 
     Args:
-        url: The broker.
-        name: What the connection is called in the broker's management pages.
+        url: The broker's address.
+        name: Name of the connection in the broker's management pages.
     """
 
     def __init__(self, url: str, *, name: str) -> None:
         self._link = Link(url, name=name)
 
     async def read(self, topology: Topology, *, timeout: float = 5.0) -> Backlog | None:  # noqa: ASYNC109  as above
-        """Return the counts of a domain's queues, as ``backlog`` does; which rights are missing is not looked for.
+        """Return the counts of a domain's queues, as ``backlog`` does, but without the missing rights.
 
         Args:
             topology: The domain's queues.
-            timeout: For all of it, in seconds.
+            timeout: For the whole call, in seconds.
 
         Raises:
-            BrokerUnavailable: The broker is out of reach.
-            BrokerMisconfigured: It refuses us.
+            BrokerUnavailable: The broker cannot be reached, or does not answer in time.
+            BrokerMisconfigured: The broker refuses the connection.
         """
         async with self._link.translating(), asyncio.timeout(timeout):
             await self._link.wire()
@@ -112,7 +113,7 @@ async def _found(link: Link, topology: Topology) -> Backlog | None:
     consumers = [each.consumer_count or 0 for each in work]
     return Backlog(
         waiting=sum(each.message_count or 0 for each in work),
-        # One that has taken a shard may wait for another to let it go.
+        # A shard may have several consumers: all but the first wait for it.
         consumers=sum(consumers) if topology.shards is None else sum(map(bool, consumers)),
         resting=rest.message_count or 0,
         dead=dead.message_count or 0,
@@ -122,7 +123,7 @@ async def _found(link: Link, topology: Topology) -> Backlog | None:
 
 
 async def _shards(link: Link, topology: Topology) -> list[spec.Queue.DeclareOk]:
-    """Look at all shards that there are: those that are to be, and those of a larger number before."""
+    """Look up all shard queues that exist: those of the topology, and further ones of an earlier, larger number."""
     expected = [await _look(link, name) for name in topology.work_queues if topology.shards is not None]
     shards = [each for each in expected if each is not None]
     number = len(expected)
@@ -133,7 +134,7 @@ async def _shards(link: Link, topology: Topology) -> list[spec.Queue.DeclareOk]:
 
 
 async def _look(link: Link, queue: str) -> spec.Queue.DeclareOk | None:
-    # A queue that is not there closes the channel that it was asked for on.
+    # Asking for a missing queue closes the channel.
     async with link.side_channel() as channel:
         wire = await link.wire_of(channel)
         try:

@@ -1,25 +1,25 @@
-"""The body reader: lets a connection see the bodies of messages, and no property of theirs.
+"""The body reader: lets a connection read message bodies without their properties.
 
-A property that the library cannot read ends the connection. ``codec`` mends the library's readers, for the whole
-process; that is for a worker's process to do, and not for a program that only asks for replies. Such a connection
-reads through this instead.
+A property that the library cannot decode ends the connection. ``codec`` replaces the library's decoders for the whole
+process. That is right for a worker's process, but not for a program that only receives replies: its connection reads
+through this class instead.
 """
 
 from worker.amqp.frame_reader import FRAME, HEADER_FRAME, FrameReader
 
 __all__ = ["BodyReader"]
 
-# The class of the method, a weight that nothing uses, and the size of the body; the properties follow.
+# The method's class, an unused weight, and the size of the body; the properties follow.
 _CONTENT_BYTES = 12
-# Marks that there is not one property.
+# Flags that say that no property is present.
 _NO_PROPERTIES = b"\0\0"
 
 
 class BodyReader(FrameReader):
-    """Hands frames on with every content header emptied of its properties."""
+    """Passes frames on, with the properties removed from every content header."""
 
     def passed_on(self, kind: int, channel: int, start: int, end: int) -> bytes:
-        """See ``FrameReader.passed_on``."""
+        """Return the frame; without properties if it is a content header."""
         if kind != HEADER_FRAME:
             return self._buffer[start:end]
         content = start + FRAME.size

@@ -1,11 +1,11 @@
-"""The codec: what AMQP lets a publisher send, and the library below aio-pika cannot read, or not write again.
+"""The codec: what AMQP lets a publisher send and the library below aio-pika cannot decode, or not encode again.
 
-A frame that cannot be read ends the connection. The broker delivers its message again, to the next connection, until
-the delivery limit: one message would stop a domain, and take its neighbours along. So the readers that can fail are
-replaced, in the library's own tables of them, by ones that keep what can be read.
+A frame that cannot be decoded ends the connection. The broker then delivers the message to the next connection, until
+the delivery limit: one message would stop a domain, together with the messages around it. So the decoders that can fail
+are replaced, in the library's own tables, by ones that keep what can be decoded.
 
-What was read must be written again where a message is sent on or answered: one that cannot be would come back
-until the delivery limit, and be put aside without a reason.
+A message that is forwarded or answered must be encoded again. If that failed, it would come back until the delivery
+limit, and would be dead-lettered without a reason.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,17 +19,17 @@ Decoder = Callable[[bytes], tuple[int, Any]]
 
 _TIMESTAMP_BYTES = 8
 _SHORT_STRING_BYTES = 255
-# Headers are walked by recursion, and the library recurses deeper to write them than to read them: what it could just
-# read, it could not write again. The broker's own are three levels deep.
+# Headers are processed by recursion, and the library recurses deeper to encode them than to decode them: without a
+# limit, headers could be decoded that cannot be encoded again. The broker's own are three levels deep.
 _DEEPEST = 32
 _write: Callable[[Any], bytes] = encode.encode_table_value
 
 
 def install_lenient_codec() -> None:
-    """Read every message that a broker can deliver, and write what was read.
+    """Make the library decode every message that a broker can deliver, and encode what was decoded.
 
-    It changes the library for the whole process: it is called where a worker or the command line starts, and by no
-    import. Calling it again changes nothing.
+    This changes the library for the whole process, so it is called where a worker or the command line starts, and not
+    by an import. Calling it again changes nothing.
     """
     decode.METHODS["timestamp"] = decode.TABLE_MAPPING[b"T"] = _timestamp
     decode.METHODS["shortstr"] = _short_string
@@ -38,7 +38,7 @@ def install_lenient_codec() -> None:
 
 
 def _timestamp(value: bytes) -> tuple[int, Any]:
-    """Read a time; one in micro- or nanoseconds lies outside the calendar, and counts as none."""
+    """Decode a timestamp; one in micro- or nanoseconds is outside the calendar, and gives None."""
     try:
         return decode.timestamp(value)
     except (ValueError, OverflowError, OSError):
@@ -46,9 +46,9 @@ def _timestamp(value: bytes) -> tuple[int, Any]:
 
 
 def _short_string(value: bytes) -> tuple[int, str]:
-    """Read a text; what is not UTF-8 in it is marked as such.
+    """Decode a short string; bytes that are not UTF-8 are replaced by U+FFFD.
 
-    A mark takes three bytes, where there was one: what then exceeds the length of such a text is cut off.
+    The replacement takes three bytes instead of one: what exceeds the limit of a short string is cut off.
     """
     try:
         return decode.short_str(value)
@@ -59,7 +59,7 @@ def _short_string(value: bytes) -> tuple[int, str]:
 
 
 def _headers(value: bytes) -> tuple[int, Any]:
-    """Read headers; where one of them cannot be read, or is nested too deeply, none of them is."""
+    """Decode headers; if one of them cannot be decoded or is nested too deeply, all are dropped."""
     try:
         size, headers = decode.field_table(value)
     except (ValueError, KeyError, RecursionError):
@@ -68,7 +68,7 @@ def _headers(value: bytes) -> tuple[int, Any]:
 
 
 def _is_deeper(values: Iterable[Any], limit: int) -> bool:
-    """Whether tables and lists are nested beyond a limit."""
+    """Whether tables and lists are nested more than ``limit`` levels deep."""
     return any(
         limit == 0 or _is_deeper(value.values() if isinstance(value, dict) else value, limit - 1)
         for value in values
@@ -77,5 +77,5 @@ def _is_deeper(values: Iterable[Any], limit: int) -> bool:
 
 
 def _value(value: Any) -> bytes:
-    """Write a header's value; a fraction with all its digits, where the library has room for the smaller ones only."""
+    """Encode a header's value; a float in double precision, where the library would use single precision."""
     return b"d" + encode.double(value) if isinstance(value, float) else _write(value)

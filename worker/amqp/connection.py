@@ -1,4 +1,4 @@
-"""The broker: one connection with one channel, opened when it is needed and again after it was lost."""
+"""The broker: one connection with one channel, opened when needed and again after it was lost."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,28 +24,29 @@ _FIRST_DELAY = 0.05
 _LONGEST_DELAY = 5.0
 _PREPARE_SECONDS = 30.0
 _CLOSE_SECONDS = 5.0
-# Of a frame of 128 KB, unless the broker is set otherwise: all but its own beginning and end.
+# The payload of a frame of 128 KB, the default of brokers: the frame without its 8 bytes of header and end.
 _LARGEST_PAYLOAD = 128 * 1024 - 8
 
 
 class Link:
-    """A connection and a channel to the broker, for one purpose: consuming and publishing do not share one.
+    """A connection and a channel to the broker, for one purpose: consumers and publishers do not share one.
 
-    aio-pika's robust classes are not used: they wait for a reconnection without a limit, at fixed intervals, and
-    replay declarations that ``prepare`` makes.
+    aio-pika's robust classes are not used: they wait for a reconnection without a limit, at fixed intervals, and replay
+    declarations that ``prepare`` makes.
 
     Args:
         url: The broker's address.
-        name: What the connection is called in the broker's management pages.
-        prepare: Called with every newly opened channel, before anyone else gets it.
-        reader: What reads the frames before the library; None if nothing does. Then, a message whose properties the
-            library cannot read ends the connection, unless ``install_lenient_codec`` was called.
-        prepare_seconds: How long opening and preparing a channel may take, before it is tried on another connection.
-        heartbeat: After how many seconds of silence, twice, the broker lets go of the connection and what it consumes.
-        on_trouble: Called with what each attempt fails of that is followed by another one.
+        name: Name of the connection in the broker's management pages.
+        prepare: Called with every newly opened channel, before any caller gets it.
+        reader: Class that reads the frames before the library; None for none. Without one, a message whose properties
+            the library cannot decode ends the connection, unless ``install_lenient_codec`` was called.
+        prepare_seconds: How long opening and preparing a channel may take, before another connection is tried.
+        heartbeat: Interval of heartbeats, in seconds. After two without one, the broker closes the connection and
+            requeues its deliveries.
+        on_trouble: Called with the error of each attempt to connect that is followed by another one.
 
     Raises:
-        BrokerMisconfigured: The address cannot be read.
+        BrokerMisconfigured: The address cannot be parsed.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Link:
         heartbeat: int = HEARTBEAT_SECONDS,
         on_trouble: Callable[[BrokerUnavailable], None] = lambda _: None,
     ) -> None:
-        # Before anything is tried: no attempt makes a wrong one right.
+        # Before any attempt: no attempt would make a wrong address right.
         self._address = broker_address(url)
         self._url = url
         self._name = name
@@ -79,12 +80,12 @@ class Link:
         self._releasing: set[asyncio.Task[None]] = set()
 
     async def wire(self) -> WireChannel:
-        """Return the open channel; open it when there is none, once for all who ask.
+        """Return the open channel; open it if there is none, once for all callers that wait.
 
-        Tries for as long as the caller waits, with full jitter between the attempts.
+        It tries until the caller is cancelled, with full jitter between the attempts.
 
         Raises:
-            BrokerMisconfigured: The broker refuses the connection.
+            BrokerMisconfigured: The broker refuses the connection, or a request that ``prepare`` makes.
             BrokerUnavailable: The link was closed.
         """
         if self._wire is not None and not self._wire.is_closed:
@@ -106,21 +107,21 @@ class Link:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is an open channel now."""
+        """Whether the channel is open now."""
         return self._wire is not None and not self._wire.is_closed
 
     @property
     def largest_payload(self) -> int:
-        """How much one frame can hold, in bytes, as it was agreed with the broker by the last connection."""
+        """The largest payload of one frame in bytes, as negotiated by the last connection."""
         return self._largest_payload
 
     @asynccontextmanager
     async def side_channel(self, *, confirms: bool = False) -> AsyncIterator[AbstractChannel]:
-        """Open another channel on the connection, for what may be refused: a refusal closes the channel it came on.
+        """Open another channel on the connection, for requests that may be refused: a refusal closes their channel.
 
-        Who takes a refusal for an answer inside does not take a cancellation for one: see ``KeptCancellation``.
+        A cancellation inside is not mistaken for a refusal: see ``KeptCancellation``.
         """
-        # Whoever prepares the first channel has the connection already.
+        # While the first channel is prepared, the connection is there already.
         if not self._preparing:
             await self.wire()
         with KeptCancellation():
@@ -128,13 +129,13 @@ class Link:
                 yield channel
 
     async def channel(self, *, confirms: bool = False) -> AbstractChannel:
-        """Open another channel, which lives as long as the connection unless it is closed before.
+        """Open another channel, which lives as long as the connection unless it is closed earlier.
 
         Args:
-            confirms: Whether the broker confirms what is published there.
+            confirms: Whether it is in publisher confirm mode.
 
         Raises:
-            BrokerUnavailable: There is no connection now.
+            BrokerUnavailable: There is no connection at the moment.
         """
         channel = self._another(confirms=confirms)
         with unlogged(), KeptCancellation():
@@ -148,23 +149,23 @@ class Link:
 
     @staticmethod
     async def wire_of(channel: AbstractChannel) -> WireChannel:
-        """Return what a channel stands on: it acknowledges and publishes without an object per message."""
+        """Return the library channel below a channel: it acknowledges and publishes without an object per message."""
         return cast("WireChannel", await channel.get_underlay_channel())
 
     def take_deliveries(self, wire: WireChannel, take: Callable[[Received], None]) -> None:
-        """Have the deliveries of a channel handed over as they come, without the library.
+        """Have the deliveries of a channel passed to a callback as they come, bypassing the library.
 
         Args:
-            wire: The channel, which does not consume yet.
-            take: Called with each, in order, until the channel is closed. It must not block.
+            wire: The channel. It has no consumer yet.
+            take: Called with each delivery, in order, until the channel is closed. It must not block.
 
         Raises:
-            TypeError: The link has no ``DeliveryReader``.
+            TypeError: The link was not made with a ``DeliveryReader``.
         """
         reader = self._transport.reader
         if not isinstance(reader, DeliveryReader):
             raise TypeError("this link has nothing that takes deliveries")
-        # What comes after the close is put back by the broker.
+        # The broker requeues what arrives after the close.
         reader.tap(wire.number, lambda received: None if wire.is_closed else take(received))
 
     async def reset(self) -> None:
@@ -173,44 +174,44 @@ class Link:
             await self._discard()
 
     async def close(self) -> None:
-        """Close the connection, if there is one: within five seconds, whatever the broker does. Safe to repeat."""
+        """Close the connection, if there is one, within five seconds, whatever the broker does. Safe to repeat."""
         self._closed = True
         with unlogged():
             await self._discard()
 
     def cut(self) -> None:
-        """Break the connection, if there is one.
+        """Abort the connection, if there is one.
 
-        The library would wait to write what it has for a broker that does not read, for as long as TCP tries, and keep
-        the process from ending.
+        Closing would wait to write the pending frames to a broker that does not read, for as long as TCP tries, and
+        would keep the process from ending.
         """
         if self._transport.writer is not None:
             self._transport.writer.transport.abort()
 
     def translating(self, *, holds_groups: bool = False) -> "_Translating":
-        """Raise the worker's own errors in place of the library's, inside an ``async with``.
+        """Return an ``async with`` that raises the worker's own errors in place of the library's.
 
         Args:
-            holds_groups: Whether there may be task groups inside, as in whatever a caller does.
+            holds_groups: Whether the block may contain task groups, as when a caller's code runs inside.
 
         Raises:
-            BrokerMisconfigured: The broker refuses the user, the virtual host, the rights or a declaration; it or we
-                refuse the other's certificate; a TLS file is no use.
-            BrokerUnavailable: It is out of reach, or the connection broke. So does a cancellation that did not come
-                from outside: the library cancels its waiting callers when a channel closes.
-            asyncio.CancelledError: The caller was told to stop inside, and the library raised another error in its
-                place. Not with ``holds_groups``.
+            BrokerMisconfigured: The broker refuses the user, the virtual host, a right or a declaration; one side
+                refuses the other's certificate; or a TLS file cannot be used.
+            BrokerUnavailable: The broker cannot be reached, or the connection broke. This also replaces a cancellation
+                that did not come from outside: the library cancels its waiting callers when a channel closes.
+            asyncio.CancelledError: The task was cancelled from outside, and the library raised another error in place
+                of that. Not with ``holds_groups``.
         """
         return _Translating(self, None if holds_groups else KeptCancellation())
 
     async def translation(
         self, error: BaseException, *, is_cancelled: bool
     ) -> BrokerMisconfigured | BrokerUnavailable | None:
-        """Return the worker's own error for one of the library's; None for any other.
+        """Return the worker's own error for one of the library's; None for any other error.
 
         Args:
-            error: What was raised.
-            is_cancelled: Whether the task was told to stop, so that a cancellation is not the library's.
+            error: The error that was raised.
+            is_cancelled: Whether the task was cancelled from outside, so that a cancellation is not the library's.
         """
         if isinstance(error, TimeoutError):
             return await self.diagnosis()
@@ -240,8 +241,7 @@ class Link:
                     seconds=_LONGEST_DELAY,
                     heartbeat=self._heartbeat,
                 )
-                # A broker that has just come back may leave a declaration without an answer for good; a new connection
-                # gets one.
+                # A broker that has just restarted may never answer a declaration; it does on a new connection.
                 async with asyncio.timeout(self._prepare_seconds):
                     channel = self._connection.channel(publisher_confirms=True, on_return_raises=True)
                     await channel.initialize()
@@ -255,9 +255,10 @@ class Link:
             except BaseException:
                 await self._discard()
                 raise
-        # Of this channel alone: all that are open share one queue of frames, which is thrown away then.
+        # Only when this channel closes: all channels of a connection share one queue of frames, which is discarded
+        # here.
         wire.closing.add_done_callback(lambda _: self._release(wire))
-        # The channel object is kept: it is closed when nothing refers to it any more.
+        # The channel object is kept: it is closed when it is garbage-collected.
         self._channel, self._wire = channel, wire
         self._largest_payload = wire.max_content_size
 
@@ -274,12 +275,12 @@ class Link:
         closed_by = asyncio.get_running_loop().time() + _CLOSE_SECONDS
         try:
             if channel is not None and not channel.is_closed:
-                # Closing the channel first has the broker confirm that it took every acknowledgement sent before;
+                # Closing the channel first makes the broker confirm that it received every acknowledgement sent before;
                 # closing the connection would drop those that wait to be written.
                 with KeptCancellation(*LOST):
                     async with asyncio.timeout_at(closed_by):
                         await channel.close()
-            with KeptCancellation(*LOST):  # a connection that broke needs no farewell
+            with KeptCancellation(*LOST):  # a broken connection needs no close
                 async with asyncio.timeout_at(closed_by):
                     await connection.close()
         finally:
@@ -287,7 +288,7 @@ class Link:
 
 
 class _Translating:
-    """What ``Link.translating`` returns. No generator: every message that is sent passes through one."""
+    """What ``Link.translating`` returns. Not a generator, for speed: every message that is sent passes through one."""
 
     __slots__ = ("_kept", "_link")
 

@@ -1,4 +1,4 @@
-"""The consumer: keeps one domain's deliveries coming, whatever happens to the connection."""
+"""The consumer: keeps consuming one domain's queue, whatever happens to the connection."""
 
 import asyncio
 import logging
@@ -31,20 +31,19 @@ _FLUSH_SECONDS = 1.0
 class Consumer:
     """Consumes one of a domain's queues over a connection of its own.
 
-    A broken connection, a restarted broker and a consumer that the broker cancelled all end alike: the connection is
-    opened again, what is missing of the topology is declared, and consuming goes on.
+    After a broken connection, a restart of the broker, or a consumer cancelled by the broker, the connection is opened
+    again, missing queues and exchanges are declared, and consuming goes on.
 
     Args:
-        url: The broker.
-        topology: What to declare and consume.
-        prefetch: How many unsettled deliveries the broker may hand out.
-        counters: Where deliveries are counted.
-        deliver: Called with each delivery. It must not block; the task that calls it is the channel's own, and is
-            cancelled with the channel.
-        may_begin: Waited for before consuming begins again. The broker counts every delivery that a connection takes
-            along: one that breaks again and again, while nothing can be decided, would use them up.
-        queue: Which of the topology's queues; by default the work queue.
-        heartbeat: As a ``Link``'s.
+        url: The broker's address.
+        topology: The queues and exchanges to declare if missing.
+        prefetch: The most unsettled deliveries at a time.
+        counters: Counts deliveries.
+        deliver: Called with each delivery, in order. It must not block: it is called while the connection is read.
+        may_begin: Awaited before consuming begins again. The broker counts every delivery that a broken connection
+            returns: if the connection broke repeatedly while nothing can be decided, deliveries would reach the limit.
+        queue: Name of the queue to consume; by default the topology's work queue.
+        heartbeat: Interval of heartbeats, in seconds, as for ``Link``.
     """
 
     def __init__(
@@ -78,36 +77,39 @@ class Consumer:
         self._tag: str | None = None
         self._acks: Acknowledgements | None = None
         self._broken = asyncio.Event()
-        # None while the broker knows us as a consumer.
+        # None while the broker has this consumer.
         self._interrupted_at: float | None = time.monotonic()
 
     @property
     def queue(self) -> str:
-        """What it consumes."""
+        """Name of the queue that is consumed."""
         return self._queue
 
     @property
     def is_consuming(self) -> bool:
-        """Whether deliveries can come in now."""
+        """Whether deliveries can arrive now."""
         return self._interrupted_at is None and self._wire is not None and not self._wire.is_closed
 
     @property
     def interrupted_for(self) -> float:
-        """For how long no delivery could come in, in seconds; 0 while they can."""
+        """For how long no delivery could arrive, in seconds; 0 while they can."""
         return 0.0 if self._interrupted_at is None else time.monotonic() - self._interrupted_at
 
     async def start(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109  an open end would hide a wrong address
-        """Connect, declare and begin to consume.
+        """Connect, declare what is missing, and begin to consume.
+
+        Args:
+            timeout: For the whole call, in seconds.
 
         Raises:
-            BrokerUnavailable: Not within the timeout, in seconds.
-            BrokerMisconfigured: The broker refuses us or a declaration.
+            BrokerUnavailable: The broker cannot be reached, or does not answer in time.
+            BrokerMisconfigured: The broker refuses the connection or a declaration.
         """
         async with self._link.translating(), asyncio.timeout(timeout):
             await self._link.wire()
 
     async def keep_consuming(self) -> None:
-        """Begin again whenever consuming has stopped. Runs until it is cancelled."""
+        """Consume again whenever consuming has stopped. Runs until it is cancelled."""
         while True:
             await self._broken.wait()
             self._interruption.begin()
@@ -122,7 +124,7 @@ class Consumer:
             self._interruption.end()
 
     async def stop(self) -> None:
-        """Take no more deliveries. Those that came in can still be settled."""
+        """Cancel the consumer. Deliveries that arrived can still be settled."""
         if self._wire is not None and self._tag is not None and self.is_consuming:
             with KeptCancellation():
                 try:
@@ -131,14 +133,14 @@ class Consumer:
                     _log.warning("cancelling the consumer of %s failed: %s", self._queue, error)
 
     async def flush(self) -> None:
-        """Wait until every acknowledgement was handed to the connection."""
+        """Wait until every acknowledgement has been handed to the connection."""
         if self._acks is not None:
             await self._acks.flush()
 
     async def close(self) -> None:
-        """Close the connection. The broker puts every unsettled delivery back.
+        """Close the connection. The broker requeues every unsettled delivery.
 
-        On cancellation the connection is cut.
+        On cancellation the connection is aborted.
         """
         try:
             with suppress(TimeoutError):
@@ -163,7 +165,7 @@ class Consumer:
         def on_end(_: object) -> None:
             if not broken.is_set():
                 broken.set()
-                # Attempts that fail are one interruption, counted from its beginning.
+                # Repeated failures are one interruption, which began with the first.
                 self._interrupted_at = self._interrupted_at or time.monotonic()
 
         wire.closing.add_done_callback(on_end)

@@ -1,4 +1,4 @@
-"""The dead queue: a domain's dead letters, looked at in their order, and given back as they were."""
+"""The dead queue: browses a domain's dead letters in order, and returns them to the queue unchanged."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ _GIVE_BACK_SECONDS = 30.0
 
 
 class DeadQueue:
-    """One domain's dead queue, over a connection of its own. Opened with ``open``."""
+    """One domain's dead-letter queue, over a connection of its own. Opened with ``open``."""
 
     def __init__(self, url: str, topology: Topology) -> None:
         self.topology = topology
@@ -28,16 +28,16 @@ class DeadQueue:
     @classmethod
     @asynccontextmanager
     async def open(cls, url: str, topology: Topology, *, timeout: float = 5.0) -> AsyncIterator[Self]:  # noqa: ASYNC109  an open end would hide a wrong address
-        """Connect, and close at the end of the ``async with``. Nothing is declared.
+        """Connect, and close the connection at the end of the ``async with``. Nothing is declared.
 
         Args:
-            url: The broker.
+            url: The broker's address.
             topology: The domain's queues.
             timeout: How long connecting may take, in seconds.
 
         Raises:
-            BrokerUnavailable: The broker is out of reach, or the connection broke later.
-            BrokerMisconfigured: It refuses us.
+            BrokerUnavailable: The broker cannot be reached, or the connection broke later.
+            BrokerMisconfigured: The broker refuses the connection.
         """
         queue = cls(url, topology)
         try:
@@ -49,7 +49,7 @@ class DeadQueue:
             await queue._link.close()
 
     async def count(self) -> int | None:
-        """Return how many letters wait, not counting those that somebody looks at now; None if there is no queue."""
+        """Return how many letters are ready, not counting those that a browser holds; None if there is no queue."""
         wire = await self._link.wire()
         try:
             return await ready(wire, self.topology.dead_queue)
@@ -58,13 +58,14 @@ class DeadQueue:
 
     @asynccontextmanager
     async def walk(self, most: int) -> AsyncIterator[QueueBrowser]:
-        """QueueBrowser from the oldest letter towards the newest.
+        """Browse the letters, from the oldest to the newest.
 
-        At the end of the ``async with``, also by an error or a cancellation, whatever was not acknowledged goes back
-        to its place. If we are killed or the connection breaks, the broker puts it back, in an order of its choice.
+        At the end of the ``async with``, also by an error or a cancellation, every letter that was not acknowledged
+        returns to its place. If the process is killed or the connection breaks, the broker requeues them in an order of
+        its choice.
 
         Args:
-            most: How many letters to walk. It bounds the walk where new ones keep coming.
+            most: The most letters to browse. It ends the browsing where new letters keep coming.
 
         Raises:
             BrokerUnavailable: The connection broke, or the queue was deleted.
@@ -73,7 +74,7 @@ class DeadQueue:
         try:
             yield walk
         finally:
-            # Without an answer the broker puts everything back by itself, when the connection is closed.
+            # Without an answer, the broker requeues everything by itself when the connection is closed.
             with KeptCancellation(*LOST):
                 async with asyncio.timeout(_GIVE_BACK_SECONDS):
                     await walk.give_back()

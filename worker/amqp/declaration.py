@@ -1,7 +1,7 @@
-"""The declaration: what a topology names is looked for on the broker, and made where it is missing.
+"""The declaration: checks which exchanges and queues of a topology exist, and declares what is missing.
 
-Looking needs no right, and changes nothing. Declaring needs the right to configure, also where nothing is missing; so a
-worker declares only what it has missed, and a person, by ``worker topology declare``, all of it.
+Checking needs no right, and changes nothing. Declaring needs the right to configure, even if nothing is missing. So a
+worker declares only what it found missing, and ``worker topology declare`` everything.
 """
 
 import asyncio
@@ -40,14 +40,13 @@ async def declare(channel: AbstractChannel, topology: Topology, *, only: Collect
     """Declare a domain's exchanges, queues and bindings. Declaring them again changes nothing.
 
     Args:
-        channel: Where. A refusal closes it.
-        topology: What.
-        only: Which exchanges and queues to declare; by default all. Bindings are made in any case.
+        channel: The channel to declare on. A refusal closes it.
+        topology: The exchanges, queues and bindings of the domain.
+        only: Names of the exchanges and queues to declare; by default all. Bindings are always made.
 
     Raises:
-        BrokerMisconfigured: A queue or the exchange exists with other properties, among them another number of shards;
-            or there are to be shards, and the broker lacks the plugin. The channel is closed, for want of the plugin
-            the connection.
+        BrokerMisconfigured: A queue or the exchange exists with other properties, such as another number of shards; the
+            channel is closed. Or the domain has shards and the broker lacks the plugin; the connection is closed.
     """
     try:
         if only is None or EXCHANGE in only:
@@ -70,14 +69,15 @@ async def declare(channel: AbstractChannel, topology: Topology, *, only: Collect
 
 
 async def declare_missing(link: Link, topology: Topology) -> None:
-    """See that all that a topology names is there, and declare what is not. What is there stays as it is.
+    """Declare the exchanges and queues of a topology that are missing. Existing ones stay as they are.
 
     Raises:
-        BrokerMisconfigured: Something is missing, and the broker refuses to make it; or the broker has another number
-            of shards.
+        BrokerMisconfigured: Something is missing, and the broker refuses the declaration; or the broker has another
+            number of shards.
     """
     lacking = await missing(link, topology)
-    # The retry queue refuses another number of shards: where one of these is missing, it is asked.
+    # A retry queue that was declared for another number of shards refuses; so it is declared if a work queue is
+    # missing.
     if topology.retry_queue not in lacking and any(name in lacking for name in topology.work_queues):
         lacking = (*lacking, topology.retry_queue)
     if topology.shards is not None and await has_queue(link, topology.shard_queue(topology.shards)):
@@ -86,7 +86,7 @@ async def declare_missing(link: Link, topology: Topology) -> None:
             f"{topology.way_out}"
         )
     if not lacking:
-        # Who may not bind leaves the bindings as they are.
+        # A user without the right to bind leaves the bindings as they are.
         with suppress(ChannelAccessRefused):
             async with link.side_channel() as channel:
                 await _bind(channel, topology)
@@ -102,12 +102,12 @@ async def declare_missing(link: Link, topology: Topology) -> None:
 
 
 async def declare_report_exchange(link: Link) -> None:
-    """See that there is where workers report to, and declare it if there is not.
+    """Declare the exchange for workers' reports if it is missing.
 
-    It is gone with the broker's end: who publishes there, or listens, does this for each connection.
+    It does not survive a restart of the broker: publishers and receivers of reports call this for each connection.
 
     Raises:
-        ChannelAccessRefused: It is not there, and the broker refuses to make it.
+        ChannelAccessRefused: It is missing, and the broker refuses the declaration.
     """
     if await _refused(
         link, (REPORT_EXCHANGE,), lambda name, wire: wire.exchange_declare(name, passive=True), ChannelNotFoundEntity
@@ -118,7 +118,7 @@ async def declare_report_exchange(link: Link) -> None:
 
 
 async def missing(link: Link, topology: Topology) -> tuple[str, ...]:
-    """Return which of a domain's exchanges and queues are not there."""
+    """Return the names of the domain's exchanges and queues that do not exist."""
     exchanges: tuple[str, ...] = (EXCHANGE,)
     if topology.shards is not None:
         exchanges = (EXCHANGE, topology.shard_exchange, topology.peer_exchange)
@@ -131,13 +131,13 @@ async def missing(link: Link, topology: Topology) -> tuple[str, ...]:
 
 
 async def outdated(link: Link, topology: Topology) -> tuple[str, ...]:
-    """Return which of a domain's queues an older build has made. All of them are there.
+    """Return the names of the domain's queues that an older version declared. All of its queues exist.
 
-    A queue keeps the properties that it was made with; to declare it is how to see them.
+    A queue keeps the properties that it was declared with. They can only be seen by declaring it again.
 
     Raises:
-        BrokerMisconfigured: A queue has properties that no build gives it.
-        ChannelAccessRefused: The right to configure them is missing.
+        BrokerMisconfigured: A queue has properties that no version declares.
+        ChannelAccessRefused: The user lacks the right to configure a queue.
     """
     arguments = dict(topology.queues())
 
@@ -155,12 +155,12 @@ async def outdated(link: Link, topology: Topology) -> tuple[str, ...]:
 
 
 async def compare(link: Link, topology: Topology) -> None:
-    """See whether the queues that are there are ours, as far as we may, and log which of them an older build has made.
+    """Check the properties of the existing queues, as far as rights allow, and log which an older version declared.
 
-    Those serve as they are. A queue that does not answer, as without a majority of its nodes, is not judged.
+    Those queues are used as they are. A queue that does not answer, as without a majority of its nodes, is skipped.
 
     Raises:
-        BrokerMisconfigured: A queue has properties that no build gives it.
+        BrokerMisconfigured: A queue has properties that no version declares.
     """
     with suppress(ChannelAccessRefused, TimeoutError):
         async with asyncio.timeout(_COMPARE_SECONDS):
@@ -171,21 +171,21 @@ async def compare(link: Link, topology: Topology) -> None:
 
 
 async def has_queue(link: Link, name: str) -> bool:
-    """Whether there is a queue of that name."""
+    """Whether a queue of that name exists."""
     return not await _refused(
         link, (name,), lambda name, wire: wire.queue_declare(name, passive=True), ChannelNotFoundEntity
     )
 
 
 async def can_have_shards(link: Link) -> None:
-    """See whether a broker can spread commands over shards. Nothing is changed there; the link may be lost.
+    """Check that the broker supports sharding. Nothing is changed there; the connection may be closed by the check.
 
     Raises:
-        BrokerMisconfigured: It lacks the plugin.
-        BrokerUnavailable: It is out of reach.
+        BrokerMisconfigured: The broker lacks the plugin.
+        BrokerUnavailable: The broker cannot be reached.
     """
     wire = await link.wire()
-    # The default exchange can never be declared. But first the broker looks whether it knows the type.
+    # The default exchange can never be declared, but the broker checks the exchange type first.
     try:
         await wire.exchange_declare("", exchange_type=HASHING)
     except ConnectionCommandInvalid as error:
@@ -195,13 +195,13 @@ async def can_have_shards(link: Link) -> None:
 
 
 async def _make_one_more(channel: AbstractChannel, topology: Topology) -> None:
-    """See that none of our queues is the one that was made last.
+    """Make sure that the queue declared last is none of the domain's own.
 
-    What RabbitMQ 3.10 notes of a new quorum queue is safe with what it notes of the next one, or after some seconds. A
-    broker that is killed before that starts again with a queue that answers nobody, ever.
+    RabbitMQ 3.10 persists a new quorum queue only with the next one, or after some seconds. If it is killed before
+    that, it starts again with a queue that never answers.
     """
-    # Of this caller alone: a broker that is asked for a queue which another connection deletes may end the connection.
-    # Where nobody is left to delete it, it is gone by itself.
+    # Unique to this caller: a broker that is asked for a queue which another connection deletes may close the
+    # connection. If it is not deleted here, it expires.
     name = f"{topology.spare_queue}.{secrets.token_hex(4)}"
     await channel.declare_queue(name, durable=True, arguments={"x-queue-type": "quorum", "x-expires": 60_000})
     await channel.queue_delete(name)
@@ -209,7 +209,7 @@ async def _make_one_more(channel: AbstractChannel, topology: Topology) -> None:
 
 async def _bind(channel: AbstractChannel, topology: Topology) -> None:
     if topology.has_schedule:
-        # So that who may send commands may also have them sent later.
+        # So that a publisher of commands may also schedule them.
         queue = await channel.get_queue(topology.schedule_queue, ensure=False)
         await queue.bind(EXCHANGE, topology.schedule_queue)
     if topology.shards is None:
@@ -218,12 +218,12 @@ async def _bind(channel: AbstractChannel, topology: Topology) -> None:
         return
     for name in topology.work_queues:
         queue = await channel.get_queue(name, ensure=False)
-        # The binding's key is the shard's weight. Another one would move keys, and so would taking a binding away.
+        # The binding key is the shard's weight. Changing it, or removing a binding, would move keys to other shards.
         await queue.bind(topology.shard_exchange, "1")
-    # Last: a key stays in its shard only when all of them are bound.
+    # Last: the shard of a key is stable only when all shards are bound.
     shards = await channel.get_exchange(topology.shard_exchange, ensure=False)
     await shards.bind(EXCHANGE, topology.routing_key)
-    # What was there before the domain had shards would take a copy of each command, and nobody consumes it.
+    # The binding from before the domain had shards would copy each command to a queue without a consumer.
     plain = await channel.get_queue(topology.queue, ensure=False)
     await plain.unbind(EXCHANGE, topology.routing_key)
 
@@ -234,7 +234,7 @@ async def _refused(
     ask: Callable[[str, WireChannel], Awaitable[object]],
     refusal: type[ChannelClosed],
 ) -> tuple[str, ...]:
-    """Ask the broker for each of some names; return those that it refuses. Each refusal costs a channel."""
+    """Send a request for each name; return the names that the broker refuses. Each refusal closes a channel."""
     left = deque(names)
     found = []
     while left:

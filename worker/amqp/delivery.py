@@ -1,4 +1,4 @@
-"""A delivery: one message on one channel, which ends exactly once."""
+"""A delivery: one message on one channel, which is settled exactly once."""
 
 import asyncio
 import time
@@ -15,28 +15,28 @@ from worker.topology import AFFINITY_HEADER
 __all__ = ["POISON_HEADER", "Delivery"]
 
 POISON_HEADER = "worker-suspect"
-"""Goes along with a message that may be poison when it is retried: the broker counts the copy's deliveries anew.
+"""Marks a possibly poisonous message when it is retried: the broker counts the copy's deliveries from zero.
 
 Older workers read this name, too.
 """
 
-# One crash can be a coincidence; a command that was there each of two times is worth a process of its own.
+# One crash can be a coincidence; a command that was in progress at two of them is decided in a process of its own.
 _RETURNS_OF_POISON = 2
 
 
 class Delivery:
-    """A message as it came, with the channel that it can be settled on.
+    """A message as delivered, with the channel on which it can be settled.
 
-    A delivery whose channel is gone needs nothing: the broker delivers the message again. Deliveries of one shard come
-    in the order in which the commands were published, those that had been delivered before first.
+    If its channel is gone, nothing needs to be done: the broker delivers the message again. Deliveries of one shard
+    come in the order in which the commands were published, redelivered ones first.
 
     Attributes:
         body: The message's bytes.
         properties: Its AMQP properties.
-        tag: What the channel calls it.
-        received_at: When it came, on the monotonic clock.
-        command: The name that it is counted under.
-        is_redelivered: Whether the broker has handed it out before.
+        tag: Its delivery tag on the channel.
+        received_at: When it arrived, on the monotonic clock, in seconds.
+        command: The command type that it is counted under.
+        is_redelivered: Whether the broker has delivered it before.
     """
 
     __slots__ = (
@@ -74,40 +74,40 @@ class Delivery:
 
     @property
     def shard(self) -> int | None:
-        """Which shard it came from; None without affinity."""
+        """Number of the shard that it came from; None if the domain has no shards."""
         return None if self._intake is None else self._intake.shard
 
     @property
     def begins_shard(self) -> bool:
-        """Whether it is the first that its channel has of a shard, which another process may have had until then."""
+        """Whether it is the first delivery of a shard's channel. Until then, another process may have had the shard."""
         return self._intake is not None and self.tag == 1
 
     @property
     def affinity_key(self) -> str | None:
-        """The key that chose its shard; None if the message has none that is a text."""
+        """The affinity key that chose its shard; None if the header is missing or not a string."""
         key = (self.properties.headers or {}).get(AFFINITY_HEADER)
         return key if isinstance(key, str) else None
 
     @property
     def is_lost(self) -> bool:
-        """Whether the channel that could settle it is gone."""
+        """Whether the channel on which it can be settled is closed."""
         return self._acks.wire.is_closed
 
     @property
     def loss(self) -> asyncio.Future[Any]:
-        """What is done when the channel that could settle it is gone. A future of its own for each call."""
+        """A future that is done when the channel on which it can be settled is closed; a new one for each call."""
         return self._acks.wire.closing
 
     @property
     def may_be_poison(self) -> bool:
-        """Whether the broker has handed it out more than twice, so that it may have killed the processes that had it.
+        """Whether the broker has delivered it more than twice, so that it may have killed the processes that had it.
 
-        RabbitMQ before 4.3 also counts what was given back on purpose, as on a drain. That costs time, no more.
+        RabbitMQ before 4.3 also counts deliveries that were given back on purpose, as in a drain. That only costs time.
         """
         headers = self.properties.headers or {}
         if POISON_HEADER in headers:
             return True
-        # On the first delivery, such a header is the publisher's.
+        # On the first delivery, the publisher may have set this header.
         returns = headers.get("x-delivery-count") if self.is_redelivered else 0
         return isinstance(returns, int) and returns >= _RETURNS_OF_POISON
 
@@ -118,11 +118,11 @@ class Delivery:
 
     @property
     def is_open(self) -> bool:
-        """Whether nobody has settled it, or is about to tell the broker so."""
+        """Whether it is neither settled nor about to be."""
         return not (self._ended or self._is_settled)
 
     def acknowledge(self, end: End) -> None:
-        """Tell the broker soon that the message is done, and count it as said; as lost if the channel is gone."""
+        """Acknowledge the message soon, and count the given result; ``End.LOST_CHANNEL`` if the channel is gone."""
         self._is_settled = True
         if self.is_lost:
             self.end(End.LOST_CHANNEL)
@@ -130,10 +130,11 @@ class Delivery:
             self._acks.acknowledge(self, end)
 
     async def give_back(self) -> None:
-        """Put the message back at its place in the queue; on a shard's channel that is closing, leave it for that."""
+        """Requeue the message at its place; if its shard's channel is closing, leave that to the close."""
         end = End.RETURNED
         if self._intake is not None and self._intake.is_closing:
-            # Still its only consumer, we would get it again at once, and have it counted once more.
+            # This channel is still the only consumer, so the broker would deliver it here again at once, and count
+            # that.
             self.end(end)
             return
         try:
@@ -144,7 +145,7 @@ class Delivery:
         self.end(end)
 
     async def reject(self, end: End) -> None:
-        """Have the broker put the message aside as it is, and count it as said; as lost if the channel is gone."""
+        """Have the broker dead-letter the message unchanged, and count the result; as lost if the channel is gone."""
         self._is_settled = True
         try:
             await self._acks.wire.basic_reject(self.tag, requeue=False, wait=False)
@@ -154,14 +155,14 @@ class Delivery:
         self.end(end)
 
     def abandon(self) -> None:
-        """Leave the message to the broker, which puts it back when the channel closes."""
+        """Leave the message to the broker, which requeues it when the channel closes."""
         self.end(End.LOST_CHANNEL if self.is_lost else End.RETURNED)
 
     def end(self, how: End) -> None:
-        """Note how it ended, once.
+        """Count its result, once.
 
         Raises:
-            RuntimeError: It has ended before.
+            RuntimeError: It was settled before.
         """
         if self._ended:
             raise RuntimeError(f"delivery {self.tag} was settled before")

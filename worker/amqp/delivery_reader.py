@@ -1,7 +1,7 @@
-"""The delivery reader: takes deliveries off a connection before the library sees them, in a quarter of its time.
+"""The delivery reader: takes deliveries from a connection before the library, in a quarter of its time.
 
-The library reads three frames a delivery, each through coroutines, a queue, and at last a task. A worker's consumers
-need none of these: what a channel is handed comes in order, and is taken at once.
+The library reads three frames for a delivery, through coroutines, a queue and finally a task. A worker's consumers need
+none of these: each delivery is passed to a callback, in order, as soon as it is complete.
 """
 
 import logging
@@ -23,21 +23,21 @@ _log = logging.getLogger(__name__)
 
 _DELIVER = b"\0\x3c\0\x3c"
 _TAG = struct.Struct(">QB")
-# The class of the method, and a weight that nothing uses, stand before the size of the body; the properties follow.
+# The method's class and an unused weight stand before the size of the body; the properties follow.
 _BODY_SIZE = struct.Struct(">4xQ")
 _HEARTBEAT = Heartbeat().marshal()
-# The library takes a connection for dead on which it sees nothing. A broker that delivers sends no heartbeats.
+# The library takes a connection without frames for dead. A broker that delivers sends no heartbeats.
 _HEARTBEAT_SECONDS = 1.0
 
 
 class Received(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """A message that was delivered.
+    """A delivered message.
 
     Attributes:
-        tag: What the channel calls it.
+        tag: Its delivery tag on the channel.
         properties: Its AMQP properties.
-        body: Its bytes.
-        is_redelivered: Whether the broker has handed it out before.
+        body: The message's bytes.
+        is_redelivered: Whether the broker has delivered it before.
     """
 
     tag: int
@@ -47,7 +47,7 @@ class Received(msgspec.Struct, frozen=True, eq=False, gc=False):
 
 
 class _Tap:
-    """One channel's deliveries, and what there is already of the one that is coming in."""
+    """A channel's callback, and what has arrived of the current delivery."""
 
     __slots__ = ("is_redelivered", "left", "parts", "properties", "tag", "take")
 
@@ -61,10 +61,10 @@ class _Tap:
 
 
 class DeliveryReader(FrameReader):
-    """Hands all frames on but the deliveries of the channels that it was told of.
+    """Passes all frames on to the library, except deliveries of the channels given to ``tap``.
 
     Args:
-        stream: Where the frames come from.
+        stream: The stream to read frames from.
     """
 
     def __init__(self, stream: Bytes) -> None:
@@ -73,19 +73,19 @@ class DeliveryReader(FrameReader):
         self._told_at = time.monotonic()
 
     def tap(self, channel: int, take: Callable[[Received], None]) -> None:
-        """Have a channel's deliveries taken from now on, until the number stands for another channel.
+        """Have the deliveries of a channel passed to a callback from now on, until its number is used for another one.
 
         Args:
             channel: The channel's number.
-            take: Called with each, in order. It must not block.
+            take: Called with each delivery, in order. It must not block.
         """
         self._taps[channel] = _Tap(take)
 
     def passed_on(self, kind: int, channel: int, start: int, end: int) -> bytes:
-        """See ``FrameReader.passed_on``.
+        """Return the frame; nothing if it is part of a delivery that is taken here.
 
         Raises:
-            ValueError: The properties of a message cannot be read. The library ends the connection.
+            ValueError: The properties of a message cannot be decoded. The library then closes the connection.
         """
         tap = self._taps.get(channel)
         payload = start + FRAME.size
@@ -94,7 +94,7 @@ class DeliveryReader(FrameReader):
         if kind == METHOD_FRAME and self._buffer.startswith(_DELIVER, payload):
             self._begin(tap, payload + len(_DELIVER))
             return b""
-        # What follows another method is that one's content.
+        # A content frame after another method belongs to that method.
         if not tap.tag or kind not in {HEADER_FRAME, BODY_FRAME}:
             return self._buffer[start:end]
         if kind == HEADER_FRAME:
@@ -107,13 +107,13 @@ class DeliveryReader(FrameReader):
         return b"" if tap.left > 0 else self._taken(tap)
 
     def _begin(self, tap: _Tap, name: int) -> None:
-        """Note the beginning of a delivery, and of nothing that came before it."""
+        """Begin a new delivery, and drop an incomplete one."""
         tap.tag, bits = _TAG.unpack_from(self._buffer, name + 1 + self._buffer[name])
         tap.is_redelivered = bool(bits & 1)
         tap.properties, tap.parts = None, []
 
     def _taken(self, tap: _Tap) -> bytes:
-        """Hand a delivery over that is complete. Whatever becomes of it there, the connection goes on."""
+        """Pass a complete delivery to its callback. If that raises, the connection goes on."""
         properties, parts = tap.properties, tap.parts
         if properties is None:
             raise ValueError("a message without a content header")
@@ -122,7 +122,7 @@ class DeliveryReader(FrameReader):
         tap.tag, tap.properties, tap.parts = 0, None, []
         try:
             tap.take(received)
-        except Exception:  # noqa: BLE001  nothing is acknowledged, so nothing is lost
+        except Exception:  # noqa: BLE001  it is not acknowledged, so nothing is lost
             _log.exception("taking delivery %d failed", received.tag)
         now = time.monotonic()
         if now - self._told_at < _HEARTBEAT_SECONDS:
@@ -132,9 +132,9 @@ class DeliveryReader(FrameReader):
 
 
 async def passed_by(_: DeliveredMessage) -> None:
-    """Stand for a consumer in the library, which hands it nothing.
+    """Stand in for a consumer in the library, which gets no delivery.
 
     Raises:
-        RuntimeError: It does, and the command would be lost until the channel closes.
+        RuntimeError: The library calls it nevertheless. The command would not be seen until the channel closes.
     """
     raise RuntimeError("a delivery was not taken")

@@ -1,4 +1,4 @@
-"""Dialling: how the library connects to the broker, and what it leaves behind when a connection is gone."""
+"""Dialling: how the library connects to the broker, and cleaning up after a connection that is gone."""
 
 import asyncio
 from functools import partial
@@ -16,14 +16,14 @@ from worker.amqp.tls import SERVER_NAME, tls_context
 __all__ = ["HEARTBEAT_SECONDS", "dialled", "release_writers"]
 
 HEARTBEAT_SECONDS = 15
-"""How often the broker and a connection tell each other that they are there; twice as long is silence."""
+"""Interval of heartbeats between the broker and a connection, in seconds; after two without one, it is dead."""
 
 
 class _Wire(WireConnection):
-    """The library's connection of frames. As many wait to be written as are written at once.
+    """The library's connection of frames, with a longer queue of frames to write.
 
-    Of the library's ten, the eleventh waits with its channel's lock, and from then on each waits a turn of the loop for
-    the one before it: a system call for each.
+    With the library's limit of ten, the eleventh frame waits while it holds its channel's lock. From then on, each
+    frame waits a turn of the loop for the one before it, and costs a system call.
     """
 
     FRAME_BUFFER_SIZE = 1024
@@ -45,12 +45,12 @@ class _Underlay(UnderlayConnection):
 
 
 class _Connection(aio_pika.Connection):
-    """The library's connection; it can also be told what the broker's certificate is expected to name, and how to read.
+    """The library's connection, with two more settings: the name in the broker's certificate, and the transport.
 
     Args:
         url: The broker's address.
-        transport: How it is connected; None for the library's own way.
-        settings: As the library's connection takes them.
+        transport: Factory of the transport; None for the library's own.
+        settings: Further settings of the library's connection.
     """
 
     PARAMETERS = (*aio_pika.Connection.PARAMETERS, ConnectionParameter(name=SERVER_NAME, parser=str, is_kwarg=True))
@@ -61,7 +61,7 @@ class _Connection(aio_pika.Connection):
             self.kwargs["transport_factory"] = transport
 
     async def connect(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  the library's signature
-        """Connect. One that fails counts as closed: the library would close it when it is found to be garbage.
+        """Connect. If that fails, close: otherwise the library would close it when it is garbage-collected.
 
         By then there may be no event loop, or another one.
         """
@@ -80,20 +80,20 @@ async def dialled(
 
     Args:
         url: The broker's address.
-        name: What the connection is called in the broker's management pages.
-        transport: How it is connected.
-        seconds: How long it may take.
-        heartbeat: See ``HEARTBEAT_SECONDS``.
+        name: Name of the connection in the broker's management pages.
+        transport: Factory of the transport.
+        seconds: How long connecting may take.
+        heartbeat: Interval of heartbeats, in seconds: see ``HEARTBEAT_SECONDS``.
 
     Raises:
-        Exception: Whatever the library raises.
+        Exception: Any error of the library.
     """
-    # The library's own time limit can leave an attempt's error behind, for the event loop to complain of.
+    # The library's own timeout can leave an exception that was never retrieved, which the event loop logs.
     async with asyncio.timeout(seconds):
         return await aio_pika.connect(
             url,
             connection_class=cast("type[AbstractConnection]", partial(_Connection, transport=transport)),
-            # Read anew each time: certificates are renewed while a worker runs.
+            # Read anew each time: certificates may be renewed while a worker runs.
             ssl_context=await asyncio.to_thread(tls_context, url),
             timeout=None,
             heartbeat=heartbeat,
@@ -102,12 +102,12 @@ async def dialled(
 
 
 async def release_writers(wire: WireChannel) -> None:
-    """Let go of the tasks that wait to write to a channel that is closed.
+    """Release the tasks that wait to write to a closed channel.
 
-    The library's queue of frames is bounded, and nothing empties it once the connection's writer has ended: a task that
-    waits there to acknowledge would wait forever.
+    The library's queue of frames is bounded, and is not read any more once the connection's writer has ended: a task
+    that waits there to acknowledge would wait for ever.
     """
     while not wire.write_queue.empty():
         while not wire.write_queue.empty():
             wire.write_queue.get_nowait()
-        await asyncio.sleep(0)  # those let go put their frames now
+        await asyncio.sleep(0)  # the released tasks put their frames now

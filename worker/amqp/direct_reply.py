@@ -1,4 +1,4 @@
-"""Direct reply-to: addresses of answers that a broker hands to the asking channel itself, without a queue."""
+"""Direct reply-to: reply addresses that a broker delivers straight to the requesting channel, without a queue."""
 
 import binascii
 import re
@@ -7,20 +7,20 @@ from base64 import b64decode
 __all__ = ["is_direct", "is_sound"]
 
 _PREFIX = "amq.rabbitmq.reply-to"
-# A process of the broker's, as it writes it, and a key.
+# An encoded process identifier of the broker, and a key.
 _ADDRESS = re.compile(r"amq\.rabbitmq\.reply-to\.([A-Za-z0-9+/]+=*)\.[A-Za-z0-9+/=_-]+")
 _ERLANG_TERM = b"\x83"
 
 
 def is_direct(address: str) -> bool:
-    """Whether an address names a channel instead of a queue."""
+    """Whether a reply address is a direct reply-to address, and not a queue's name."""
     return address.startswith(_PREFIX)
 
 
 def is_sound(address: str) -> bool:
-    """Whether a direct address has the form that brokers write.
+    """Whether a direct reply-to address has the form that brokers generate.
 
-    Any publisher can name any address. A broker ends the connection on which it is asked for one that it cannot read.
+    Publishers can name any address, and a broker closes the connection that publishes to one it cannot decode.
     """
     match = _ADDRESS.fullmatch(address)
     if match is None:

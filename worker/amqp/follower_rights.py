@@ -1,4 +1,4 @@
-"""Rights of what follows the log, and of what sends later: what a user of the broker lacks, and what is not there."""
+"""The rights that reactions, relays and schedules need: which ones a user of the broker lacks, and what is absent."""
 
 import asyncio
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ __all__ = ["FollowerRights", "follower_rights"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FollowerRights:
-    """What is against running a domain's reactions, relays and schedule.
+    """What prevents running a domain's reactions, relays and schedule.
 
     Attributes:
-        absent: Which exchanges and queues are not there yet.
-        missing: Which rights the user lacks to what is there.
+        absent: Exchanges and queues that do not exist yet.
+        missing: Rights that the user lacks on those that exist, for people.
     """
 
     absent: tuple[str, ...] = ()
@@ -33,18 +33,18 @@ async def follower_rights(
     relays: bool,
     timeout: float = 5.0,  # noqa: ASYNC109  an open end would hide a wrong address
 ) -> FollowerRights:
-    """Ask the broker. Nothing is declared, consumed or stored.
+    """Check these rights. Nothing is declared, consumed or stored.
 
     Args:
-        url: The broker.
+        url: The broker's address.
         topology: The domain's queues.
         reacts: Whether the domain has reactions.
         relays: Whether it has relays.
-        timeout: For all of it, in seconds.
+        timeout: For the whole call, in seconds.
 
     Raises:
-        BrokerUnavailable: It is out of reach.
-        BrokerMisconfigured: It refuses us.
+        BrokerUnavailable: The broker cannot be reached, or does not answer in time.
+        BrokerMisconfigured: The broker refuses the connection.
     """
     link = Link(url, name="worker check")
     absent, missing = [], []

@@ -1,6 +1,6 @@
 """The frame reader: stands between a connection's stream and the library, and sees each frame first.
 
-The library takes its stream from a transport factory, and uses no more of it than a ``FrameReader`` has.
+The library gets its stream from a transport factory, and uses only those methods that a ``FrameReader`` has.
 """
 
 import asyncio
@@ -17,66 +17,66 @@ __all__ = ["BODY_FRAME", "FRAME", "FRAME_END", "HEADER_FRAME", "METHOD_FRAME", "
 
 METHOD_FRAME, HEADER_FRAME, BODY_FRAME = 1, 2, 3
 FRAME = struct.Struct(">BHI")
-"""How a frame begins: its kind, its channel, and how many bytes follow before the one that ends it."""
+"""Header of a frame: its type, its channel, and the size of the payload, which one end byte follows."""
 FRAME_END = 0xCE
 _PROTOCOL = b"AMQP"
 _CHUNK_BYTES = 65_536
-# For so long frames are taken without a pause: others on the loop wait.
+# How long frames are read without a pause: other tasks on the loop wait.
 _BREATH_SECONDS = 0.005
 
 
 class Bytes(Protocol):
-    """What is read from: as much of a ``StreamReader`` as the library uses."""
+    """The source of bytes: the methods of a ``StreamReader`` that are used here."""
 
     def at_eof(self) -> bool: ...
     async def read(self, n: int = -1) -> bytes: ...
 
 
 class FrameReader:
-    """Reads frames as they come, many at a time, and hands them on as they are. Others change ``passed_on``.
+    """Reads many frames at a time, and passes each on unchanged. Subclasses override ``passed_on``.
 
     Args:
-        stream: Where they come from.
+        stream: The stream to read frames from.
     """
 
     def __init__(self, stream: Bytes) -> None:
         self._stream = stream
         self._buffer = b""
         self._at = 0
-        # What the library is handed next.
+        # Bytes that the library gets next.
         self._passed_on = b""
 
     def at_eof(self) -> bool:
-        """Whether nothing more can come."""
+        """Whether nothing more can be read."""
         return not self._passed_on and self._at == len(self._buffer) and self._stream.at_eof()
 
     async def read(self, n: int = -1) -> bytes:
-        """Return what is left of a frame, or else what the stream has: the library skips what is no frame."""
+        """Return what is left in the buffer, or else read the stream: the library skips bytes that are no frame."""
         rest, self._passed_on = self._passed_on, b""
         if not rest:
             rest, self._buffer, self._at = self._buffer[self._at :], b"", 0
         return rest or await self._stream.read(n)
 
     async def readexactly(self, n: int) -> bytes:
-        """Return a number of bytes of the frames.
+        """Return exactly ``n`` bytes of the frames that are passed on.
 
         Raises:
             asyncio.IncompleteReadError: The stream ended before.
-            OSError: As the stream raises it.
+            OSError: Reading the stream failed.
         """
         while len(self._passed_on) < n:
             self._passed_on += await self._next(n)
         taken, self._passed_on = self._passed_on[:n], self._passed_on[n:]
         return taken
 
-    def passed_on(self, kind: int, channel: int, start: int, end: int) -> bytes:  # noqa: ARG002  for those that look
-        """Return what the library gets to see of a frame: by default the frame.
+    def passed_on(self, kind: int, channel: int, start: int, end: int) -> bytes:  # noqa: ARG002  for subclasses
+        """Return the bytes that the library gets for a frame; by default the frame itself.
 
         Args:
-            kind: The frame's kind.
-            channel: Its channel.
-            start: Where it begins in the buffer.
-            end: Where the next one begins.
+            kind: The frame's type.
+            channel: The number of its channel.
+            start: Offset of the frame in the buffer.
+            end: Offset of its end in the buffer.
         """
         return self._buffer[start:end]
 
@@ -94,10 +94,10 @@ class FrameReader:
                 await asyncio.sleep(0)
 
     def _frame(self) -> bytes | None:
-        """Take the next frame from the buffer that is handed on.
+        """Take the next frame that is passed on from the buffer.
 
         Returns:
-            It; None if the next one is not there as a whole; nothing if others are to have their turn.
+            The frame; None if it is not complete yet; empty bytes if other tasks are to run first.
         """
         buffer, breath = self._buffer, time.monotonic()
         while True:
@@ -106,7 +106,8 @@ class FrameReader:
                 return None
             kind, channel, size = FRAME.unpack_from(buffer, start)
             if kind == _PROTOCOL[0] and buffer.startswith(_PROTOCOL, start):
-                # Not a frame: a broker's way to say that it speaks another version. The library ends the connection.
+                # Not a frame: the broker's protocol header, which says that it speaks another version. The library
+                # disconnects.
                 end = start + FRAME.size
             else:
                 end = start + FRAME.size + size + 1
@@ -114,7 +115,7 @@ class FrameReader:
                     return None
             self._at = end
             if buffer[end - 1] != FRAME_END:
-                return buffer[start:end]  # the library says what is wrong with it
+                return buffer[start:end]  # the library reports what is wrong with it
             frame = self.passed_on(kind, channel, start, end)
             if frame or time.monotonic() - breath > _BREATH_SECONDS:
                 return frame
@@ -124,14 +125,14 @@ R = TypeVar("R", bound=FrameReader)
 
 
 class FrameTransport(TransportFactory, Generic[R]):
-    """Connects as the library does, writes through a frame writer, and reads through a frame reader, if there is one.
+    """Connects as the library does, writes through a ``FrameWriter``, and reads through a frame reader if given.
 
     Args:
-        reader: What reads; None for the library's own way.
+        reader: Class of the frame reader; None to read as the library does.
 
     Attributes:
-        reader: That of the last connection; None before there is one.
-        writer: What the last connection is written to; None before there is one.
+        reader: The frame reader of the last connection; None before the first, or if no class was given.
+        writer: The frame writer of the last connection; None before the first.
     """
 
     def __init__(self, reader: type[R] | None) -> None:
@@ -143,7 +144,7 @@ class FrameTransport(TransportFactory, Generic[R]):
         """Open a connection. Raises what the library's own factories raise."""
         factory = TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
         stream, sink = await factory.create(url, **kwargs)
-        # The library uses no more of them than there is.
+        # The library uses no other methods than these have.
         self.writer = FrameWriter(sink)
         writer = cast("asyncio.StreamWriter", self.writer)
         if self._reader_class is None:

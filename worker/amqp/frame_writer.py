@@ -1,24 +1,24 @@
 """The frame writer: stands between the library and a connection's stream, and sends many frames at once.
 
-The library writes each frame by itself. To a stream that sends at once, as uvloop's and asyncio's do, each is a system
-call of its own, and wakes the broker once more: a fifth of a worker's CPU where commands are answered.
+The library writes each frame separately. In a stream that sends at once, as uvloop's and asyncio's do, each is a system
+call, and wakes the broker: a fifth of a worker's CPU time when commands are answered.
 """
 
 import asyncio
 
 __all__ = ["FrameWriter"]
 
-# So much is sent without waiting for the turn's end.
+# This much is sent without waiting for the end of the turn.
 _FULL_BYTES = 65_536
 
 
 class FrameWriter:
-    """Gathers what is written in one turn of the event loop, and sends it as one.
+    """Collects what is written in one turn of the event loop, and sends it with one call.
 
-    It has as much of a ``StreamWriter`` as the library uses. The order of the bytes stays as they were written.
+    It has the methods of a ``StreamWriter`` that the library uses. The order of the bytes is kept.
 
     Args:
-        stream: What is sent to.
+        stream: The stream to write to.
     """
 
     def __init__(self, stream: asyncio.StreamWriter) -> None:
@@ -29,11 +29,11 @@ class FrameWriter:
 
     @property
     def transport(self) -> asyncio.WriteTransport:
-        """That of the stream."""
+        """The stream's transport."""
         return self._stream.transport
 
     def write(self, data: bytes) -> None:
-        """Send data before the event loop waits for anything; what the stream raises then is the library's to find."""
+        """Send data before the end of this turn of the loop. Errors of the stream are not raised here."""
         if not self._gathered:
             self._loop.call_soon(self._send)
         self._gathered.append(data)
@@ -42,7 +42,7 @@ class FrameWriter:
             self._send()
 
     async def drain(self) -> None:
-        """Send what was gathered, and wait while the stream holds more than its limit.
+        """Send what was collected, and wait while the stream's buffer is above its limit.
 
         Raises:
             OSError: The connection is lost.
@@ -59,12 +59,12 @@ class FrameWriter:
         return self._stream.can_write_eof()
 
     def write_eof(self) -> None:
-        """Send what was gathered, then the end."""
+        """Send what was collected, then the end of the stream."""
         self._send()
         self._stream.write_eof()
 
     def close(self) -> None:
-        """Send what was gathered, then close the stream."""
+        """Send what was collected, then close the stream."""
         self._send()
         self._stream.close()
 
@@ -78,7 +78,7 @@ class FrameWriter:
 
     def _send(self) -> None:
         gathered, self._gathered, self._size = self._gathered, [], 0
-        # A transport that is closed raises at a write, and from a callback that would be the event loop's to tell.
-        # Who writes finds out by the reader, which ends with the connection.
+        # A closed transport raises at a write, and in a callback the event loop would log that. The library notices the
+        # lost connection by the reader, which ends with it.
         if gathered and not self._stream.is_closing():
             self._stream.write(b"".join(gathered))

@@ -1,4 +1,4 @@
-"""The intake: what one channel has handed to us of its shard, until all of it is settled."""
+"""The intake: counts the deliveries of one shard's channel, until all of them are settled."""
 
 import asyncio
 
@@ -6,11 +6,11 @@ __all__ = ["Intake"]
 
 
 class Intake:
-    """Counts a channel's deliveries, so that the channel is closed only when none is under way.
+    """Counts a channel's deliveries, so that the channel is closed only when none is in progress.
 
     Attributes:
-        shard: Whose messages they are.
-        is_closing: Whether no more are taken, and what has not begun may be left to the close of the channel.
+        shard: Number of the shard that they come from.
+        is_closing: Whether no more deliveries are taken; those not begun may be left to the close of the channel.
     """
 
     __slots__ = ("_count", "_empty", "is_closing", "shard")
@@ -23,21 +23,21 @@ class Intake:
         self._empty.set()
 
     def begin(self) -> None:
-        """Count a delivery."""
+        """Count a delivery that arrived."""
         self._count += 1
         self._empty.clear()
 
     def end(self) -> None:
-        """Count the end of a delivery."""
+        """Count a delivery that has ended."""
         self._count -= 1
         if not self._count:
             self._empty.set()
 
     def give_up(self) -> None:
-        """Wait for none of the deliveries any more. The close puts them back."""
+        """Stop waiting for deliveries. The close of the channel requeues them."""
         self.is_closing = True
         self._empty.set()
 
     async def emptied(self) -> None:
-        """Wait until every delivery has ended, or was given up."""
+        """Wait until every delivery has ended, or ``give_up`` was called."""
         await self._empty.wait()

@@ -1,4 +1,4 @@
-"""The interruption: what is told while consuming does not go on, and how long to rest before it is begun again."""
+"""The interruption: logs that consuming has stopped and why, and how long to wait before the next attempt."""
 
 import logging
 import time
@@ -10,17 +10,17 @@ __all__ = ["Interruption"]
 
 _log = logging.getLogger(__name__)
 
-# All workers lose a broker at once; they shall not all come back at once. What breaks again and again is opened ever
-# more rarely: the broker counts what each connection takes along.
+# All workers lose a broker at the same time; they must not all reconnect at once. A connection that breaks repeatedly
+# is opened ever more rarely: the broker counts the deliveries that each one returns.
 _FIRST_REST, _LONGEST_REST = 0.5, 5.0
 _STEADY_SECONDS = 30.0
 
 
 class Interruption:
-    """Tells of each interruption once, of each reason why it lasts, and of its end.
+    """Logs each interruption once, each new reason why it lasts, and its end.
 
     Args:
-        queue: What is consumed, as people are told.
+        queue: Name of the queue, for the log.
     """
 
     def __init__(self, queue: str) -> None:
@@ -31,7 +31,7 @@ class Interruption:
         self._steady_since = time.monotonic()
 
     def begin(self) -> None:
-        """Note that consuming does not go on. Attempts that fail are one interruption."""
+        """Note that consuming has stopped. Repeated failures are one interruption."""
         if self._is_on:
             return
         self._is_on, self._reason = True, None
@@ -44,7 +44,7 @@ class Interruption:
         await self._backoff.rest()
 
     def tell(self, error: BrokerError) -> None:
-        """Say why it lasts, if that is new. Outside an interruption nothing is said: a start raises its failure."""
+        """Log why the interruption lasts, if that is new. Outside one nothing is logged: a failed start raises."""
         if self._is_on and self._reason != (reason := str(error)):
             self._reason = reason
             _log.error("cannot consume %s: %s", self._queue, error)

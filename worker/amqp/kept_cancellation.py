@@ -1,4 +1,4 @@
-"""The kept cancellation: a task that is told to stop stops, whatever the broker's library makes of it."""
+"""The kept cancellation: a cancelled task stops, whatever the AMQP library makes of its cancellation."""
 
 import asyncio
 from types import TracebackType
@@ -7,19 +7,19 @@ __all__ = ["KeptCancellation"]
 
 
 class KeptCancellation:
-    """Raises the cancellation that came inside of a ``with`` and did not come out of it.
+    """Raises a cancellation that arrived inside its ``with`` block and was swallowed there.
 
-    A library that waits for the broker while it closes a channel takes a cancellation for the channel's end, and goes
-    on: the task that was cancelled would never hear of it. So would one that gets "channel closed" in its place.
+    When the library waits for the broker while it closes a channel, it takes a cancellation for the end of the channel
+    and goes on. Or it raises "channel closed" instead. Either way the cancelled task would not stop.
 
-    Nothing inside may have a task group of its own: before Python 3.13, one that fails may leave its task's requests to
-    cancel counted, as if somebody else had told it to stop.
+    The block must not contain a task group: before Python 3.13, a failing task group may leave its own cancellation of
+    the task counted, as if it had come from outside.
 
     Args:
-        suppressed: What is passed over in silence, where no cancellation came.
+        suppressed: Exceptions that are suppressed if no cancellation arrived.
 
     Raises:
-        asyncio.CancelledError: The task was told to stop inside, and something else was raised there, or nothing.
+        asyncio.CancelledError: The task was cancelled inside, and the block raised another exception, or none.
     """
 
     __slots__ = ("_requests", "_suppressed", "_task")
@@ -40,5 +40,5 @@ class KeptCancellation:
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether the task was told to stop since the beginning, by other than a time limit that has ended."""
+        """Whether the task was cancelled since the beginning, other than by a timeout that has ended."""
         return self._task is not None and self._task.cancelling() > self._requests

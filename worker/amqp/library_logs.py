@@ -1,7 +1,9 @@
-"""The library's logs: of our connections it says nothing, since what is lost we open again, or tell who waits for it.
+"""The library's logs: nothing is logged by the library about the worker's own connections.
 
-It logs a traceback when a broker closes a connection, and an error for each attempt while it is away. A program that
-publishes would show them as its own. Its other connections by the same library are not ours to silence.
+A lost connection is opened again, or reported to the caller that waits.
+
+The library logs a traceback when a broker closes a connection, and an error for each attempt to reconnect. A program
+that publishes would show these as its own. Other connections that it makes with the library are not silenced.
 """
 
 import logging
@@ -12,7 +14,7 @@ from contextvars import ContextVar
 __all__ = ["unlogged"]
 
 _ours: ContextVar[bool] = ContextVar("our_connection", default=False)
-# A logger's filter does not see what the loggers below it are given, so each has one.
+# A logger's filter does not apply to records of its child loggers, so each logger has one.
 _LOGGERS = (
     "aiormq.connection",
     "aiormq.connection.marshall",
@@ -26,7 +28,7 @@ _LOGGERS = (
 
 
 def _is_wanted(record: logging.LogRecord) -> bool:
-    """Whether it is of another connection; or somebody asks for all that the library does."""
+    """Whether the record is about another connection, or the logger's level is DEBUG."""
     return not _ours.get() or logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
 
 
@@ -36,7 +38,7 @@ for _name in _LOGGERS:
 
 @contextmanager
 def unlogged() -> Iterator[None]:
-    """Have the library log nothing during the ``with``, nor ever in the tasks and callbacks that begin there."""
+    """Suppress the library's logs inside the ``with``, and for good in tasks and callbacks that begin there."""
     token = _ours.set(True)
     try:
         yield

@@ -1,4 +1,4 @@
-"""The broker's management interface: what no AMQP connection tells."""
+"""The broker's management interface: information that AMQP connections do not give."""
 
 import base64
 import http.client
@@ -16,23 +16,23 @@ _SECONDS = 5.0
 
 
 def vhost_of(amqp_url: str) -> str:
-    """Return the virtual host that an address names, as a path of the interface has it."""
+    """Return the virtual host of an AMQP address, quoted for a path of the interface."""
     return quote(unquote(urlsplit(amqp_url).path[1:]) or "/", safe="")
 
 
 def ask(management_url: str, path: str) -> Any:
-    """Ask for something. Nothing is changed.
+    """Send a GET request to the interface. Nothing is changed. It blocks.
 
     Args:
-        management_url: The interface, with a login in it.
-        path: What is asked for, below ``/api/``.
+        management_url: Address of the interface, with user name and password.
+        path: Path below ``/api/``.
 
     Returns:
-        The answer's JSON; None where there is no such thing.
+        The answer's JSON; None if the broker answers 404.
 
     Raises:
         BrokerUnavailable: The interface cannot be reached.
-        BrokerMisconfigured: It refuses the login, or the right to see this.
+        BrokerMisconfigured: The interface refuses the login, or the user lacks the right.
     """
     parts = urlsplit(management_url)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else f"{parts.hostname}"

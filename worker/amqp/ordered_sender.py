@@ -1,4 +1,4 @@
-"""The ordered sender: messages are published in their order, window by window, each confirmed or the window failed."""
+"""The ordered sender: publishes messages in order, window by window; each is confirmed, or the window fails."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -19,17 +19,17 @@ from worker.errors import BrokerBusy, BrokerError, MessageRefused, Unroutable
 __all__ = ["OrderedSender", "Outgoing", "Unsent"]
 
 Frame: TypeAlias = spec.Basic.Publish | ContentHeader | ContentBody
-# So many messages are handed to the connection's writer at once; others have their turn in between.
+# How many messages are handed to the connection's writer at once; other tasks run in between.
 _AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """A message that is to be published.
+    """A message to publish.
 
     Attributes:
-        routing_key: What routes it inside the exchange.
-        body: The message.
+        routing_key: Its routing key in the exchange.
+        body: The message's body.
         properties: Its properties.
     """
 
@@ -40,11 +40,11 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsent:
-    """What could not be sent, or may not have been.
+    """The result of a window that failed.
 
     Attributes:
-        place: The first that is not confirmed, from 0: all before it are.
-        error: Why.
+        place: Index of the first message that is not confirmed, from 0: all before it are confirmed.
+        error: The reason.
     """
 
     place: int
@@ -52,12 +52,12 @@ class Unsent:
 
 
 class OrderedSender:
-    """Publishes over a channel of its own, which nothing else is published on.
+    """Publishes over a channel that is used for nothing else.
 
     Args:
-        url: The broker.
-        name: What the connection is called in the broker's management pages.
-        prepare: Called with the connection whenever a channel was opened, before anything is published.
+        url: The broker's address.
+        name: Name of the connection in the broker's management pages.
+        prepare: Called with the link whenever a channel was opened, before anything is published.
     """
 
     def __init__(self, url: str, *, name: str, prepare: Callable[[Link], Awaitable[None]]) -> None:
@@ -67,21 +67,22 @@ class OrderedSender:
         self._link = Link(url, name=name, prepare=prepared)
 
     async def send(self, messages: Sequence[Outgoing], *, exchange: str, timeout: float) -> Unsent | None:  # noqa: ASYNC109  without it, a call would wait for a reconnection forever
-        """Publish persistent messages in their order, and wait until the broker has taken all of them.
+        """Publish persistent messages in order, and wait until the broker has confirmed all of them.
 
-        Whether any queue takes one is no concern of who publishes.
+        It is no error if no queue takes a message.
 
         Args:
-            messages: What to publish.
-            exchange: Where to.
-            timeout: For all of it, in seconds, a reconnection included.
+            messages: The messages, in order.
+            exchange: Name of the exchange.
+            timeout: For the whole call, in seconds, including a reconnection.
 
         Returns:
-            None where all are confirmed. Else the first that is not, with ``MessageRefused`` where the broker refuses
-            it or one behind it for what it is; ``Unroutable`` where there is no such exchange; ``BrokerUnavailable``
-            where it was not confirmed in time, the connection broke, or a queue was full; ``BrokerMisconfigured``
-            where the broker refuses the connection, or the right to publish there. Each that is not confirmed may have
-            arrived all the same, those behind the first as well. Sent again, they come again, in order.
+            None if all are confirmed. Otherwise the index of the first that is not, and the error: ``MessageRefused``
+            if the broker refuses that message or a later one because of its size or content; ``Unroutable`` if the
+            exchange does not exist; ``BrokerUnavailable`` if there was no confirmation in time, the connection broke,
+            or a queue was full; ``BrokerMisconfigured`` if the broker refuses the connection, or the right to publish
+            to the exchange. Any message that is not confirmed may nevertheless have arrived, including those after the
+            first. Sent again, they arrive again, in order.
         """
         confirmed: list[Outgoing] = []
         try:
@@ -98,7 +99,7 @@ class OrderedSender:
         self,
         messages: Sequence[Outgoing],
         exchange: str,
-        timeout: float,  # noqa: ASYNC109  the same
+        timeout: float,  # noqa: ASYNC109  as in ``send``
         confirmed: list[Outgoing],
     ) -> None:
         async with self._link.translating():
@@ -116,8 +117,8 @@ class OrderedSender:
         wire = await self._link.wire()
         under_way = []
         try:
-            # What the library does for each message in a task of its own, at a third of the cost: the frames of many go
-            # to its writer at once, and the lock keeps them together.
+            # What the library does for each message in a task of its own, at a third of the cost: the frames of many
+            # messages are handed to its writer at once, and the lock keeps them together.
             async with wire.lock:
                 for start in range(0, len(messages), _AT_ONCE):
                     some = messages[start : start + _AT_ONCE]
@@ -130,13 +131,13 @@ class OrderedSender:
             await asyncio.gather(*under_way)
         except BaseException:
             confirmed += _confirmed(messages, under_way)
-            # What is written to a channel may still arrive while it is open, behind what is sent next.
+            # Messages written to a channel may still arrive while it is open, after those that are sent next.
             await self._link.reset()
             raise
 
 
 def _frames(message: Outgoing, exchange: str, largest: int) -> Iterator[Frame]:
-    """Iterate over the frames of a message."""
+    """Yield the frames of a message."""
     message.properties.delivery_mode = PERSISTENT
     yield spec.Basic.Publish(exchange=exchange, routing_key=message.routing_key)
     yield ContentHeader(properties=message.properties, body_size=len(message.body))
@@ -145,7 +146,7 @@ def _frames(message: Outgoing, exchange: str, largest: int) -> Iterator[Frame]:
 
 
 def _confirmed(messages: Sequence[Outgoing], confirmations: "Sequence[asyncio.Future[object]]") -> Iterator[Outgoing]:
-    """Iterate over messages up to the first that is not confirmed."""
+    """Yield the messages before the first one that is not confirmed."""
     for message, each in zip(messages, confirmations, strict=False):
         if not each.done() or each.cancelled() or each.exception() is not None:
             return

@@ -1,4 +1,4 @@
-"""Own channels: on each, one message at a time is published, so that what the broker refuses costs no other."""
+"""Own channels: each publishes one message at a time, so that a refusal affects no other message."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -15,16 +15,15 @@ from worker.amqp.refusals import LOST
 
 __all__ = ["OwnChannels"]
 
-# Enough that confirmations share the broker's disk writes.
+# Enough for confirmations to share the broker's disk writes.
 _AT_ONCE = 16
 _Result = TypeVar("_Result")
 
 
 class OwnChannels:
-    """Publishes each message over a channel on which nothing else is under way.
+    """Publishes each message over a channel on which no other is in progress.
 
-    A broker closes the channel on which a message comes that it refuses. Channels whose message was confirmed are used
-    again.
+    A broker closes the channel of a message that it refuses. Channels whose message was confirmed are reused.
 
     Args:
         link: The connection.
@@ -34,7 +33,7 @@ class OwnChannels:
         self._link = link
         self._idle: list[tuple[AbstractChannel, WireChannel]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
-        # By what they wait for: a queue that confirms nothing keeps no message from another one.
+        # By the ``shares`` of ``publish``: a queue that confirms nothing delays no message to another queue.
         self._room: WeakValueDictionary[object, asyncio.Semaphore] = WeakValueDictionary()
 
     async def publish(
@@ -50,14 +49,14 @@ class OwnChannels:
         """Publish one message and wait until it is confirmed.
 
         Args:
-            body: The message.
-            properties: Its properties.
-            exchange: Where to.
-            routing_key: Where to, inside the exchange.
-            mandatory: Whether it is returned when no queue takes it.
-            shares: What a bounded number of messages at once shares.
+            body: The message's body.
+            properties: The message's properties.
+            exchange: Name of the exchange.
+            routing_key: The routing key in the exchange.
+            mandatory: Whether the broker returns it if no queue takes it.
+            shares: Messages with an equal value share a limit on how many are published at once.
 
-        Raises whatever the library raises.
+        Raises any error of the library.
         """
         if (room := self._room.get(shares)) is None:
             room = self._room[shares] = asyncio.Semaphore(_AT_ONCE)
@@ -73,8 +72,8 @@ class OwnChannels:
                     wait=False,
                 )
             except PublishError:
-                # It was returned, and the channel is as good as before. One on which a queue did not store something
-                # may go on refusing for that queue when it has room again.
+                # The message was returned, and the channel can be reused. A channel on which a queue refused to store a
+                # message may go on refusing for that queue after it has room again.
                 self._idle.append((channel, wire))
                 raise
             except BaseException:
@@ -90,7 +89,7 @@ class OwnChannels:
                 return channel, wire
         opening = self._spawn(self._open())
         try:
-            # A channel whose opening is broken off would take the connection along.
+            # Cancelling the opening of a channel would close the connection.
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
             opening.add_done_callback(self._keep)

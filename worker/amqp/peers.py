@@ -1,4 +1,4 @@
-"""The peers: the processes that consume a domain's shards, as each of them knows the others."""
+"""The peers: the processes that consume a domain's shards, as known to each of them."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ __all__ = ["Peers"]
 _log = logging.getLogger(__name__)
 
 _JOINED, _HERE, _LEFT = "joined", "here", "left"
-# How often each process looks whether the others are there. Who was killed is missed after that, at the latest.
+# How often each process checks the others. A killed process is noticed after this time, at the latest.
 _INTERVAL_SECONDS = 1.0
 _PATIENCE_SECONDS = 5.0
 _WORD_SECONDS = 1.0
@@ -32,22 +32,22 @@ _FIRST_REST, _LONGEST_REST = 0.5, 5.0
 
 
 class Peers:
-    """Knows which processes there are, by the queue that each has for as long as its connection lasts.
+    """Knows the other processes by their queues, each of which exists as long as its process is connected.
 
-    Who comes says so to all; they answer. From then on each sends each of the others a word now and then. One that no
-    queue takes comes back: its receiver is gone. So nobody is taken for dead because it is slow, and nobody else judges
-    than the broker, who also hands a shard on only when its consumer is gone.
+    A new process announces itself to all, and they answer. After that, each sends a message to each other one at
+    intervals. If no queue takes it, it is returned: that process is gone. So a slow process is never taken for dead.
+    Only the broker decides, and it hands a shard on only when its consumer is gone.
 
-    The connection is one of its own: a broker that is short of memory or disk stops reading from who publishes, and
+    The connection is used for nothing else: a broker that is short of memory or disk stops reading from publishers, and
     acknowledgements must not wait for that.
 
     Args:
-        url: The broker.
-        topology: The domain.
-        changed: Called whenever somebody came or went.
+        url: The broker's address.
+        topology: The domain's queues and exchanges.
+        changed: Called whenever a process came or went.
 
     Attributes:
-        name: What the others call this process. A new connection has a new name.
+        name: Name of this process's queue, by which others know it. A new connection has a new name.
     """
 
     def __init__(self, url: str, topology: Topology, *, changed: Callable[[], None]) -> None:
@@ -61,25 +61,25 @@ class Peers:
 
     @property
     def names(self) -> frozenset[str]:
-        """All that are known to be there, this process included."""
+        """The names of all known processes, including this one."""
         return frozenset({self.name, *self._others})
 
     async def join(self) -> None:
-        """Connect, and be among the peers.
+        """Connect, and announce this process.
 
         Raises:
-            BrokerUnavailable: The broker is out of reach.
-            BrokerMisconfigured: The broker refuses us or a declaration.
+            BrokerUnavailable: The broker cannot be reached.
+            BrokerMisconfigured: The broker refuses the connection or a declaration.
         """
         async with self._link.translating():
             wire = await self._link.wire()
-            with suppress(TimeoutError):  # a broker that is short of memory: it is said later
+            with suppress(TimeoutError):  # a broker that is short of memory: announced later
                 async with asyncio.timeout(_WORD_SECONDS):
                     await self._say_so(wire)
 
     async def keep_in_touch(self) -> None:
-        """Notice who comes and goes. Runs until it is cancelled."""
-        told: str | None = None  # each reason why we cannot is told once
+        """Notice which processes come and go. Runs until it is cancelled."""
+        told: str | None = None  # each reason why that fails is logged once
         backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
         while True:
             with suppress(TimeoutError):
@@ -98,7 +98,7 @@ class Peers:
                 backoff.reset()
 
     async def leave(self) -> None:
-        """Tell the others that this process takes no more shards, and close the connection. Safe to repeat."""
+        """Tell the other processes that this one takes no more shards, and close the connection. Safe to repeat."""
         try:
             with KeptCancellation(*LOST, BrokerError):
                 async with asyncio.timeout(_WORD_SECONDS):
@@ -109,7 +109,7 @@ class Peers:
             self._link.cut()
 
     async def _join(self, channel: AbstractChannel) -> None:
-        # The broker may not have noticed yet that the connection before is lost, and would refuse its queue's name.
+        # The broker may not have noticed yet that the previous connection is lost, and would refuse its queue's name.
         self.name = _new_name(self._topology)
         await declare_missing(self._link, self._topology)
         await channel.declare_queue(self.name, exclusive=True, auto_delete=True)
@@ -117,7 +117,7 @@ class Peers:
         await queue.bind(self._topology.peer_exchange)
         wire = await self._link.wire_of(channel)
         await wire.basic_consume(self.name, self._on_word, no_ack=True)
-        # To say so may take as long as the broker is short of memory, and shall not keep us from starting.
+        # The announcement may take as long as the broker is short of memory, and must not delay the start.
         self._has_said_so = False
         self._due.set()
         self._changed()
@@ -159,7 +159,7 @@ class Peers:
             exchange=exchange,
             routing_key=routing_key,
             mandatory=mandatory,
-            # The library tells by the id which message came back.
+            # The library recognises a returned message by its id.
             properties=spec.Basic.Properties(message_id=str(uuid4()), message_type=word, reply_to=self.name),
             wait=False,
         )

@@ -1,4 +1,4 @@
-"""Policies: what an operator has set for a queue, as the broker's management interface tells."""
+"""Policies: what operators have set for a queue, from the broker's management interface."""
 
 import asyncio
 import re
@@ -11,40 +11,42 @@ from worker.amqp.management import ask, vhost_of
 
 __all__ = ["QueueRules", "rules_of"]
 
-# As a policy says what it is for; what it matches are quorum queues, all of them.
+# The ``apply-to`` values of policies that apply to quorum queues; all queues here are.
 _FOR_QUEUES = frozenset({"all", "queues", "quorum_queues"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueRules:
-    """What holds for one queue.
+    """The arguments and policies that apply to one queue.
 
     Attributes:
-        arguments: What it was declared with; empty if it is not there.
-        policies: What is set from outside, by the name of the policy that sets it: at most one of the users' and one of
-            the operators'.
+        arguments: The arguments that it was declared with; empty if it does not exist.
+        policies: What policies set, by the policy's name: at most one user policy and one operator policy.
     """
 
     arguments: Mapping[str, Any]
     policies: Mapping[str, Mapping[str, Any]]
 
     def get(self, key: str) -> tuple[Any, str] | None:
-        """Return what a policy sets, and which policy; the smaller where two set it."""
+        """Return the value that a policy sets for a key, and the policy's name; None if no policy sets it.
+
+        If two policies set it, the smaller value applies.
+        """
         found = [(definition[key], name) for name, definition in self.policies.items() if key in definition]
         return min(found, key=lambda each: (not isinstance(each[0], int), each[0])) if found else None
 
 
 async def rules_of(management_url: str, amqp_url: str, queues: Sequence[str]) -> dict[str, QueueRules]:
-    """Ask for the rules of some queues. Nothing is changed.
+    """Read the rules that apply to queues. Nothing is changed.
 
     Args:
-        management_url: The management interface, with a login in it.
-        amqp_url: Names the virtual host.
-        queues: Which ones.
+        management_url: Address of the management interface, with user name and password.
+        amqp_url: The broker's address, which names the virtual host.
+        queues: Names of the queues.
 
     Raises:
         BrokerUnavailable: The interface cannot be reached.
-        BrokerMisconfigured: It refuses the login, or the right to see policies.
+        BrokerMisconfigured: The interface refuses the login, or the right to see policies.
     """
     return await asyncio.to_thread(_rules_of, management_url, amqp_url, queues)
 
@@ -65,7 +67,7 @@ def _rules_of(management_url: str, amqp_url: str, queues: Sequence[str]) -> dict
 
 
 def _chosen(policies: Sequence[Mapping[str, Any]], queue: str) -> Mapping[str, Any] | None:
-    """Return the policy that holds for a queue: of those that match, the one of the highest priority."""
+    """Return the policy that applies to a queue: of those that match, the one with the highest priority."""
     matching = [each for each in policies if each["apply-to"] in _FOR_QUEUES and _matches(each["pattern"], queue)]
     return max(matching, key=lambda each: int(each["priority"]), default=None)
 
@@ -73,5 +75,5 @@ def _chosen(policies: Sequence[Mapping[str, Any]], queue: str) -> Mapping[str, A
 def _matches(pattern: str, queue: str) -> bool:
     try:
         return re.search(pattern, queue) is not None
-    except re.error:  # the broker's patterns are of another dialect, in the rarest of cases
+    except re.error:  # the broker's regular expressions are of another dialect, which rarely matters
         return False

@@ -1,4 +1,4 @@
-"""Properties: what a message says besides its body, written and read in a fifth of the library's time."""
+"""Properties: the AMQP properties of a message, encoded and decoded in a fifth of the library's time."""
 
 from datetime import UTC, datetime
 from struct import Struct, error
@@ -11,13 +11,13 @@ from pamqp.header import ContentHeader
 
 __all__ = ["Properties", "read_properties"]
 
-# The bits that say which properties follow, in the order in which they do.
+# The flags that say which properties follow, in that order.
 _CONTENT_TYPE, _HEADERS, _DELIVERY_MODE, _CORRELATION_ID = 1 << 15, 1 << 13, 1 << 12, 1 << 10
 _REPLY_TO, _MESSAGE_ID, _TIMESTAMP, _TYPE = 1 << 9, 1 << 7, 1 << 6, 1 << 5
-# The class of the method, a weight that nothing uses, and the size of the body.
+# The method's class, an unused weight, and the size of the body.
 _NO_SIZE = bytes(12)
 _LONGEST_KEY = 128
-# What the values of headers are marked with.
+# The type markers of header values.
 _TEXT = ord("S")
 _INTEGERS = {ord("b"): Struct(">b"), ord("s"): Struct(">h"), ord("I"): Struct(">i"), ord("l"): Struct(">q")}
 
@@ -26,14 +26,14 @@ _read_flags, _read_size, _read_time = Struct(">H").unpack_from, Struct(">I").unp
 _OTHERS = 0xFFFF & ~(
     _CONTENT_TYPE | _HEADERS | _DELIVERY_MODE | _CORRELATION_ID | _REPLY_TO | _MESSAGE_ID | _TIMESTAMP | _TYPE
 )
-# The library takes later times for milliseconds.
+# The library takes larger timestamps for milliseconds.
 _LATEST_TIME = 0xFFFFFFFF
 
 
 class Properties(spec.Basic.Properties):
-    """The library's properties. The usual ones are written here, all others and whatever is wrong by the library."""
+    """The library's properties. The usual ones are encoded here, all others and invalid ones by the library."""
 
-    # What a message hardly ever says stands here, so that reading one need not say that it does not.
+    # Class attributes: properties that are rarely set need not be initialised for each message.
     content_encoding: str | None = None
     priority: int | None = None
     expiration: str | None = None
@@ -42,7 +42,7 @@ class Properties(spec.Basic.Properties):
     cluster_id: str = ""
 
     def marshal(self) -> bytes:
-        """Write them as they stand in a frame."""
+        """Encode the properties as in a content header frame."""
         others = (
             self.content_encoding,
             self.priority,
@@ -90,7 +90,7 @@ class Properties(spec.Basic.Properties):
 
 def _short_text(value: str) -> bytes:
     written = value.encode()
-    return b"%c%b" % (len(written), written)  # more than 255 do not fit, which is an OverflowError
+    return b"%c%b" % (len(written), written)  # more than 255 bytes do not fit, which raises OverflowError
 
 
 def _timestamp(value: datetime) -> bytes:
@@ -112,27 +112,27 @@ def _headers(headers: FieldTable) -> bytes:
 
 
 def read_properties(text: bytes) -> spec.Basic.Properties:
-    """Read the properties that follow a content header's size.
+    """Decode the properties of a content header, which follow the size of the body.
 
-    The usual ones are read here, all others, and what is odd about these, by the library.
+    The usual ones are decoded here; all others, and what is unusual about these, by the library.
 
     Raises:
-        ValueError, struct.error: As the library raises them.
+        ValueError, struct.error: The properties are invalid, as raised by the library.
     """
     try:
         (flags,) = _read_flags(text)
         if not flags & _OTHERS and (properties := _read_usual(text, flags)) is not None:
             return properties
     except (ValueError, IndexError, error):
-        pass  # the library tells what is wrong
+        pass  # the library reports what is wrong
     header = ContentHeader()
     header.unmarshal(_NO_SIZE + text)
     return header.properties
 
 
 def _read_usual(text: bytes, flags: int) -> Properties | None:
-    """Read properties of the usual kinds; None if there is something that the library reads with more care."""
-    # Without its ``__init__``, which sets and checks what follows here.
+    """Decode properties of the usual kinds; None if the library has to decode them."""
+    # Without ``__init__``, which sets and checks what is set below.
     read: Any = Properties.__new__(Properties)
     read.content_type, at = _read_text(text, 2) if flags & _CONTENT_TYPE else (None, 2)
     read.headers = None
@@ -166,7 +166,7 @@ def _read_text(text: bytes, at: int) -> tuple[str, int]:
 
 
 def _read_headers(text: bytes, at: int, end: int) -> dict[str, Any] | None:
-    """Read headers that are texts or integers; None if there are others."""
+    """Decode headers whose values are strings or integers; None if there are others."""
     headers: dict[str, Any] = {}
     if end > len(text):
         return None

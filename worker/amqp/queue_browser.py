@@ -1,4 +1,4 @@
-"""The queue browser: along a queue from its oldest message, each held until the end, then all given back in order."""
+"""The queue browser: holds the messages of a queue from the oldest on, and finally returns all of them in order."""
 
 import asyncio
 import itertools
@@ -18,16 +18,17 @@ from worker.errors import BrokerUnavailable
 
 __all__ = ["Held", "QueueBrowser", "next_width", "ready"]
 
-# The first letters tell how large they are; a broker gives no consumer of a quorum queue more than 2,000.
+# The size of the first letters shows how many fit in memory; a broker allows a consumer of a quorum queue at most
+# 2,000.
 _FIRST_WIDTH = 50
 _MOST_WIDTH = 1000
 _CHUNK_BYTES = 16 * 1024 * 1024
-# So long nothing comes before the broker is asked whether anything is left; and so often in a row it has nothing left,
-# and nothing has come, before that is believed: what it has handed out already may take long to arrive.
+# How long no letter arrives before the broker is asked for the number left; and how often in a row it must report none
+# before that is believed: deliveries may take long to arrive.
 _PATIENCE = 1.0
 _ASKS = 3
-# The broker keeps the order of so many letters that return together, and of so many groups under way at once. Whatever
-# goes beyond is put back as well, but shuffled.
+# The broker keeps the order of this many letters that are returned together, and of this many groups at once. Beyond
+# that, they are returned as well, but shuffled.
 _GROUP = 32
 _GROUPS_AT_ONCE = 16
 _RETURN_SECONDS = 1.0
@@ -36,23 +37,23 @@ _numbers = itertools.count()
 
 
 def next_width(width: int, largest: int) -> int:
-    """Say how many letters the broker may hand out ahead, so that they fit into 16 MiB if none is larger than before.
+    """Return how many letters the broker may deliver ahead, so that they fit in 16 MiB if none is larger than before.
 
     Args:
-        width: How many it was until now.
+        width: The number until now.
         largest: The size of the largest letter so far, in bytes.
     """
     return max(1, min(2 * width, _MOST_WIDTH, _CHUNK_BYTES // max(1, largest)))
 
 
 async def ready(wire: WireChannel, queue: str) -> int:
-    """Return how many messages of a queue nobody holds."""
+    """Return how many messages of a queue are ready for delivery: held by no consumer."""
     declared = await wire.queue_declare(queue, passive=True)
     return declared.message_count or 0
 
 
 class Held:
-    """A letter that we hold: nobody else sees it until it is given back.
+    """A letter that this browser holds: no other consumer gets it until it is returned.
 
     Attributes:
         body: The message's bytes.
@@ -82,9 +83,9 @@ class Held:
 
 
 class _Chunk:
-    """What one consumer was given.
+    """The letters delivered to one consumer.
 
-    A consumer gets no more than its width unsettled, so the next chunk needs another one.
+    A consumer gets at most ``width`` unsettled letters, so the next chunk needs another consumer.
     """
 
     __slots__ = ("consumer", "held", "width")
@@ -92,7 +93,7 @@ class _Chunk:
     def __init__(self, consumer: str, width: int) -> None:
         self.consumer = consumer
         self.width = width
-        # In ascending order. Eight bytes a letter are all that a walk keeps of what it has passed.
+        # Delivery tags, in ascending order. A browser keeps no more than eight bytes of each letter that it has passed.
         self.held = array("Q")
 
     @property
@@ -101,10 +102,11 @@ class _Chunk:
 
 
 class QueueBrowser:
-    """A walk along the queue: an async iterator of what it holds, oldest first.
+    """An async iterator over the messages of a queue, oldest first.
 
     Attributes:
-        seconds: How long it has held its first letter. A broker ends the channel of who holds one for 30 minutes.
+        seconds: How long it has held its first letter. Brokers close the channel of a consumer that holds one for 30
+            minutes.
     """
 
     def __init__(self, wire: WireChannel, queue: str, most: int) -> None:
@@ -122,7 +124,7 @@ class QueueBrowser:
 
     @property
     def seconds(self) -> float:
-        """How long it has lasted."""
+        """How long it has held its first letter, in seconds."""
         return time.monotonic() - self._began
 
     def __aiter__(self) -> Self:
@@ -144,7 +146,7 @@ class QueueBrowser:
         return Held(self._wire, message, chunk)
 
     async def give_back(self) -> None:
-        """Put back what is held, in its order. Nothing comes after that."""
+        """Return the held letters to the queue, in order. The iteration is then over."""
         self._left = 0
         self._wire.on_consumer_cancel_callbacks.discard(self._on_cancel)
         if self._is_cut or not self._chunks:
@@ -161,14 +163,14 @@ class QueueBrowser:
         await self._has_back(expected)
 
     async def _has_back(self, expected: int) -> None:
-        """Wait until the broker counts so many, within a bound: somebody else may take some meanwhile."""
+        """Wait until the broker counts as many ready messages, for a limited time: another consumer may take some."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_RETURN_SECONDS):
                 while await ready(self._wire, self._queue) < expected:  # noqa: ASYNC110  it waits for another process
                     await asyncio.sleep(_POLL_SECONDS)
 
     async def _something_comes(self) -> bool:
-        """Wait for the next letter. Returns whether there is one, or may be one soon."""
+        """Wait for the next letter. Return whether there is one, or may be one soon."""
         for _ in range(_ASKS):
             if self._arrived or self._is_cut:
                 return True
@@ -178,11 +180,11 @@ class QueueBrowser:
                     await self._news.wait()
             if self._arrived or self._is_cut:
                 return True
-            # Asked first, looked after: on a slow connection the answer comes behind what was handed out before it.
+            # First the question, then the look: on a slow connection the answer arrives after earlier deliveries.
             left = await ready(self._wire, self._queue)
             if self._arrived or self._is_cut or left:
                 return True
-        # Fewer are there than were counted: somebody else holds or has removed some.
+        # Fewer are ready than were counted: another consumer holds or has removed some.
         return False
 
     async def _open_chunk(self) -> None:
@@ -190,8 +192,8 @@ class QueueBrowser:
         if self._chunks:
             await self._wire.basic_cancel(self._chunks[-1].consumer)
             width = next_width(self._chunks[-1].width, self._largest)
-        # A name that no other walk on this channel has had. In the order of their names the broker returns what
-        # consumers held, when we are gone.
+        # A name that no other browser on this channel has used. When the channel closes, the broker requeues the
+        # letters of consumers in the order of their names.
         chunk = _Chunk(f"walk-{next(_numbers):012}", width)
 
         async def on_message(message: DeliveredMessage) -> None:
@@ -204,7 +206,7 @@ class QueueBrowser:
         await self._wire.basic_consume(self._queue, on_message, consumer_tag=chunk.consumer)
 
     def _on_cancel(self, frame: spec.Basic.Cancel | spec.Basic.CancelOk) -> None:
-        # The library tells of our own cancellations as well.
+        # The library also calls this for cancellations by this client.
         if isinstance(frame, spec.Basic.Cancel):
             self._cut()
 

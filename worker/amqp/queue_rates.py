@@ -1,4 +1,4 @@
-"""Queue rates: how fast commands come and go, as the broker's management interface counts them."""
+"""Queue rates: messages a second in a domain's work queues, from the broker's management interface."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +12,12 @@ __all__ = ["QueueRates", "queue_rates"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueRates:
-    """What happens in a domain's work queues, by the second.
+    """The rates of a domain's work queues, in messages a second.
 
     Attributes:
-        published: Commands that come in, those that have rested included.
-        delivered: Commands that are handed to workers.
-        acknowledged: Commands that are done, in whichever way.
+        published: Messages that enter the queues, including retries.
+        delivered: Messages that are delivered to workers.
+        acknowledged: Messages that are acknowledged, with whatever result.
     """
 
     published: float
@@ -26,16 +26,16 @@ class QueueRates:
 
 
 def queue_rates(management_url: str, amqp_url: str, topology: Topology) -> QueueRates:
-    """Ask for the rates of a domain's work queues. It blocks.
+    """Read the rates of a domain's work queues. It blocks.
 
     Args:
-        management_url: The interface, with a login in it.
-        amqp_url: The broker and virtual host.
+        management_url: Address of the management interface, with user name and password.
+        amqp_url: The broker's address, which names the virtual host.
         topology: The domain's queues.
 
     Raises:
         BrokerUnavailable: The interface cannot be reached.
-        BrokerMisconfigured: It refuses the login, or the right to see this.
+        BrokerMisconfigured: The interface refuses the login, or the right to see queues.
     """
     vhost = vhost_of(amqp_url)
     found = [ask(management_url, f"queues/{vhost}/{quote(name, safe='')}") for name in topology.work_queues]
@@ -48,6 +48,6 @@ def queue_rates(management_url: str, amqp_url: str, topology: Topology) -> Queue
 
 
 def _rate(stats: dict[str, Any], what: str) -> float:
-    # A queue in which it has never happened has no such entry.
+    # A queue where it has never happened has no such entry.
     details = stats.get(f"{what}_details")
     return float(details.get("rate", 0.0)) if isinstance(details, dict) else 0.0

@@ -1,4 +1,4 @@
-"""Refusals: what the broker's library raises, as the worker's own errors, in the broker's own words."""
+"""Refusals: translates errors of the AMQP library into the worker's own, with the broker's text."""
 
 import asyncio
 import re
@@ -31,12 +31,12 @@ LOST = (*CONNECTION_EXCEPTIONS, asyncio.TimeoutError)
 def translated(
     error: BaseException, address: str, *, is_cancelled: bool, is_dialling: bool = False
 ) -> BrokerMisconfigured | BrokerUnavailable | None:
-    """Return the worker's own error for one of the library's; None for any other.
+    """Return the worker's own error for one of the library's; None for any other error.
 
     Args:
-        error: What was raised.
-        address: The broker's, as ``broker_address`` tells it.
-        is_cancelled: Whether the task was told to stop, so that a cancellation is not the library's.
+        error: The error that was raised.
+        address: The broker's host and port, as ``broker_address`` returns them.
+        is_cancelled: Whether the task was cancelled from outside, so that a cancellation is not the library's.
         is_dialling: Whether there was no connection yet.
     """
     if isinstance(error, AuthenticationError | ProbableAuthenticationError):
@@ -76,7 +76,7 @@ def broker_address(url: str) -> str:
     """Return ``host:port`` of an AMQP address, without any secret.
 
     Raises:
-        BrokerMisconfigured: It has no such thing, or the library does not read it.
+        BrokerMisconfigured: The address has no host or an invalid port, or the library cannot parse it.
     """
     try:
         check_amqp(url)
@@ -93,12 +93,12 @@ def broker_address(url: str) -> str:
     return f"{parts.hostname or 'localhost'}:{parts.port or (5671 if parts.scheme == 'amqps' else 5672)}"
 
 
-# All of a virtual host's refusals have one code, and only the text tells which it is.
+# All refusals of a virtual host have one code; only the text says which it is.
 _NO_VHOST = re.compile(r"vhost .* not found|access to vhost '.*' refused for user '[^']*'$")
 
 
 def _refused_at_opening(address: str, words: str) -> BrokerMisconfigured | BrokerUnavailable:
-    """Say why the broker does not let us into the virtual host. A limit, or a host that is starting, passes."""
+    """Return the error for a refused virtual host. A limit, or a host that is starting, is temporary."""
     if _NO_VHOST.search(words):
         return BrokerMisconfigured(
             f"RabbitMQ at {address} refuses the virtual host ({words}); create it, give the user rights there, or "
@@ -108,7 +108,7 @@ def _refused_at_opening(address: str, words: str) -> BrokerMisconfigured | Broke
 
 
 def _close_in(error: BaseException) -> spec.Connection.Close | None:
-    """Return the frame by which the broker refused a connection: the library drops it, and with it the reason."""
+    """Return the frame by which the broker refused a connection: the library drops it together with the reason."""
     traceback = error.__traceback__
     while traceback is not None:
         for value in traceback.tb_frame.f_locals.values():
@@ -119,5 +119,5 @@ def _close_in(error: BaseException) -> spec.Connection.Close | None:
 
 
 def _text(error: Any) -> str:
-    # The library wraps what the system has raised.
+    # The library wraps errors of the operating system.
     return said_of(error.__cause__ if isinstance(error.__cause__, OSError) else error) or type(error).__name__

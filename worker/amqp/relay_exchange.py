@@ -1,4 +1,4 @@
-"""The exchange that a domain's events are published to: looked for, and made where it is missing."""
+"""The exchange that a domain's events are published to: checked, and declared if it is missing."""
 
 from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity
 
@@ -10,7 +10,7 @@ __all__ = ["declare_exchange", "lacks_exchange"]
 
 
 async def lacks_exchange(link: Link, domain: str) -> bool:
-    """Whether a domain's exchange for events is not there. Looking needs no right, and changes nothing."""
+    """Whether a domain's exchange for events is missing. The check needs no right, and changes nothing."""
     async with link.side_channel() as channel:
         wire = await link.wire_of(channel)
         try:
@@ -21,10 +21,10 @@ async def lacks_exchange(link: Link, domain: str) -> bool:
 
 
 async def declare_exchange(link: Link, domain: str) -> None:
-    """See that a domain's exchange for events is there. One that is there stays as it is.
+    """Declare a domain's exchange for events if it is missing. An existing one stays as it is.
 
     Raises:
-        BrokerMisconfigured: It is missing, and the broker refuses to make it.
+        BrokerMisconfigured: It is missing, and the broker refuses the declaration.
     """
     if not await lacks_exchange(link, domain):
         return

@@ -1,4 +1,4 @@
-"""The reply queue: an exclusive queue on which the answers to commands come back."""
+"""The reply queue: an exclusive queue on which the answers to commands arrive."""
 
 import asyncio
 import logging
@@ -20,25 +20,25 @@ _log = logging.getLogger(__name__)
 
 
 class ReplyQueueLost(Exception):
-    """Raised when the connection broke while answers were awaited. Ask again: the answer comes from the receipt."""
+    """Raised when the connection broke before a reply arrived. Publish the command again: its receipt is sent again."""
 
 
 class ReplyQueue:
     """Receives replies over a connection of its own.
 
-    The queue is exclusive, so it vanishes with the connection, and answers sent meanwhile with it. Those who wait are
-    told, and the queue comes back under the same name. Direct reply-to would bind the answers to the publishing
-    channel, where one unroutable exchange or one broken publish would lose them silently.
+    The queue is exclusive, so it vanishes with the connection, together with replies sent after that. Waiting callers
+    then get ``ReplyQueueLost``, and the queue is declared again under the same name. Direct reply-to would bind replies
+    to the publishing channel, where an unroutable exchange or a failed publish would lose them silently.
     """
 
     def __init__(self, url: str, *, name: str) -> None:
         self.queue = f"replies.{uuid4()}"
-        # Any program may write to the queue, and a reply is all in its body.
+        # Any program may publish to the queue, and only the body of a reply is used.
         self._link = Link(url, name=name, prepare=self._consume, reader=BodyReader)
         self._waiting: defaultdict[UUID, set[asyncio.Future[Reply]]] = defaultdict(set)
 
     async def open(self) -> str:
-        """Make sure that answers arrive, and return the queue to name in ``reply_to``."""
+        """Make sure that replies arrive, and return the queue's name for ``reply_to``."""
         async with self._link.translating():
             await self._link.wire()
         return self.queue
@@ -60,7 +60,7 @@ class ReplyQueue:
             if not waiting:
                 del self._waiting[command_id]
             if future.done() and not future.cancelled():
-                future.exception()  # seen, whether or not anyone awaited it
+                future.exception()  # retrieved, whether or not it was awaited
             future.cancel()
 
     async def _consume(self, channel: AbstractChannel) -> None:
@@ -76,7 +76,7 @@ class ReplyQueue:
             _log.warning("a message in the reply queue is not a reply: %s", error)
             return
         if reply.command_id is None:
-            return  # nobody asked by such an id
+            return  # a message whose id cannot be parsed was not sent by this publisher
         for future in self._waiting.get(reply.command_id, ()):
             if not future.done():
                 future.set_result(reply)

@@ -1,4 +1,4 @@
-"""The report publisher: a worker's reports, to whoever listens."""
+"""The report publisher: publishes a worker's reports to all that listen."""
 
 import asyncio
 from contextlib import suppress
@@ -17,23 +17,24 @@ _TRANSIENT = 1
 
 
 class ReportPublisher:
-    """Publishes over a connection of its own: a broker that is short of memory stops reading from who publishes.
+    """Publishes over a connection of its own: a broker that is short of memory stops reading from publishers.
 
-    Where nobody listens, the broker drops what comes.
+    If there is no receiver, the broker drops the reports.
 
     Args:
-        url: The broker.
+        url: The broker's address.
     """
 
     def __init__(self, url: str) -> None:
         self._link = Link(url, name="worker reports", prepare=self._prepare)
 
     async def publish(self, body: bytes) -> None:
-        """Publish a report; connect first, for as long as it takes, if there is no connection.
+        """Publish a report; connect first if there is no connection, for as long as that takes.
 
         Raises:
             BrokerUnavailable: The connection broke.
-            BrokerMisconfigured: The broker refuses us, or the right to publish there, or to make the exchange.
+            BrokerMisconfigured: The broker refuses the connection, the right to publish, or the declaration of the
+                exchange.
         """
         properties = spec.Basic.Properties(
             content_type="application/json", delivery_mode=_TRANSIENT, message_type=REPORT_TYPE
@@ -43,7 +44,7 @@ class ReportPublisher:
             await wire.basic_publish(body, exchange=REPORT_EXCHANGE, routing_key="", properties=properties, wait=False)
 
     async def close(self, seconds: float) -> None:
-        """Close the connection within so many seconds. Safe to repeat."""
+        """Close the connection within this many seconds; abort it after that. Safe to repeat."""
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):

@@ -1,4 +1,4 @@
-"""The report receiver: what all workers of a virtual host report, for as long as somebody listens."""
+"""The report receiver: receives the reports of all workers of a virtual host."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ __all__ = ["ReportReceiver"]
 
 _log = logging.getLogger(__name__)
 
-# Of a few hundred workers; the oldest go first. One that cannot keep up must not fill the broker's memory.
+# Enough for a few hundred workers; the oldest are dropped first. A slow receiver must not fill the broker's memory.
 _MOST_WAITING = 2000
 _FIRST_REST, _LONGEST_REST = 0.5, 5.0
 
@@ -28,21 +28,21 @@ class ReportReceiver:
     """Receives reports in a queue of its own, exclusive and deleted with the connection.
 
     Args:
-        url: The broker.
+        url: The broker's address.
         take: Called with each message's body, which may be anything. It must not block.
 
     Attributes:
-        trouble: Why nothing can be received now; None if it can.
+        trouble: Why no reports can be received now, for people; None if they can.
     """
 
     def __init__(self, url: str, take: Callable[[bytes], None]) -> None:
         self.trouble: str | None = "not connected yet"
         self._take = take
-        # Any program may write to the exchange, and a report is all in its body.
+        # Any program may publish to the exchange, and only the body of a report is used.
         self._link = Link(url, name="worker console", prepare=self._consume, reader=BodyReader, on_trouble=self._tell)
 
     async def keep_receiving(self) -> None:
-        """Receive, and begin again whenever that has stopped. Runs until it is cancelled."""
+        """Receive reports, and begin again whenever that has stopped. Runs until it is cancelled."""
         backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Rights: what a user of the broker may do of what a worker does, found out without doing it."""
+"""Rights: which of a worker's rights a user of the broker has, found out without using them."""
 
 from collections.abc import Awaitable, Callable
 from uuid import uuid4
@@ -15,14 +15,14 @@ from worker.topology import EXCHANGE, Topology
 __all__ = ["may_configure", "may_publish", "may_read", "missing_rights"]
 
 _DEFAULT_EXCHANGE = ""
-# No priority, so that the broker refuses the consumer; but first it looks for the right to read.
+# An invalid priority, so that the broker refuses the consumer; but it checks the right to read first.
 _NO_PRIORITY: FieldTable = {"x-priority": "none"}
-# No time to live, so that the broker refuses the queue; but first it looks for the right to configure.
+# An invalid time to live, so that the broker refuses the queue; but it checks the right to configure first.
 _NO_TIME: FieldTable = {"x-message-ttl": -1}
 
 
 async def missing_rights(link: Link, topology: Topology) -> tuple[str, ...]:
-    """Return what a worker's user lacks of the rights that serving a domain takes. Its queues are all there.
+    """Return the rights for serving a domain that the user lacks, for people. The domain's queues exist.
 
     Nothing is declared, consumed or stored.
     """
@@ -35,7 +35,7 @@ async def missing_rights(link: Link, topology: Topology) -> tuple[str, ...]:
 
 
 async def may_read(link: Link, queue: str) -> bool:
-    """Whether we may consume a queue, which is there."""
+    """Whether the user may consume a queue, which exists."""
 
     async def nothing(_: DeliveredMessage) -> None:
         pass
@@ -44,12 +44,12 @@ async def may_read(link: Link, queue: str) -> bool:
 
 
 async def may_configure(link: Link, queue: str) -> bool:
-    """Whether we may declare a queue, which is not there."""
+    """Whether the user may declare a queue, which does not exist."""
     return await _is_allowed(link, lambda wire: wire.queue_declare(queue, durable=True, arguments=_NO_TIME))
 
 
 async def may_publish(link: Link, exchange: str = EXCHANGE) -> bool:
-    """Whether we may publish to an exchange, which is there. What is sent for that, no queue takes."""
+    """Whether the user may publish to an exchange, which exists. No queue takes the message that is sent for that."""
     nowhere = f"worker-check-{uuid4()}"
     properties = spec.Basic.Properties(message_id=nowhere, expiration="0")
 
@@ -63,7 +63,7 @@ async def may_publish(link: Link, exchange: str = EXCHANGE) -> bool:
 
 
 async def _is_allowed(link: Link, ask: Callable[[WireChannel], Awaitable[object]], *, confirms: bool = False) -> bool:
-    """Ask for what is refused in any case, and see whether it is for want of the right."""
+    """Send a request that is always refused, and return whether that is for another reason than a missing right."""
     async with link.side_channel(confirms=confirms) as channel:
         try:
             await ask(await link.wire_of(channel))

@@ -1,4 +1,4 @@
-"""The sender: messages go to the broker confirmed, or an error says that they may not have."""
+"""The sender: publishes messages with confirmations; an error says that a message may not have arrived."""
 
 import asyncio
 from typing import Any, Self
@@ -33,8 +33,8 @@ __all__ = ["CONNECTION_REFUSALS", "PERSISTENT", "Properties", "Sender"]
 
 Properties = spec.Basic.Properties
 PERSISTENT = 2
-"""The delivery mode of messages that outlive a restart of the broker."""
-# What the frame of the properties holds besides: its beginning, and the mark of a persistent message.
+"""The delivery mode of messages that survive a restart of the broker."""
+# What the properties' frame contains besides: its beginning, and the delivery mode of a persistent message.
 _BESIDE_PROPERTIES_BYTES = 12 + 1
 CONNECTION_REFUSALS = (
     ConnectionChannelError,
@@ -45,15 +45,15 @@ CONNECTION_REFUSALS = (
     ConnectionSyntaxError,
     ConnectionUnexpectedFrame,
 )
-"""What a broker ends a whole connection with on account of what came over it."""
+"""Errors with which a broker closes a whole connection because of something that was sent on it."""
 _SHARED = "shared"
 
 
 class Sender:
     """Publishes with confirmations over a connection of its own, which is opened again whenever it was lost.
 
-    Any number of ``send`` may wait at the same time: their confirmations are awaited together, not in turn. What the
-    broker refuses for good costs no other message: it closes the channel on which it came, and those that shared the
+    Any number of calls of ``send`` may wait at the same time: their confirmations are awaited together. A message that
+    the broker refuses for good affects no other: the broker closes its channel, and the messages that shared the
     channel are sent again, each on one of its own. Nothing is declared.
     """
 
@@ -71,8 +71,14 @@ class Sender:
     async def open(self, timeout: float = 5.0) -> Self:  # noqa: ASYNC109  without it, a call would wait for a reconnection forever
         """Connect now rather than with the first message.
 
+        Args:
+            timeout: For the whole call, in seconds.
+
+        Returns:
+            This sender.
+
         Raises:
-            BrokerUnavailable: Not within the timeout, in seconds.
+            BrokerUnavailable: The broker cannot be reached, or does not answer in time.
             BrokerMisconfigured: The broker refuses the connection.
         """
         async with self._link.translating(), asyncio.timeout(timeout):
@@ -80,7 +86,7 @@ class Sender:
         return self
 
     async def close(self) -> None:
-        """Close the connection. A call that still waits for a confirmation gets ``BrokerUnavailable``."""
+        """Close the connection. A call that still waits for a confirmation raises ``BrokerUnavailable``."""
         await self._link.close()
         if self._opening is not None:
             self._opening.cancel()
@@ -99,24 +105,24 @@ class Sender:
         """Publish one persistent message and wait until the broker has stored it.
 
         Args:
-            body: The message.
-            properties: Its properties; a ``message_id`` is required.
-            exchange: Where to; the empty string addresses the queue named by the routing key.
-            routing_key: Where to, inside the exchange.
-            timeout: For all of it, in seconds, a reconnection included; None for as long as it takes.
-            alone: Whether it shares its channel with no other from the start. One that shares it may be stored twice,
-                when another one is refused.
+            body: The message's body.
+            properties: The message's properties, with a ``message_id``. Its delivery mode is set to persistent.
+            exchange: Name of the exchange; the empty string for the default exchange, which routes by queue name.
+            routing_key: The routing key; on the default exchange, the queue's name.
+            timeout: For the whole call, in seconds, including a reconnection; None for no limit.
+            alone: Whether it gets a channel of its own from the start. A message that shares a channel may be stored
+                twice when another one is refused.
             mandatory: Whether it is an error if no queue takes it.
 
         Raises:
-            Unroutable: No queue took it, or there is no such exchange; nothing was stored.
-            MessageRefused: The broker refuses this message for what it is; nothing was stored.
-            BrokerUnavailable: Not confirmed in time, or the connection broke: it may or may not have arrived.
+            Unroutable: No queue took it, or the exchange does not exist; nothing was stored.
+            MessageRefused: The broker refuses this message because of its size or content; nothing was stored.
+            BrokerUnavailable: It was not confirmed in time, or the connection broke: it may or may not have arrived.
             BrokerMisconfigured: The broker refuses the connection, or the right to publish there.
 
-        On cancellation the message may still be stored. So it may after a timeout: what was written to a connection
-        that the broker does not read for now, it stores when it reads on. Who sends it again before the connection is
-        lost may have it stored twice.
+        On cancellation the message may still be stored. So it may after a timeout: when a broker that has stopped
+        reading goes on, it stores what was written to the connection. A message that is sent again before the
+        connection is lost may be stored twice.
         """
         properties.delivery_mode = PERSISTENT
         async with self._link.translating():
@@ -146,10 +152,14 @@ class Sender:
         return await self._link.diagnosis()
 
     async def declare(self, topology: Topology, timeout: float = 5.0) -> None:  # noqa: ASYNC109  as for sending
-        """Declare what of a domain's exchanges and queues is missing, such as somebody deleted.
+        """Declare the exchanges and queues of a domain that are missing, for example because they were deleted.
+
+        Args:
+            topology: The domain's exchanges and queues.
+            timeout: For the whole call, in seconds.
 
         Raises:
-            BrokerUnavailable: Not within the timeout, in seconds.
+            BrokerUnavailable: The broker cannot be reached, or does not answer in time.
             BrokerMisconfigured: The broker refuses the connection or a declaration.
         """
         async with self._link.translating(), asyncio.timeout(timeout):
@@ -158,7 +168,8 @@ class Sender:
     def fits(self, properties: Properties) -> bool:
         """Whether a message with these properties can be sent.
 
-        They travel in one frame. For one that is too large the broker ends the connection, with all that is under way.
+        They are sent in one frame. If it is too large, the broker closes the connection, and all other messages on it
+        fail.
         """
         try:
             size = len(properties.marshal())
@@ -178,15 +189,15 @@ class Sender:
                 except PublishError:
                     raise
                 except (ChannelClosed, ChannelInvalidStateError, DeliveryError):
-                    # On account of this message, or of any other that shared the channel. Nor does a channel on which
-                    # a queue was full always learn that it has room again.
+                    # The refusal may be due to this message, or to any other on the channel. Also, a channel on which a
+                    # queue was full does not always notice that it has room again.
                     pass
                 else:
                     return
             shares = (exchange, routing_key) if alone else _SHARED
             await self._own.publish(body, properties, **target, shares=shares)
         except CONNECTION_REFUSALS:
-            # On account of this message, or of any other on the connection.
+            # It may be due to this message, or to any other on the connection.
             link = Link(self._url, name=f"{self._name}, one message")
             try:
                 await OwnChannels(link).publish(body, properties, **target, shares=_SHARED)
@@ -196,8 +207,8 @@ class Sender:
     async def _publish(
         self, body: bytes, properties: Properties, *, exchange: str, routing_key: str, mandatory: bool
     ) -> None:
-        # The library tells by its id which message came back: of two with one id, one would pass for stored.
-        # One without an id is given one by the library, in the properties.
+        # The library recognises a returned message by its id: of two with the same id, one would pass for stored.
+        # A message without an id gets one from the library, in the properties.
         identity = properties.message_id or str(uuid4())
         while (other := self._under_way.get(identity)) is not None:
             await other.wait()
@@ -219,13 +230,13 @@ class Sender:
             ended.set()
 
     async def _shared(self) -> WireChannel:
-        """Return the channel that messages share. One that was closed has a successor on the same connection."""
+        """Return the channel that messages share; open another on the same connection if it was closed."""
         if self._wire is not None and not self._wire.is_closed:
             return self._wire
         if self._opening is None or self._opening.done():
             self._opening = asyncio.get_running_loop().create_task(self._open_shared())
             self._opening.add_done_callback(_seen)
-        # A channel whose opening is broken off would take the connection along.
+        # Cancelling the opening of a channel would close the connection.
         return await asyncio.shield(self._opening)
 
     async def _open_shared(self) -> WireChannel:
@@ -236,6 +247,6 @@ class Sender:
 
 
 def _seen(opening: asyncio.Task[WireChannel]) -> None:
-    """Have a failure count as seen, also where everyone who waited for it has given up."""
+    """Mark a failure as retrieved, even if all its waiting callers have given up."""
     if not opening.cancelled():
         opening.exception()

@@ -12,19 +12,21 @@ __all__ = ["is_reached", "wrong_bindings"]
 
 
 async def wrong_bindings(management_url: str, amqp_url: str, topology: Topology) -> tuple[str, ...]:
-    """Say how a domain's shards are bound, where that is not each of them once with the weight 1. Nothing is changed.
+    """Return what is wrong with the bindings of a domain's shards: each must be bound once, with weight 1.
+
+    Nothing is changed.
 
     Args:
-        management_url: The management interface, with a login in it.
-        amqp_url: Names the virtual host.
-        topology: The domain's. It has shards.
+        management_url: Address of the management interface, with user name and password.
+        amqp_url: The broker's address, which names the virtual host.
+        topology: The domain's queues and exchanges. It has shards.
 
     Returns:
-        What is wrong, for people; nothing also if nothing is bound yet.
+        The faults, for people; empty if there are none, or if nothing is bound yet.
 
     Raises:
         BrokerUnavailable: The interface cannot be reached.
-        BrokerMisconfigured: It refuses the login, or the right to see bindings.
+        BrokerMisconfigured: The interface refuses the login, or the right to see bindings.
     """
     found = await _bindings(management_url, amqp_url, topology.shard_exchange)
     there = Counter((each["destination_type"], each["destination"], each["routing_key"]) for each in found)

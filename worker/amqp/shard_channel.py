@@ -1,4 +1,4 @@
-"""The shard channel: one shard, consumed over a channel of its own, from its first delivery to its close."""
+"""The shard channel: consumes one shard over a channel of its own, from its first delivery to its close."""
 
 import asyncio
 import logging
@@ -25,19 +25,20 @@ _CLOSE_SECONDS = 5.0
 class ShardChannel:
     """Consumes a shard until it is released, or lost.
 
-    A consumer is never cancelled while it holds deliveries: the broker would hand the shard on at once, and the next
-    consumer would get later commands before these. It takes no more, has those that it took settled, and closes its
-    channel; then the broker puts back in order what it was handed besides, and hands the shard on.
+    Its consumer is never cancelled while deliveries are unsettled: the broker would hand the shard on at once, and the
+    next consumer would get later commands before these. Instead it takes no more deliveries, waits until those it took
+    are settled, and closes the channel. The broker then requeues all further deliveries in order, and hands the shard
+    on.
 
     Attributes:
-        shard: Which shard.
-        prefetch: How many unsettled deliveries the broker may hand out.
+        shard: Number of the shard.
+        prefetch: The most unsettled deliveries at a time.
     """
 
     def __init__(self, shard: int, prefetch: int, channel: AbstractChannel, wire: WireChannel) -> None:
         self.shard = shard
         self.prefetch = prefetch
-        # Kept: a channel is closed when nothing refers to it any more.
+        # Kept: a channel is closed when it is garbage-collected.
         self._channel = channel
         self._wire = wire
         self._intake = Intake(shard)
@@ -56,16 +57,16 @@ class ShardChannel:
         deliver: Callable[[Delivery], None],
         ended: Callable[["ShardChannel"], None],
     ) -> "ShardChannel":
-        """Begin to consume.
+        """Open a channel and begin to consume.
 
         Args:
             link: The connection.
-            queue: The shard's queue.
-            shard: Which shard it is.
-            prefetch: How many unsettled deliveries the broker may hand out.
-            counters: Where deliveries are counted.
-            deliver: Called with each delivery.
-            ended: Called once, when no delivery can come in any more.
+            queue: Name of the shard's queue.
+            shard: Number of the shard.
+            prefetch: The most unsettled deliveries at a time.
+            counters: Counts deliveries.
+            deliver: Called with each delivery, in order. It must not block.
+            ended: Called once with this channel, when no delivery can arrive any more.
         """
         channel = await link.channel()
         await channel.set_qos(prefetch_count=prefetch)
@@ -74,7 +75,7 @@ class ShardChannel:
         intake, acks = self._intake, self._acks
 
         def on_message(message: Received) -> None:
-            # What comes while we close is put back by the close: it is neither begun nor counted.
+            # Deliveries that arrive while closing are requeued by the close: they are neither begun nor counted.
             if not intake.is_closing:
                 deliver(Delivery(acks, message, counters, intake))
 
@@ -96,7 +97,7 @@ class ShardChannel:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the channel is gone."""
+        """Whether the channel is closed."""
         return self._wire.is_closed
 
     def stop(self) -> None:
@@ -104,15 +105,15 @@ class ShardChannel:
         self._intake.is_closing = True
 
     def give_up(self) -> None:
-        """Have ``release`` wait for nothing more. What is unsettled is put back."""
+        """Stop ``release`` from waiting for unsettled deliveries. They are requeued."""
         self._intake.give_up()
 
     async def flush(self) -> None:
-        """Wait until every acknowledgement was handed to the connection."""
+        """Wait until every acknowledgement has been handed to the connection."""
         await self._acks.flush()
 
     async def release(self) -> None:
-        """Take no more deliveries, wait until those that were taken are settled, and let the shard go."""
+        """Take no more deliveries, wait until those taken are settled, and close the channel, which frees the shard."""
         self.stop()
         await self._intake.emptied()
         await self.flush()

@@ -1,4 +1,4 @@
-"""The shard consumer: keeps this process's share of a domain's shards coming, as processes come and go."""
+"""The shard consumer: consumes this process's share of a domain's shards, as processes come and go."""
 
 import asyncio
 import logging
@@ -24,31 +24,29 @@ __all__ = ["ShardConsumer"]
 
 _log = logging.getLogger(__name__)
 
-# A quorum queue is made on several nodes.
+# Time to declare a shard: a quorum queue is created on several nodes.
 _SECONDS_A_SHARD = 0.25
 _PREPARE_SECONDS = 30.0
 _CONSUME_SECONDS = 10.0
-# A channel keeps its prefetch for life. It is opened anew when it should have so many times as much, or as little.
+# A channel's prefetch never changes. The channel is opened again when it should be larger or smaller by this factor.
 _WORTH_REOPENING = 2
 
 
 class ShardConsumer:
     """Consumes its share of a domain's shards, each over a channel of its own, on one connection.
 
-    Which shards that is, each process works out by itself from who else is there. The broker sees to it that no shard
-    has two consumers, whatever processes believe of each other: one that takes a shard waits there until the one that
-    has it has let go.
+    Each process computes its share from the other processes that it knows. The broker makes sure that no shard has two
+    active consumers, whatever the processes know: a process that takes a shard waits there until the one that has it
+    lets it go.
 
     Args:
-        url: The broker.
-        topology: What to declare and consume. It has shards.
-        prefetch: How many unsettled deliveries the broker may hand out of one shard, at most; over all shards together,
-            four times as many.
-        counters: Where deliveries are counted.
-        deliver: Called with each delivery. It must not block; the task that calls it is the channel's own, and is
-            cancelled with the channel.
-        may_begin: Waited for before consuming begins again, as ``Consumer`` does.
-        consume_seconds: How long the broker may take to let us consume one shard, before another connection is tried.
+        url: The broker's address.
+        topology: The queues and exchanges to declare if missing. It has shards.
+        prefetch: The most unsettled deliveries of one shard at a time; of all shards together, four times as many.
+        counters: Counts deliveries.
+        deliver: Called with each delivery, in order within a shard. It must not block: it is called while the
+            connection is read.
+        may_begin: Awaited before consuming begins again, as in ``Consumer``.
     """
 
     def __init__(
@@ -60,7 +58,6 @@ class ShardConsumer:
         counters: Counters,
         deliver: Callable[[Delivery], None],
         may_begin: Callable[[], Awaitable[object]],
-        consume_seconds: float = _CONSUME_SECONDS,
     ) -> None:
         if topology.shards is None:
             raise ValueError("a domain without affinity has no shards")
@@ -70,7 +67,6 @@ class ShardConsumer:
         self._counters = counters
         self._deliver = deliver
         self._may_begin = may_begin
-        self._consume_seconds = consume_seconds
         self._interruption = Interruption(topology.queue)
         self._link = Link(
             url,
@@ -91,25 +87,28 @@ class ShardConsumer:
 
     @property
     def queue(self) -> str:
-        """What it consumes, as people are told."""
+        """Name of the domain's work queue, for people."""
         return self._topology.queue
 
     @property
     def is_consuming(self) -> bool:
-        """Whether deliveries of its share can come in now; a share may be empty."""
+        """Whether deliveries of its share can arrive now; a share may be empty."""
         return self._interrupted_at is None and self._link.is_open
 
     @property
     def interrupted_for(self) -> float:
-        """For how long no delivery could come in, in seconds; 0 while they can."""
+        """For how long no delivery could arrive, in seconds; 0 while they can."""
         return 0.0 if self._interrupted_at is None else time.monotonic() - self._interrupted_at
 
     async def start(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109  an open end would hide a wrong address
-        """Connect, declare, join the other processes, and begin to consume.
+        """Connect, declare what is missing, join the other processes, and begin to consume.
+
+        Args:
+            timeout: For the whole call, in seconds; 0.25 s are added for each shard that the domain has.
 
         Raises:
-            BrokerUnavailable: Not within the timeout, in seconds, and the time that it takes to make the shards.
-            BrokerMisconfigured: The broker refuses us or a declaration, or cannot have shards.
+            BrokerUnavailable: The broker cannot be reached, or does not answer in time.
+            BrokerMisconfigured: The broker refuses the connection or a declaration, or does not support shards.
         """
         async with self._link.translating(), asyncio.timeout(timeout + _SECONDS_A_SHARD * self._shards):
             await self._link.wire()
@@ -117,32 +116,32 @@ class ShardConsumer:
             await self._balance()
 
     async def keep_consuming(self) -> None:
-        """Mend the share whenever a process comes or goes, and whatever breaks. Runs until it is cancelled."""
+        """Adjust the share whenever a process comes or goes or a connection breaks. Runs until it is cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._peers.keep_in_touch())
             group.create_task(self._keep_share())
 
     async def stop(self) -> None:
-        """Take no more deliveries. Each shard is let go as soon as those that came in are settled."""
+        """Take no more deliveries. Each shard is let go as soon as its deliveries are settled."""
         self._stopped = True
         for channel in tuple(self._channels.values()):
             self._release(channel)
         await self._peers.leave()
 
     async def flush(self) -> None:
-        """Wait until every acknowledgement was handed to the connection."""
+        """Wait until every acknowledgement has been handed to the connection."""
         await asyncio.gather(*(channel.flush() for channel in self._channels.values()))
 
     async def close(self) -> None:
-        """Close the connections. The broker puts every unsettled delivery back.
+        """Close the connections. The broker requeues every unsettled delivery.
 
-        On cancellation they are cut.
+        On cancellation they are aborted.
         """
         self._stopped = True
         for channel in tuple(self._channels.values()):
             self._release(channel)
             channel.give_up()
-        # A connection that is closed drops the acknowledgements that wait to be written; a channel does not.
+        # Closing a connection drops the acknowledgements that wait to be written; closing a channel does not.
         try:
             await asyncio.gather(*self._releases)
             await asyncio.gather(self._link.close(), self._peers.leave())
@@ -171,7 +170,7 @@ class ShardConsumer:
                 self._interruption.end()
 
     async def _balance(self) -> None:
-        """Let go of what is another's share, and take what is ours."""
+        """Let go of shards of other processes' shares, and take those of this process's own."""
         while not self._stopped:
             names = self._peers.names
             share = share_of(self._peers.name, names, self._shards)
@@ -181,19 +180,19 @@ class ShardConsumer:
                     self._release(channel)
             missing = next((shard for shard in share if shard not in self._channels), None)
             if missing is None:
-                # One that is to be opened anew is waited for: its end wakes us.
+                # A channel that is to be opened again ends first: its end wakes this task.
                 if not any(self._channels[shard].is_closing for shard in share):
                     self._tell(share, len(names))
                     self._interrupted_at = None
                 return
-            # One at a time: who has just come learns meanwhile of others, and that its share is smaller.
+            # One at a time: a process that has just joined learns of others in between, and that its share is smaller.
             await self._take(missing, prefetch)
 
     async def _take(self, shard: int, prefetch: int) -> None:
         try:
             channel = await self._opened(shard, prefetch)
         except ChannelNotFoundEntity:
-            # Somebody deleted the queue.
+            # The queue was deleted.
             await declare_missing(self._link, self._topology)
             channel = await self._opened(shard, prefetch)
         if channel.is_closed:
@@ -202,8 +201,8 @@ class ShardConsumer:
             self._channels[shard] = channel
 
     async def _opened(self, shard: int, prefetch: int) -> ShardChannel:
-        # A broker that has just come back may leave a consumer without an answer for good; a new connection gets one.
-        async with asyncio.timeout(self._consume_seconds):
+        # A broker that has just restarted may never answer a consumer; it does on a new connection.
+        async with asyncio.timeout(_CONSUME_SECONDS):
             return await ShardChannel.open(
                 self._link,
                 self._topology.shard_queue(shard),
@@ -228,11 +227,11 @@ class ShardConsumer:
         self._wake()
 
     def _on_end(self, channel: ShardChannel) -> None:
-        """See to a channel that can deliver no more: the broker closed it, cancelled its consumer, or we let it go."""
+        """Handle a channel that can deliver no more: it was closed, its consumer was cancelled, or it was let go."""
         if not channel.is_closing:
-            # Attempts that fail are one interruption, counted from its beginning.
+            # Repeated failures are one interruption, which began with the first.
             self._interrupted_at = self._interrupted_at or time.monotonic()
-            # What came in by a channel that still stands can be settled there.
+            # Deliveries of a channel that is still open can be settled on it.
             self._release(channel)
         self._wake()
 

@@ -1,4 +1,4 @@
-"""TLS with the broker: what an ``amqps://`` address asks for, and what went wrong, in words."""
+"""TLS with the broker: what an ``amqps://`` address asks for, and what went wrong, for people."""
 
 import ssl
 from base64 import b64decode
@@ -11,20 +11,21 @@ from worker.errors import BrokerMisconfigured
 __all__ = ["SERVER_NAME", "tls_context", "tls_trouble"]
 
 SERVER_NAME = "server_hostname"
-"""The parameter of an address that says which name the broker's certificate bears, where it is not the host's."""
+"""Parameter of an address: the name in the broker's certificate, if it is not the host's name."""
 
 _YES, _NO = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off", ""})
 
 
 def tls_context(url: str) -> ssl.SSLContext | None:
-    """Make what a connection to an address is secured by; None for ``amqp://``.
+    """Return the TLS context of a connection to an address; None for ``amqp://``.
 
-    The certificate and the host's name are verified, unless ``no_verify_ssl=1`` gives that up. ``cafile``, ``capath``
-    or ``cadata`` (base64 of DER) name the CAs, by default the system's; ``certfile`` and ``keyfile`` are shown to a
-    broker that asks for a certificate.
+    The certificate and the host's name are verified, unless ``no_verify_ssl=1`` is given. ``cafile``, ``capath`` or
+    ``cadata`` (base64 of DER) name the CAs, by default the system's. ``certfile`` and ``keyfile`` are shown to a broker
+    that asks for a client certificate.
 
     Raises:
-        BrokerMisconfigured: A file cannot be used; the message names it. Or parameters ask for TLS where there is none.
+        BrokerMisconfigured: A file cannot be used, which the message names; or parameters ask for TLS without
+            ``amqps://``.
     """
     parts = urlsplit(url)
     given = {name: values[-1] for name, values in parse_qs(parts.query).items()}
@@ -42,9 +43,9 @@ def tls_context(url: str) -> ssl.SSLContext | None:
 
 
 def tls_trouble(error: BaseException) -> str | None:
-    """Say what of TLS is wrong and what to do, when that is what an error comes from and trying again cannot help."""
+    """Return what is wrong with TLS and what to do, if that caused an error and trying again cannot help; or None."""
     cause: BaseException | None = error
-    seen: set[int] = set()  # the library's errors can be each other's causes
+    seen: set[int] = set()  # the library's exceptions can be each other's causes
     while cause is not None and not isinstance(cause, ssl.SSLError) and id(cause) not in seen:
         seen.add(id(cause))
         cause = cause.__cause__ or cause.__context__
@@ -78,7 +79,7 @@ def _show_certificate(context: ssl.SSLContext, given: dict[str, str]) -> None:
         raise BrokerMisconfigured("AMQP_URL: keyfile is named without certfile; name both")
     files = ", ".join(f"{name}={given[name]}" for name in ("certfile", "keyfile") if name in given)
     try:
-        # A key that needs a password would be asked for on the terminal.
+        # A key that needs a password would prompt on the terminal.
         context.load_cert_chain(given["certfile"], given.get("keyfile"), password=lambda: "")
     except OSError as error:
         raise BrokerMisconfigured(
@@ -87,7 +88,7 @@ def _show_certificate(context: ssl.SSLContext, given: dict[str, str]) -> None:
 
 
 def _gives_up_verification(text: str) -> bool:
-    # The broker's library takes any text but 0 for yes, "false" too.
+    # The library takes any text but 0 for yes, even "false".
     if text.lower() not in _YES | _NO:
         raise BrokerMisconfigured("AMQP_URL: no_verify_ssl is 1 or 0")
     return text.lower() in _YES

@@ -1,4 +1,4 @@
-"""The command line. Each command has a file of its own; ``main`` is what the console script calls."""
+"""The command line. Each command has a module of its own; ``main`` is the entry point of the console script."""
 
 from worker.cli.main import main
 

@@ -1,4 +1,4 @@
-"""Administration: how failures at a database of DATABASE_ADMIN_URL are told."""
+"""Administration: reports failures at the database of DATABASE_ADMIN_URL."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,16 +9,19 @@ from worker.stores import StoreSettings
 
 __all__ = ["administering"]
 
-# SQLSTATE insufficient_privilege. The store's own advice is for the role that workers use.
+# SQLSTATE insufficient_privilege. The store's own advice is for the role of workers.
 _LACKS_RIGHT = "42501"
 
 
 @contextmanager
 def administering(store: StoreSettings) -> Iterator[None]:
-    """Say what is wrong with the variable that names a store's administrator, if it is that.
+    """Convert failures inside the ``with`` into advice about the administrator's address of a store.
+
+    Args:
+        store: The store.
 
     Raises:
-        Mistake: The server cannot be reached, or the role may not do this.
+        Mistake: The server cannot be reached, or the role lacks the right.
     """
     variable = store.variable("database_admin_url")
     try:

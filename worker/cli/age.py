@@ -14,19 +14,19 @@ _UNITS = {
     "d": ("days", timedelta(days=1)),
     "w": ("weeks", timedelta(weeks=1)),
 }
-# More hours, days or weeks than this, nobody means.
+# Up to five digits: no useful age has more.
 _AGE = re.compile(r"([0-9]{1,5})([smhdw])")
 
 
 def age(text: str, *, units: str = "smhdw") -> timedelta:
-    """Read an age: a whole number and a unit.
+    """Parse an age: a whole number and a unit.
 
     Args:
-        text: What somebody wrote.
-        units: Which units are allowed, from the smallest.
+        text: The text, such as ``36h``.
+        units: The units that are allowed, the smallest first.
 
     Raises:
-        Mistake: It is none.
+        Mistake: The text is not an age in one of these units.
     """
     match = _AGE.fullmatch(text)
     if match is None or match[2] not in units:
@@ -40,7 +40,7 @@ def age(text: str, *, units: str = "smhdw") -> timedelta:
 
 
 def told(age: timedelta) -> str:
-    """Tell an age in one unit, rounded down: the largest of which there are two, or else the smallest."""
+    """Return an age in one unit, rounded down: in the largest unit of which there are at least two, or in seconds."""
     seconds = max(0, int(age.total_seconds()))
     for unit in ("d", "h", "m"):
         length = int(_UNITS[unit][1].total_seconds())

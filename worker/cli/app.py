@@ -1,4 +1,4 @@
-"""The application: every command under its name."""
+"""The application: all commands by name."""
 
 from typing import Annotated
 
@@ -13,11 +13,11 @@ _TRIED_AGAIN = "go on after a pause, or try the event that stopped it again"
 
 
 def _followers(kind: str, *, resumed: str) -> tuple[Entry, ...]:
-    """Return what a person does with followers of one kind.
+    """Return the commands for followers of one kind.
 
     Args:
-        kind: Of which.
-        resumed: What becomes of one that is resumed.
+        kind: The kind of followers.
+        resumed: The help text about resuming one.
     """
     commands = f"worker.cli.followers:{kind}s"
     return (
@@ -275,11 +275,11 @@ COMMANDS = {
         ),
     ),
 }
-"""The commands, by the group that they belong to."""
+"""The commands, by their group."""
 
 
 def _added(to: typer.Typer, name: str, *, help: str) -> typer.Typer:  # noqa: A002  Typer's own name
-    """Add a group to another, and return it."""
+    """Add a group to another group, and return it."""
     made = group(COMMANDS[name], help=help)
     to.add_typer(made, name=name.rpartition(" ")[2], short_help=help)
     return made
@@ -305,7 +305,7 @@ _added(
 )
 
 
-def _print_version(wanted: bool) -> None:  # noqa: FBT001  so Typer calls it
+def _print_version(wanted: bool) -> None:  # noqa: FBT001  Typer calls it like this
     if wanted:
         print(f"worker {__version__}")  # noqa: T201  plain, for scripts
         raise typer.Exit

@@ -1,4 +1,4 @@
-"""The bar of imports and adoptions: how much of how much, at which rate, and for how long yet."""
+"""The bar of imports and adoptions: count, rate, and time left."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ __all__ = ["bulk_bar"]
 
 
 class _CountColumn(ProgressColumn):
-    """How many of how many, and how many a second."""
+    """The column with done and total counts, and the rate."""
 
     def render(self, task: Task) -> Text:
         rate = task.finished_speed or task.speed
@@ -30,7 +30,7 @@ class _CountColumn(ProgressColumn):
 
 @contextmanager
 def bulk_bar(doing: str, *, is_bytes: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on standard error, as ``bulk_progress`` describes it."""
+    """Show a bar on standard error: see ``bulk_progress``."""
     columns = (DownloadColumn(), TransferSpeedColumn()) if is_bytes else (_CountColumn(),)
     with Progress(
         TextColumn(doing),
@@ -48,7 +48,7 @@ def bulk_bar(doing: str, *, is_bytes: bool) -> Iterator[Callable[[int, int], Non
             if begun:
                 bar.update(task, completed=done, total=total)
             else:
-                # What was done before this process began is no measure of its rate.
+                # What was done before this process began must not count for its rate.
                 bar.reset(task, completed=done, total=total)
                 begun = True
 

@@ -1,4 +1,4 @@
-"""How imports and adoptions are shown while they last, and what is said when they end too early."""
+"""Progress of imports and adoptions, and what is said when they end too early."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -14,19 +14,19 @@ __all__ = ["bulk_progress", "told_to_go_on"]
 
 @contextmanager
 def bulk_progress(doing: str, *, is_bytes: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar with rate and time left on standard error during the ``with``, if that is a terminal.
+    """Show a bar with rate and time left on standard error inside the ``with``, if that is a terminal.
 
     Args:
-        doing: What is done.
-        is_bytes: Whether bytes are counted, and not events.
+        doing: The label of the bar.
+        is_bytes: Whether bytes are counted; otherwise events.
 
     Yields:
-        What is told how much is done, and of how much. With what it is told first the work begins.
+        A function to call with how much is done, and the total. The work begins with the first call's count.
     """
     if not sys.stderr.isatty():
         yield lambda _done, _total: None
         return
-    from worker.cli.bulk_bar import bulk_bar  # noqa: PLC0415  only for what is drawn
+    from worker.cli.bulk_bar import bulk_bar  # noqa: PLC0415  only when a bar is drawn
 
     with bulk_bar(doing, is_bytes=is_bytes) as told:
         yield told
@@ -34,10 +34,13 @@ def bulk_progress(doing: str, *, is_bytes: bool = False) -> Iterator[Callable[[i
 
 @contextmanager
 def told_to_go_on(store: StoreSettings) -> Iterator[None]:
-    """Say of what may pass that what was recorded stays, and can be gone on with.
+    """Add to temporary failures that what was recorded is kept, and that the command can be repeated.
+
+    Args:
+        store: The store.
 
     Raises:
-        Mistake: As ``administering`` says; or the connection was lost in between.
+        Mistake: The connection was lost, or a failure that ``administering`` converts.
     """
     try:
         with administering(store):

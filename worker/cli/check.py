@@ -28,7 +28,7 @@ def check(
     json: Json = False,
 ) -> None:
     """Tell what is reachable, what is not, and what to do. Exit status 2 when a worker could not run as it should."""
-    from worker.cli.inspection import inspect  # noqa: PLC0415  domains and the broker are of this command alone
+    from worker.cli.inspection import inspect  # noqa: PLC0415  only this command needs domains and the broker
 
     settings = Settings.load(needs=())
     if domain is not None:
@@ -49,7 +49,7 @@ def check_database(*, domain: DomainOption = None, json: Json = False) -> None:
 async def _inspect_each(settings: Settings, stores: Sequence[StoreSettings]) -> list[Finding]:
     try:
         every = chosen(settings, None)
-    except SettingsError:  # of a domain that was not asked for
+    except SettingsError:  # of a domain that was not named
         every = tuple(stores)
     names = [f" of {', '.join(store.domains)}" if len(stores) > 1 else "" for store in stores]
     found = await asyncio.gather(

@@ -1,4 +1,4 @@
-"""The condition of the database: what is wrong with it, or will be, and what to do."""
+"""The condition of the database: what is or will be wrong with it, and what to do."""
 
 from collections.abc import Iterator
 
@@ -10,11 +10,11 @@ __all__ = ["connections", "primary_condition", "replica_condition"]
 
 
 def primary_condition(found: Survey, wanted: int) -> Iterator[Finding]:
-    """Judge the primary by what was found there.
+    """Yield the findings about the primary.
 
     Args:
-        found: The survey, by the role of workers.
-        wanted: How many connections one worker process opens there.
+        found: The survey of the primary, made as the role of workers.
+        wanted: How many connections one worker process opens to it.
     """
     yield _judged(
         "schema",
@@ -67,11 +67,11 @@ def primary_condition(found: Survey, wanted: int) -> Iterator[Finding]:
 
 
 def replica_condition(found: Survey, head: int | None) -> Finding:
-    """Judge a replica.
+    """Return the finding about a replica.
 
     Args:
-        found: The survey.
-        head: The primary's head shortly before, or None when it cannot be asked.
+        found: The survey of the replica.
+        head: The primary's head shortly before; None if it cannot be asked.
     """
     if not found.in_recovery:
         return _wrong("replica", "it accepts writes, so it is no replica; correct DATABASE_REPLICA_URLS.")
@@ -96,7 +96,12 @@ def replica_condition(found: Survey, head: int | None) -> Finding:
 
 
 def connections(found: Survey, wanted: int) -> Finding:
-    """See how many worker processes the server has connections for, of which each opens so many."""
+    """Return the finding about how many worker processes the server has connections for.
+
+    Args:
+        found: The survey of the server.
+        wanted: How many connections one worker process opens to it.
+    """
     processes = found.connections // wanted
     return _judged(
         "connections",
@@ -109,7 +114,7 @@ def connections(found: Survey, wanted: int) -> Finding:
 
 
 def _retention(found: Survey) -> Finding:
-    """See what keeps log files and old rows although nobody needs them, until the disk is full or reads are slow."""
+    """Return the finding about what keeps log files and old rows until the disk is full or reads are slow."""
     if found.idle_slots:
         told = ", ".join(f"{name} ({counted(kept, 'byte')})" for name, kept in found.idle_slots)
         return _wrong(
@@ -127,7 +132,7 @@ def _retention(found: Survey) -> Finding:
 
 
 def _partitions(found: Survey) -> Finding:
-    """See whether the log has somewhere to go on."""
+    """Return the finding about whether the log has room in its partitions."""
     if found.partition_size is None or found.last_number is None:
         return _well("partitions", "none: the log is one table")
     room = found.last_number - found.head
@@ -141,7 +146,7 @@ def _partitions(found: Survey) -> Finding:
 
 
 def _archives(found: Survey) -> Finding:
-    """See what of the log is archived. Only a person can tell whether the files are still there."""
+    """Return the finding about archived events. Whether the files still exist is not checked."""
     if not found.archives:
         return _well("archive", "none: the database has the whole log")
     places = ", ".join(found.archive_places)

@@ -27,7 +27,7 @@ def config(
     settings = Settings.load(needs=())
     shown = settings.redacted()
     own = own_settings(settings, _names(settings, domain), only=domain)
-    # What a domain has of its own hides all that holds for the others.
+    # A domain's own settings replace all of those for all domains.
     hidden = ADDRESS_FIELDS if domain is not None and own else ()
     rows = [
         {
@@ -61,7 +61,7 @@ def _names(settings: Settings, domain: str | None) -> list[str]:
 
     try:
         return domain_names(settings, domain)
-    except HandlerError:  # a domain that cannot be imported keeps nobody from seeing what is set
+    except HandlerError:  # the settings are shown even if a domain cannot be imported
         if domain is not None:
             raise
         return []

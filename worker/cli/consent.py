@@ -1,4 +1,4 @@
-"""Consent: what cannot be undone is asked for first."""
+"""Consent: asks before an action that cannot be undone."""
 
 import sys
 
@@ -10,15 +10,15 @@ __all__ = ["agreed"]
 
 
 def agreed(announcement: str, question: str, *, nobody: str) -> bool:
-    """Announce what is going to happen and ask, on standard error.
+    """Announce an action and ask for consent, on standard error.
 
     Args:
-        announcement: What is going to happen.
-        question: What to ask.
-        nobody: What to say when there is nobody to answer: what else to pass.
+        announcement: The description of the action.
+        question: The question.
+        nobody: The error's text if standard input is not a terminal: which option to pass instead.
 
     Raises:
-        Mistake: Standard input is no terminal.
+        Mistake: Standard input is not a terminal.
     """
     if not sys.stdin.isatty():
         raise Mistake(nobody)

@@ -47,7 +47,7 @@ def console(
     """
     settings = Settings.load(needs=("amqp_url",))
     try:
-        from worker.console import service  # noqa: PLC0415  what it is made of may not be installed
+        from worker.console import service  # noqa: PLC0415  the packages that it needs may not be installed
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in {"jinja2", "markupsafe", "starlette", "uvicorn"}:
             raise
@@ -57,7 +57,7 @@ def console(
 
     def listening(address: str) -> None:
         tell(f"The console answers at {address}{'' if allow_actions else ', and changes nothing'}.")
-        # Who waits for it may read from a pipe.
+        # The program that waits for this line may read from a pipe.
         sys.stdout.flush()
 
     raise typer.Exit(

@@ -1,4 +1,4 @@
-"""The current folder: where a domain can be tried without installing its package."""
+"""The current folder: lets a domain be tried without installing its package."""
 
 import sys
 from pathlib import Path
@@ -7,11 +7,11 @@ __all__ = ["look_in_current_folder"]
 
 
 def look_in_current_folder() -> None:
-    """Let modules be found in the current folder, before those that are installed.
+    """Let modules be imported from the current folder, before installed ones.
 
-    The script ``worker`` does not look for modules where it is called, though ``python -m worker`` does. Who has told
-    Python not to (``-P``, ``PYTHONSAFEPATH``) is heeded. A file there that is named like a library hides it, and so
-    this is called when everything but domains has been imported.
+    The script ``worker`` does not search the current folder, though ``python -m worker`` does. Python's options against
+    that (``-P``, ``PYTHONSAFEPATH``) are respected. A file there that is named like a library hides it, so call this
+    after everything but domains has been imported.
     """
     folder = str(Path.cwd())
     if not sys.flags.safe_path and folder not in sys.path:

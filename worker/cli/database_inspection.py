@@ -1,4 +1,4 @@
-"""The inspection of the database: what its servers are like, or will be, and what to do about it."""
+"""The inspection of the database: what is or will be wrong with its servers, and what to do about it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,16 +21,16 @@ __all__ = ["inspect_database", "look_at_primary", "look_at_replica"]
 async def inspect_database(
     store: StoreSettings, *, stores: Sequence[StoreSettings], pool_size: int, name: str = ""
 ) -> list[Finding]:
-    """Look closely at every server of a store. Nothing is changed anywhere.
+    """Inspect every server of a store in detail. Nothing is changed.
 
     Args:
         store: The store.
-        stores: All stores of a worker: what it opens on one server is added up.
-        pool_size: How many connections a worker process opens to each server of each store at most.
-        name: What is told of each part, where there are several stores.
+        stores: All stores of a worker: their connections to the same server are added up.
+        pool_size: The most connections that a worker process opens to each server of each store.
+        name: A suffix for the name of each part, if there are several stores.
 
     Returns:
-        What there is to say of the primary, then of each replica.
+        The findings about the primary, then about each replica.
     """
     primary, head = await look_at_primary(store.database_url, store.database_driver, store.database_schema)
     findings = [primary]
@@ -54,14 +54,14 @@ async def inspect_database(
 async def look_at_primary(
     url: str, driver: DatabaseDriver = "asyncpg", schema: str = DEFAULT_SCHEMA
 ) -> tuple[Finding, int]:
-    """Say whether the primary accepts appends, and how far its log is. Nothing is changed."""
+    """Return whether the primary accepts appends, and the sequence number of its head. Nothing is changed."""
     part = f"database {place_of(url, schema)}"
     try:
         async with PostgresEventStore.connect(
             url, driver=driver, schema=schema, pool_size=1, application_name="worker check"
         ) as store:
             head = (await store.position()).number
-            # An append of nothing needs every right that a worker needs, and leaves nothing.
+            # An append of nothing needs every right that a worker needs, and leaves nothing behind.
             await store.append(())
     except EventStoreError as error:
         return Finding(part=part, good=False, text=sentence(error)), 0
@@ -70,7 +70,7 @@ async def look_at_primary(
 
 
 async def look_at_replica(url: str, head: int | None, schema: str = DEFAULT_SCHEMA) -> tuple[Finding, Survey | None]:
-    """Say whether a replica answers, and how far it is behind the primary's head, if that is known."""
+    """Return whether a replica answers, and how far it is behind the primary's head, if that is known."""
     part = f"replica {place_of(url, schema)}"
     try:
         found = await survey(url, schema=schema)

@@ -1,4 +1,4 @@
-"""Dispatch: checked commands go out, many at a time, and what became of each comes back."""
+"""Dispatch: publishes checked commands, many at a time, and collects their answers."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -15,15 +15,15 @@ from worker.publisher import Publisher
 
 __all__ = ["Answer", "NotAllPublished", "dispatch"]
 
-# Enough that confirmations share the broker's disk writes.
+# Enough for confirmations to share the broker's disk writes.
 _AT_ONCE = 64
 
 
 class NotAllPublished(Exception):
-    """Raised by ``dispatch``: the broker stopped taking commands.
+    """Raised by ``dispatch`` when the broker stopped accepting commands.
 
     Attributes:
-        cause: Why.
+        cause: The error of the command that failed first.
     """
 
     def __init__(self, stored: int, total: int, cause: BrokerError) -> None:
@@ -36,12 +36,12 @@ class NotAllPublished(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What became of one command, as far as it was waited for.
+    """The result of publishing one command.
 
     Attributes:
         command_id: The id it was published with.
-        reply: The worker's answer, or None.
-        outcome: ``published``, ``scheduled``, ``no answer``, or what the reply says.
+        reply: The worker's reply; None if it was not waited for or did not arrive.
+        outcome: ``published``, ``scheduled``, ``no answer``, or the outcome of the reply.
     """
 
     command_id: UUID
@@ -50,7 +50,7 @@ class Answer:
 
     @property
     def reason(self) -> str | None:
-        """Why it was rejected or failed."""
+        """Why it was rejected or failed; None without a reason."""
         return self.reply.reason if self.reply else None
 
     @property
@@ -59,7 +59,7 @@ class Answer:
         return self.outcome in {"failed", "no answer"}
 
     def text(self) -> str:
-        """Say it to a person in a line."""
+        """The result in a line, for people."""
         if self.reply is None:
             return self.outcome if self.outcome == "published" else f"{self.outcome}: it may still be processed"
         words = [self.outcome if self.reason is None else f"{self.outcome}: {self.reason}"]
@@ -71,7 +71,7 @@ class Answer:
         return ", ".join(words)
 
     def document(self) -> dict[str, Any]:
-        """Say it to a program."""
+        """Return the result as a JSON object, for programs."""
         if self.reply is None:
             return {"command_id": self.command_id, "outcome": self.outcome}
         position = self.reply.position
@@ -92,24 +92,24 @@ async def dispatch(
     *,
     wait: bool,
     at: datetime | None = None,
-    timeout: float,  # noqa: ASYNC109  it is each command's, and the publisher's to keep
+    timeout: float,  # noqa: ASYNC109  for each command, and the publisher applies it
     done: Callable[[], None],
 ) -> list[Answer]:
-    """Publish every command, a bounded number at a time.
+    """Publish every command, a limited number at a time.
 
     Args:
-        publisher: Where to.
-        submissions: What.
-        wait: Whether to wait for what becomes of each.
+        publisher: The publisher.
+        submissions: The commands.
+        wait: Whether to wait for each reply.
         at: When they are to be sent; None for at once.
         timeout: For each command, in seconds.
         done: Called after each command.
 
     Returns:
-        One answer a command, in their order.
+        The answers, in the order of the commands.
 
     Raises:
-        NotAllPublished: The broker could not be reached, or nobody serves the domain.
+        NotAllPublished: The broker could not be reached, or no queue exists because no worker has served the domain.
     """
     answers: list[Answer | None] = [None] * len(submissions)
     remaining = iter(enumerate(submissions))

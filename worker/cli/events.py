@@ -26,7 +26,7 @@ from worker.suggestion import hints
 __all__ = ["events", "fields"]
 
 _LIMIT = 100
-# The last events are held until the first of them is known; those after a number are not.
+# The last events are kept in memory until the first of them is known; events after a number are not.
 _MOST_LATEST = 10_000
 _TYPE_WIDTH = 28
 _encoder = msgspec.json.Encoder(decimal_format="number")
@@ -90,7 +90,8 @@ def events(
         shown = run_async(_show(store, boundary, after, limit or _LIMIT, show, follow=follow, replica=replica))
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read the output has seen enough. Python would complain when it flushes the rest at its end.
+        # The reader of the output has closed the pipe. Python would report an error when it flushes the rest at its
+        # end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     if shown == 0:
@@ -99,7 +100,7 @@ def events(
 
 
 def _hints(settings: Settings, types: Sequence[str]) -> list[str]:
-    """Say which event types are of no domain: in a log there may be older ones, and those of other programs."""
+    """Return hints about event types of no domain: the log may have older ones, and those of other programs."""
     if not types or not settings.worker_domains:
         return []
     from worker.served_domains import served_domains  # noqa: PLC0415  most calls need no domain
@@ -190,5 +191,5 @@ def _line(event: RecordedEvent, *, metadata: bool) -> str:
 
 
 def fields(document: dict[str, Any]) -> str:
-    """Write an object's fields in one line, each value as JSON, so that a ``--where`` can be copied from it."""
+    """Return an object's fields in one line, each value as JSON, so that a ``--where`` can be copied from it."""
     return " ".join(f"{name}={_encoder.encode(value).decode()}" for name, value in document.items())

@@ -30,7 +30,6 @@ _NAME = "worker events check"
 _BATCH = 5000
 # How often progress is shown, in events.
 _STEP = 1000
-# Nothing lies above it: such a read finds the head and no event.
 
 
 def check(
@@ -60,7 +59,7 @@ def check(
     """
     settings = Settings.load(needs=("database_url",))
     store = chosen_one(settings, domain)
-    # All domains that have their events in this log; without databases of their own, that is each of them.
+    # All domains whose events are in this log; if none has a database of its own, all domains.
     sharing = next((each.domains for each in chosen(settings, None) if domain in each.domains), store.domains)
     shared = sharing if settings.domain_databases else ()
     domains = [each for each in served_domains(settings) if not shared or each.name in shared]
@@ -85,7 +84,7 @@ def _known(domains: Iterable[Domain]) -> set[str]:
 
 @asynccontextmanager
 async def _opened(addresses: StoreSettings, *, primary: bool) -> AsyncIterator[PostgresEventStore]:
-    """Open the first replica that answers, or else what ``reading_store`` opens."""
+    """Open the first replica that answers, or otherwise what ``reading_store`` opens."""
     async with AsyncExitStack() as stack:
         for url in () if primary else addresses.database_replica_urls:
             opened = PostgresEventStore.connect(
@@ -118,7 +117,7 @@ async def _read(
                 if count % _STEP == 0:
                     advance(event.sequence_number - shown)
                     shown = event.sequence_number
-                    await asyncio.sleep(0)  # a long read must not keep Ctrl-C waiting
+                    await asyncio.sleep(0)  # a long read must not delay Ctrl-C
 
 
 def _document(rows: Sequence[TypeReadability]) -> dict[str, Any]:

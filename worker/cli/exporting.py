@@ -1,4 +1,4 @@
-"""Exporting: traces and metrics of a command, for those who ask for them."""
+"""Exporting: traces and metrics of a command, if the environment asks for them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,12 +9,12 @@ __all__ = ["exporting"]
 
 @contextmanager
 def exporting() -> Iterator[None]:
-    """Have traces and metrics leave the process during the ``with``, as the ``OTEL_*`` variables say.
+    """Export traces and metrics inside the ``with``, according to the ``OTEL_*`` variables.
 
-    Without such a variable nothing leaves, and OpenTelemetry's SDK is not loaded.
+    Without such a variable nothing is exported, and OpenTelemetry's SDK is not loaded.
 
     Raises:
-        SettingsError: A variable is wrong, or names what does not exist.
+        SettingsError: A variable is wrong, or names something that does not exist.
     """
     if not any(name.startswith("OTEL_") for name in environ):
         yield

@@ -1,4 +1,4 @@
-"""Findings: what an inspection tells, for people and for programs."""
+"""Findings: the results of an inspection, for people and for programs."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,13 +12,13 @@ __all__ = ["Finding", "report"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What one part turned out to be.
+    """The result for one part.
 
     Attributes:
-        part: Which part, for a person.
+        part: Name of the part, for people.
         good: Whether it is as it should be.
-        text: What it is; if it is not as it should be, what to do.
-        note: Whether it is good, and yet something that a person would want to know.
+        text: Its state; if it is not good, what to do.
+        note: Whether it is good, but worth a person's attention.
     """
 
     part: str
@@ -28,7 +28,7 @@ class Finding:
 
 
 def report(findings: Sequence[Finding], *, json: bool) -> None:
-    """Print findings, and exit with status 2 when one is bad."""
+    """Print findings, and exit with status 2 if one is bad."""
     if json:
         print_json([asdict(finding) for finding in findings])
     else:

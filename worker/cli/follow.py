@@ -73,13 +73,13 @@ def follow(*, processes: Processes = None, control_socket: ControlSocket = None)
 
 def _run(wanted: Wanted, processes: int | None, control_socket: int | None) -> None:
     settings = Settings.load(needs=("database_url", "amqp_url") if wanted.schedules else ("database_url",))
-    # A mistake is told before a process is started.
+    # A mistake is reported before a process is started.
     targets_of(settings, wanted.names, kinds=wanted.kinds, may_be_none=wanted.schedules)
     if processes is not None and control_socket is None:
         raise typer.Exit(run_async(supervise(settings, processes)))
     shown = None
     if control_socket is None and sys.stderr.isatty():
-        from worker.cli.follow_bar import show  # noqa: PLC0415  only for what is drawn
+        from worker.cli.follow_bar import show  # noqa: PLC0415  only when bars are drawn
 
         shown = show
     raise typer.Exit(

@@ -1,4 +1,4 @@
-"""The bars of what follows the log: how far each has come, at which rate, and for how long yet."""
+"""The bars of followers: how far each has come, at which rate, and the time left."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ _tasks: set["asyncio.Task[None]"] = set()
 
 
 def show(service: LeasedService, stop: asyncio.Event) -> None:
-    """Show a bar on standard error for each that has not caught up, until told to stop."""
+    """Show a bar on standard error for each follower that has not caught up, until ``stop`` is set."""
     followed = [part.figures for part in service.parts if isinstance(part, Coordinator)]
     task = asyncio.create_task(_show(followed, stop))
     _tasks.add(task)

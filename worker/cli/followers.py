@@ -1,4 +1,4 @@
-"""What is typed about projections, reactions and relays alike: how they stand, and what a person does about them."""
+"""The commands that projections, reactions and relays have in common: state, and what a person can do."""
 
 import getpass
 from collections.abc import Awaitable, Callable
@@ -42,10 +42,10 @@ From = Annotated[
 
 
 class FollowerCommands:
-    """What is typed about followers of one kind.
+    """The commands for followers of one kind.
 
     Args:
-        kind: Of which.
+        kind: The kind of followers.
     """
 
     def __init__(self, kind: str) -> None:
@@ -58,7 +58,7 @@ class FollowerCommands:
             found += asked(
                 target, partial(administration.standings, kind=self.kind, declared=target.declared, others=True)
             )
-        # Where several logs share the database of the checkpoints, each would tell of the others' again.
+        # If several logs share the database of the checkpoints, each lists the others' followers as well.
         by_name = {each.name: each for each in found if each.declared is None}
         by_name |= {each.name: each for each in found if each.declared is not None}
         listed = list(by_name.values())
@@ -117,14 +117,14 @@ class FollowerCommands:
         tell(f"{declared.name} goes on.")
 
     def one(self, name: str) -> tuple[Target, AnyDeclared]:
-        """Return what is meant by a name, and where it is kept."""
+        """Return the follower with a name, and the target that it belongs to."""
         (target,) = targets_of(_settings(), [name], kinds=(self.kind,))
         (declared,) = target.declared
         return target, declared
 
 
 class OutputCommands(FollowerCommands):
-    """What is typed about reactions or relays: what they sent cannot be unsent, and a person says where they go on."""
+    """The commands for reactions or relays: messages cannot be unsent, so a person decides where they go on."""
 
     def resume_one(self, name: Name, *, where: From = None, by: By = None) -> None:
         """Have one go on that was paused, or try the event again that stopped it; or have it go on elsewhere.
@@ -148,7 +148,7 @@ relays = OutputCommands(RELAY)
 
 
 def asked(target: Target, ask: Callable[[Session], Awaitable[T]]) -> T:
-    """Ask the database of the checkpoints."""
+    """Run a function with a session to the database of the checkpoints."""
 
     async def answer() -> T:
         async with session_at(target.url, purpose=_PURPOSE, schema=target.store.database_schema) as session:
@@ -195,7 +195,7 @@ def _document(standing: Standing) -> dict[str, Any]:
     kind = standing.name.kind
     rows = [_row(standing, row) for row in standing.rows]
     builds = {"declared_version": standing.declared, "builds": rows}
-    # Of the others there is one, which has no version.
+    # Reactions and relays have one row, and no version.
     its = builds if kind == PROJECTION else {"state": "never run", **(rows[0] if rows else {})}
     if kind != PROJECTION:
         for name in ("id", "version", "is_current"):

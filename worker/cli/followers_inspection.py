@@ -18,18 +18,18 @@ __all__ = ["inspect_followers"]
 
 
 async def inspect_followers(settings: Settings, domains: Sequence[Domain], *, needed: bool) -> list[Finding]:
-    """Look whether the projections, reactions, relays and schedules of domains could be run. Nothing is changed.
+    """Check whether the projections, reactions, relays and schedules of domains could be run. Nothing is changed.
 
-    What serves commands does without. So a missing right is told, and is wrong only where it is said to be needed.
+    Workers do not need these rights. So a missing right is a note, and only an error if it is said to be needed.
 
     Args:
-        settings: Everything.
-        domains: Whose.
-        needed: Whether what is missing is wrong.
+        settings: The worker's settings.
+        domains: The domains to check.
+        needed: Whether a missing right is an error.
     """
     try:
         stores = stores_of(settings, [domain.name for domain in domains]) if domains else ()
-    except SettingsError:  # told of the databases
+    except SettingsError:  # reported by the inspection of the databases
         return []
     of_name = {name: store for store in stores for name in store.domains}
     return list(

@@ -19,7 +19,7 @@ __all__ = ["Entry", "group"]
 
 
 class _Command(TyperCommand):
-    """A command that is imported."""
+    """A command that has been imported."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return its parameters."""
@@ -31,11 +31,11 @@ class Entry:
     """A command that is not imported yet.
 
     Attributes:
-        name: What a person types.
+        name: The name that is typed.
         target: Its function, as ``module:attribute`` or ``module:object.method``.
-        help: What it does, in the place of the first paragraph of the function's docstring. Its first sentence stands
-            in lists.
-        any_option: Whether what looks like an option may be an argument, such as a negative number.
+        help: Its description, in place of the first paragraph of the function's docstring. Lists show the first
+            sentence.
+        any_option: Whether an argument may look like an option, such as a negative number.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Entry:
 
     @property
     def in_a_list(self) -> str:
-        """What a list of commands says of it: the first sentence, in full."""
+        """The first sentence of the description, for lists."""
         first, end, _ = self.help.partition(". ")
         return f"{first}." if end else first
 
@@ -72,19 +72,19 @@ def group(
     below: Mapping[str, Iterable[Entry]] = MappingProxyType({}),
     **options: Any,
 ) -> typer.Typer:
-    """Make a group that can list its commands, and complete their names, without importing them.
+    """Make a group that lists its commands, and completes their names, without importing them.
 
     Args:
-        entries: The commands, in the order in which they are listed; groups that are added later follow them.
-        help: What the group is for.
-        below: Commands that are typed behind another one of the group, which takes no arguments of its own.
-        options: What else ``typer.Typer`` takes.
+        entries: The commands, in the order of lists; groups that are added later follow them.
+        help: The description of the group.
+        below: Commands that are typed after another one of the group, which takes no arguments itself.
+        options: Further arguments of ``typer.Typer``.
     """
     listed = {entry.name: entry for entry in entries}
     deeper = {name: {entry.name: entry for entry in under} for name, under in below.items()}
 
     class Group(TyperGroup):
-        """Has of each command what lists show, and imports the one that is called."""
+        """Has the list texts of all commands, and imports the one that is called."""
 
         def __init__(self, *, commands: dict[str, Any], **attributes: Any) -> None:
             shown = {
@@ -97,7 +97,7 @@ def group(
             return name_plainly(read_plainly(super().get_params(ctx)))
 
         def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-            """Find the command that is called, or whose options the shell completes."""
+            """Return the command that is called, or whose options the shell completes."""
             name, command, rest = super().resolve_command(ctx, args)
             if rest and (entry := deeper.get(name or "", {}).get(rest[0])) is not None:
                 return f"{name} {entry.name}", entry.load(), rest[1:]

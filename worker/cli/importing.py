@@ -21,7 +21,7 @@ from worker.stores import StoreSettings
 
 __all__ = ["import_file"]
 
-# How often it is looked up how far a file was read: to draw it takes longer than to read some hundred lines.
+# How often the position in the file is drawn, in events: drawing takes longer than reading hundreds of lines.
 _EVENTS_A_LOOK = 1000
 
 

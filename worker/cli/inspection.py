@@ -31,15 +31,16 @@ __all__ = ["inspect"]
 
 
 async def inspect(settings: Settings, domain: str | None = None, *, followers: bool = False) -> list[Finding]:
-    """Look at every part that the settings name. Nothing is changed anywhere.
+    """Inspect every part that the settings name. Nothing is changed.
 
     Args:
-        settings: Everything.
-        domain: The one domain whose parts are looked at; None for those of all.
-        followers: Whether what `worker follow` lacks is wrong.
+        settings: The worker's settings.
+        domain: The domain whose parts are inspected; None for all.
+        followers: Whether it is an error if `worker follow` lacks something.
 
     Returns:
-        One finding a part, in the order in which a person would mend them; at last, the pages that can be opened.
+        One finding for each part, in the order in which a person would fix them; at the end, the pages that can be
+        opened.
     """
     found, served = _domains(settings)
     domains = [each for each in served if domain in {None, each.name}]
@@ -64,13 +65,13 @@ def _domains(settings: Settings) -> tuple[Finding, Sequence[Domain]]:
 
 def _variables(settings: Settings, domains: Sequence[Domain]) -> list[Finding]:
     names = list(unknown(os.environ, Settings.variables()))
-    # Without the domains, it cannot be told whose they are.
+    # Without the domains, it is not known whether the variables belong to one.
     names += unread(settings, [domain.name for domain in domains]) if domains else []
     return [Finding(part="settings", good=True, text=f"{', '.join(names)}: not read by anything")] if names else []
 
 
 def _views(domain: Domain) -> Iterator[Finding]:
-    """Tell what of a domain's views no event can ever match, and what cannot be looked at."""
+    """Yield findings about a domain's views that no event can match, and about those that cannot be checked."""
     part = f"views of {domain.name}"
     for problem in domain.examination.problems():
         yield Finding(part=part, good=False, text=f"{problem}.")
@@ -120,7 +121,7 @@ async def _broker(settings: Settings, domains: Sequence[Domain]) -> list[Finding
         return [Finding(part="broker", good=False, text="AMQP_URL is not set; name the RabbitMQ broker.")]
     part = f"broker {broker_address(settings.amqp_url)}"
     findings = []
-    # Without a domain there is no queue to ask for, but the broker can still be reached or not.
+    # Without a domain there is no queue to check, but the broker is connected to all the same.
     for topology in [Topology.of(domain) for domain in domains] or [Topology("worker-check")]:
         try:
             found = await backlog(settings.amqp_url, topology)
@@ -162,7 +163,7 @@ def _queue(topology: Topology, found: Backlog | None) -> Finding:
 
 
 async def _rules(settings: Settings, topology: Topology) -> list[Finding]:
-    """Look for what an operator has set by which something can be lost."""
+    """Return findings about policies by which messages can be lost."""
     part = f"policies of {topology.queue}"
     if not settings.rabbitmq_management_url:
         text = "not looked at; with RABBITMQ_MANAGEMENT_URL, those that can lose something are found"
@@ -172,7 +173,7 @@ async def _rules(settings: Settings, topology: Topology) -> list[Finding]:
         rules = await rules_of(settings.rabbitmq_management_url, settings.amqp_url, names)
     except BrokerError as error:
         return [Finding(part=part, good=False, text=f"{error}.")]
-    # A domain may have no schedule: then there is nothing to lose in it.
+    # A domain may have no schedule queue: then it has nothing to lose.
     rules = {queue: its for queue, its in rules.items() if its.arguments or queue != topology.schedule_queue}
     found = [Finding(part=part, good=False, text=f"{loss}: {WAY}.") for loss in losses(topology, rules)]
     if found:
@@ -202,7 +203,7 @@ async def _entrance(settings: Settings, topology: Topology) -> list[Finding]:
 
 
 async def _bindings(settings: Settings, topology: Topology) -> list[Finding]:
-    """Look for what makes commands of one key go to more than one shard."""
+    """Return findings about bindings by which commands of one key go to more than one shard."""
     if topology.shards is None or not settings.rabbitmq_management_url:
         return []
     part = f"bindings of {topology.shard_exchange}"

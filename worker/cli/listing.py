@@ -1,4 +1,4 @@
-"""Listings: tables whose cells cannot steer the terminal. They may hold what a message brought."""
+"""Listings: tables whose cells cannot control the terminal. Cells may contain text from messages."""
 
 import re
 from dataclasses import replace
@@ -11,20 +11,20 @@ from worker.printable import printable
 
 __all__ = ["Listing"]
 
-# Also with a unit, such as 1.5 s, 16.4 kB or 57.1%.
+# With or without a unit, such as 1.5 s, 16.4 kB or 57.1%.
 _NUMBER = re.compile(r"[+-]?\d[\d,.]*( ?[a-zA-Zµ%]{1,5})?")
 _NOTHING = frozenset({"", "-"})
 
 
 class Listing(Table):
-    """A table of which each cell's text is written out, as far as it is not seen."""
+    """A table that writes invisible characters in its cells out."""
 
     def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
-        """Add a row, as the library has it."""
+        """Add a row, as in the library."""
         super().add_row(*(printable(cell, lines=True) if isinstance(cell, str) else cell for cell in cells), **options)
 
     def trim(self) -> None:
-        """Put the numbers of a column below each other, and leave out a column that holds nothing in any row."""
+        """Right-align columns of numbers, and remove columns that are empty in all rows."""
         kept = []
         for column in self.columns:
             told = {cell for cell in column.cells if isinstance(cell, str)}

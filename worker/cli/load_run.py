@@ -44,9 +44,9 @@ __all__ = ["run"]
 
 _STDOUT = "-"
 _COMMANDS = 5000
-# A closed load that ends by time: more than this, a publisher here does not send.
+# The most commands a second that are generated for a closed load that ends by time: no publisher sends more.
 _MOST_PER_SECOND = 2000
-# Lines in a file need not be as short as on a narrow terminal.
+# Lines in a file may be longer than on a narrow terminal.
 _FILE_WIDTH = 120
 
 
@@ -142,7 +142,7 @@ def run(
     try:
         summary = run_async(_performed(plan, stores, _console(stderr=True), master_keys(settings)))
     except BaseException as error:
-        # An interruption is nobody's fault; about any other end, the workers may have something to say.
+        # On Ctrl-C the logs are not needed; after any other error, they may explain it.
         _put_away(folder, wanted=isinstance(error, Exception))
         raise
     finally:
@@ -151,21 +151,21 @@ def run(
     try:
         _show(summary, json=json == _STDOUT)
     finally:
-        # Whatever became of the output: the figures cannot be had again.
+        # Also if printing has failed: the figures cannot be measured again.
         _save(summary, kind.stresses, figures=figures, report=report)
     if summary.violations:
         raise typer.Exit(1)
 
 
 def _found(domains: Sequence[Domain], name: str) -> tuple[Domain, type[Scenario]]:
-    """Find a scenario by its name, in which ``_`` stands for ``-`` as well."""
+    """Return a scenario and its domain by the scenario's name, in which ``_`` may stand for ``-``."""
     wanted = name.replace("_", "-")
     owner = owner_of("scenario", wanted, domains, lambda domain: [kind.name for kind in domain.scenarios])
     return owner, next(kind for kind in owner.scenarios if kind.name == wanted)
 
 
 def _beside(domains: Sequence[Domain], kind: type[Scenario]) -> tuple[Domain, ...]:
-    """Return the other domains that a scenario has commands of."""
+    """Return the other domains that a scenario sends commands to."""
     named = {domain.name: domain for domain in domains}
     if missing := [name for name in kind.beside if name not in named]:
         raise Mistake(
@@ -176,7 +176,7 @@ def _beside(domains: Sequence[Domain], kind: type[Scenario]) -> tuple[Domain, ..
 
 
 def _as_many_as(duration: float | None, rate: float | None) -> int:
-    """Return how many commands to have at hand when only time ends the load."""
+    """Return how many commands to generate if only time ends the load."""
     return _COMMANDS if duration is None else math.ceil(duration * (rate or _MOST_PER_SECOND))
 
 
@@ -208,10 +208,12 @@ async def _consumers(settings: Settings, domains: Sequence[Domain], *, start_wor
 
 
 def _outage(made: Scenario, stores: Sequence[StoreSettings], *, start_workers: int) -> PlannedOutage | None:
-    """Return which store the workers are to lose now and then; say so where the scenario wants one, and it cannot be.
+    """Return the store that the workers are to lose at intervals; None if there is none, or none can be lost.
+
+    If the scenario wants an outage that is not possible, a message says so.
 
     Raises:
-        SettingsError: It could be, but not with this address.
+        SettingsError: An outage is possible, but not with this address.
     """
     if (wanted := made.outage()) is None:
         return None
@@ -257,7 +259,7 @@ async def _performed(
 
 
 def _put_away(folder: Path, *, wanted: bool) -> None:
-    """Remove the folder of the workers' logs; or keep it, if there are any, and say where it is."""
+    """Remove the folder of the workers' logs; or keep it if it has any and they are wanted, and print where it is."""
     if wanted and any(folder.iterdir()):
         typer.echo(f"The workers' logs are kept in {folder}.", err=True)
     else:
@@ -265,7 +267,7 @@ def _put_away(folder: Path, *, wanted: bool) -> None:
 
 
 def _show(summary: Summary, *, json: bool) -> None:
-    """Print a run for people; on standard error, when standard output is for programs."""
+    """Print a run for people; on standard error if standard output is for programs."""
     if json:
         print_json(summary.model_dump(mode="json"))
     console = _console(stderr=json)
@@ -275,7 +277,7 @@ def _show(summary: Summary, *, json: bool) -> None:
 
 
 def _save(summary: Summary, stresses: str, *, figures: Path | None, report: Path | None) -> None:
-    """Write the files that are wanted. One that cannot be written does not keep the other from being tried."""
+    """Write the files that are wanted. If one cannot be written, the other is tried nevertheless."""
     try:
         if figures is not None:
             text = msgspec.json.format(summary.model_dump_json(), indent=2)

@@ -1,4 +1,4 @@
-"""The event loop that commands run on."""
+"""The event loop of the commands."""
 
 import asyncio
 import sys
@@ -15,14 +15,14 @@ T = TypeVar("T")
 
 
 def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run to completion on uvloop. Ctrl-C cancels the coroutine, waits for it, and raises ``KeyboardInterrupt``.
+    """Run a coroutine on uvloop. Ctrl-C cancels it, waits for its end, and raises ``KeyboardInterrupt``.
 
-    The libraries below are made quiet and lenient first, for the whole process, which is the command line's own.
+    Before that, the libraries are made quiet and lenient, for the whole process, which belongs to the command line.
     """
     quieten_libraries()
-    # What speaks to a broker has loaded its library by now; to the others, that costs as much as asyncio does.
+    # Commands that use a broker have loaded its library by now; for the others, loading it would double their start.
     if "aio_pika" in sys.modules:
-        from worker.amqp.codec import install_lenient_codec  # noqa: PLC0415  as said
+        from worker.amqp.codec import install_lenient_codec  # noqa: PLC0415  as said above
 
         install_lenient_codec()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -17,7 +17,7 @@ from worker.failures import Mistake
 __all__ = ["new"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
-# By their place in the new folder; @name@ stands for its name, in texts and in places.
+# By their path in the new folder; @name@ stands for its name, in texts and in paths.
 _FILES = {
     ".env": "env.txt",
     ".gitignore": "gitignore.txt",
@@ -41,7 +41,7 @@ def new(
     _check(name, target)
     template = files("worker.cli").joinpath("template")
     try:
-        # Beside it, so that it takes its place in one step.
+        # Beside it, so that it is moved to its place in one step.
         with TemporaryDirectory(dir=target.parent, prefix=f".{name}-") as folder:
             made = Path(folder, name)
             for place, source in _FILES.items():

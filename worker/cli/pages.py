@@ -12,16 +12,16 @@ __all__ = ["CONSOLE_PORT", "console_runs", "pages"]
 CONSOLE_PORT = 8200
 _ANSWER_SECONDS = 1.0
 _PORTS = {"http": 80, "https": 443}
-# Only the console has this file; it asks nothing of anyone, and is refused without the password, by a name of its own.
+# Only the console has this file. It needs no password, and is refused if the host name is not allowed.
 _CONSOLE_REQUEST = b"HEAD /static/console.css HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"
 _CONSOLE_SIGNS = (b"content-type: text/css", b'realm="worker console"')
 _TRACE_PATH = "/trace/{trace_id}"
 
 
 async def pages(settings: Settings) -> list[Finding]:
-    """Return the pages that settings name, without what is secret in them, and the console if one runs here.
+    """Return the pages that the settings name, without secrets, and the console if one runs here.
 
-    A page that does not answer is told as such, and is no fault: a browser may reach it where this process does not.
+    A page that does not answer is noted, but is no error: a browser may reach it where this process does not.
     """
     named = list(_named(settings))
     *answers, console = await asyncio.gather(*(_answers(url) for _, url in named), console_runs(CONSOLE_PORT))
@@ -38,7 +38,7 @@ def _named(settings: Settings) -> Iterator[tuple[str, str]]:
     if settings.rabbitmq_management_url:
         yield "RabbitMQ", _shown(settings.rabbitmq_management_url)
     if settings.worker_trace_url:
-        # Where it ends as Jaeger's does, what is before is where a person begins; elsewhere only the host is known.
+        # If it ends like Jaeger's address, the part before is the start page; otherwise only the host is known.
         begin, path, _ = settings.worker_trace_url.partition(_TRACE_PATH)
         yield "traces", _shown(begin if path else urljoin(begin, "/"))
     if settings.worker_metrics_url:
@@ -46,7 +46,7 @@ def _named(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _shown(url: str) -> str:
-    """Leave out who asks, and with which password."""
+    """Return an address without user name and password."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path or "/", "", ""))
 
@@ -56,14 +56,14 @@ async def _answers(url: str) -> bool:
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):
             _, writer = await asyncio.open_connection(parts.hostname, parts.port or _PORTS[parts.scheme])
-    except (OSError, ValueError):  # a port or a host that cannot be one
+    except (OSError, ValueError):  # an invalid port or host
         return False
     writer.close()
     return True
 
 
 async def console_runs(port: int) -> bool:
-    """Tell whether what listens on a port of this machine is a console."""
+    """Return whether a console listens on a port of this machine."""
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)

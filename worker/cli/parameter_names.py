@@ -1,4 +1,4 @@
-"""Parameter names: what a help page calls the value of an option or an argument, in a person's words."""
+"""Parameter names: how help pages show the values of options and arguments."""
 
 from functools import partial
 from pathlib import Path
@@ -6,18 +6,19 @@ from typing import Any
 
 __all__ = ["name_plainly"]
 
-# What only the width of a column bounds.
+# Limits from here on are not shown in words.
 _BEYOND_WORDS = 2**31 - 1
 
 
 def name_plainly(parameters: list[Any]) -> list[Any]:
-    """Have help pages show ``--limit NUMBER [at least 1]`` and ``NAME``, not ``<int range> [x>=1]`` and ``{NAME}``.
+    """Make help pages show ``--limit NUMBER [at least 1]`` and ``NAME``, not ``<int range> [x>=1]`` and ``{NAME}``.
 
     Args:
-        parameters: A command's. What names its value itself, is a flag, or has choices, keeps what it shows.
+        parameters: The parameters of a command. Those with a metavar of their own, flags, and choices are left
+            unchanged.
 
     Returns:
-        The same.
+        The same parameters.
     """
     for parameter in parameters:
         parameter._get_number_range_help_str = partial(_range, parameter)  # noqa: SLF001  no other way in

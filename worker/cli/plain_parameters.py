@@ -1,7 +1,7 @@
-"""Plain parameters: what is plainly right on the command line is read here, at no cost.
+"""Plain parameters: parses simple values of the command line here, at no cost.
 
-For each parameter, also one that is not given, Typer builds a validator with pydantic; to import that is a third of
-what a short command costs. So only what is not plainly right is left to it, and it says what is wrong.
+For each parameter, even one that is not given, Typer builds a validator with pydantic. Importing that is a third of the
+cost of a short command. So only values that are not simple are left to Typer, which reports what is wrong.
 """
 
 from collections.abc import Callable
@@ -12,12 +12,12 @@ import typer
 
 __all__ = ["read_plainly"]
 
-# What Typer calls for what reads a parameter.
+# Typer's name of the function that returns a parameter's parser.
 _ASKED = "get_runtime_param"
 
 
 def read_plainly(parameters: list[Any]) -> list[Any]:
-    """Have the parameters of a command read here, as far as they are plainly right, and return them."""
+    """Have simple values of a command's parameters parsed here; return the parameters."""
     for parameter in parameters:
         descriptor = parameter.type_descriptor
         if descriptor.parameter_info.parser is None and _ASKED not in vars(parameter):
@@ -31,7 +31,7 @@ def _reader(theirs: Callable[[], Any], descriptor: Any) -> Callable[[], "_Reader
 
 
 class _Reader:
-    """What Typer asks for the value of a parameter."""
+    """Stands in for Typer's parser of a parameter."""
 
     def __init__(self, theirs: Callable[[], Any], descriptor: Any) -> None:
         self._theirs = theirs
@@ -39,7 +39,7 @@ class _Reader:
         self._least, self._most = descriptor.parameter_info.min, descriptor.parameter_info.max
 
     def coerce(self, value: Any, param: Any, ctx: typer.Context) -> Any:
-        """Return the value that the command is called with."""
+        """Return the value to call the command with."""
         if value is not None:
             if self._kind is str and _is_plain(value):
                 return value

@@ -106,10 +106,10 @@ def _send(
 
 
 def _when(at: str | None, delay: str | None) -> datetime | None:
-    """Read when commands are to be sent; None for at once.
+    """Return when commands are to be sent; None for at once.
 
     Raises:
-        Mistake: It is no time, or more than ten years ahead, or said twice.
+        Mistake: The time is invalid, or more than ten years ahead, or both options are given.
     """
     if at is None and delay is None:
         return None
@@ -128,7 +128,7 @@ def _when(at: str | None, delay: str | None) -> datetime | None:
 
 
 def _what_to_do(stopped: NotAllPublished, count: int) -> str:
-    """Say how to send again what may have arrived, without having it decided twice."""
+    """Return how to repeat commands that may have arrived, without having them decided twice."""
     if count > 1:
         return str(stopped)
     if isinstance(stopped.cause, BrokerUnavailable):

@@ -1,4 +1,4 @@
-"""The rules of queues: which of them can lose a message, and what to do about it."""
+"""The rules of queues: which policies can lose messages, and what to do about it."""
 
 from collections.abc import Iterator, Mapping
 
@@ -13,11 +13,11 @@ _LENGTHS = ("max-length", "max-length-bytes")
 
 
 def losses(topology: Topology, rules: Mapping[str, QueueRules]) -> Iterator[str]:
-    """Tell what an operator has set by which something is lost, or put aside that need not be.
+    """Yield sentences about policies by which messages are lost, or dead-lettered without need.
 
     Args:
-        topology: The domain.
-        rules: What holds for each of its queues.
+        topology: The domain's queues.
+        rules: The arguments and policies of each queue.
     """
     for queue, found in rules.items():
         if (expires := found.get("expires")) is not None:
@@ -30,7 +30,7 @@ def losses(topology: Topology, rules: Mapping[str, QueueRules]) -> Iterator[str]
 
 
 def older_dead_queue(topology: Topology, rules: Mapping[str, QueueRules]) -> bool:
-    """Whether the dead queue was made by an older build, and no policy makes up for it."""
+    """Whether the dead-letter queue was declared by an older version, and no policy makes up for that."""
     found = rules.get(topology.dead_queue)
     return found is not None and bool(found.arguments) and not _refuses(found)
 
@@ -64,7 +64,7 @@ def _deliveries(queue: str, found: QueueRules, effect: str) -> Iterator[str]:
 
 
 def _refuses(found: QueueRules) -> bool:
-    """Whether a queue that is full takes no more, instead of dropping what it has."""
+    """Whether a full queue refuses messages, instead of dropping those it has."""
     declared = found.arguments.get("x-overflow")
     if declared is not None:
         return bool(declared == "reject-publish")

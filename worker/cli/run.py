@@ -36,6 +36,6 @@ def run(
     settings = Settings.load(needs=("database_url", "amqp_url", "worker_domains"))
     if processes is not None and control_socket is None:
         raise typer.Exit(run_async(supervise(settings, processes)))
-    from worker import process  # noqa: PLC0415  a supervisor needs hardly anything of it
+    from worker import process  # noqa: PLC0415  a supervisor needs little of it
 
     raise typer.Exit(run_async(process.run(settings, processes=processes or 1, control_socket=control_socket)))

@@ -49,7 +49,7 @@ def run(
     settings = Settings.load(needs=("database_url", "amqp_url"))
     if processes is not None and control_socket is None:
         raise typer.Exit(run_async(supervise(settings, processes)))
-    from worker import leased_service  # noqa: PLC0415  who lists or cancels does without the broker's library
+    from worker import leased_service  # noqa: PLC0415  listing and cancelling need no AMQP library
     from worker.schedule.service import opened  # noqa: PLC0415  the same
 
     raise typer.Exit(run_async(leased_service.run(settings, opened(settings), control_socket=control_socket)))
@@ -118,7 +118,7 @@ def cancel(
 
 
 def _stores(settings: Settings, domain: str | None) -> tuple[StoreSettings, ...]:
-    """Return the stores with the domains that are meant."""
+    """Return the stores with the domains that are selected."""
     domain_names(settings, domain)
     return stores_of(settings, [each.name for each in served_domains(settings)], only=domain)
 

@@ -23,7 +23,7 @@ __all__ = ["drop", "list_all"]
 
 Domain = Annotated[str | None, typer.Option(help="Only states of this domain's views.")]
 View = Annotated[str | None, typer.Option(help="Only states of views of this name.")]
-# The last number that PostgreSQL's integer has.
+# The largest value of PostgreSQL's integer.
 _LAST_VERSION = 2**31 - 1
 Version = Annotated[int | None, typer.Option(min=1, max=_LAST_VERSION, help="Only states of this version of the view.")]
 
@@ -93,7 +93,7 @@ def drop(
 def _found(
     domain: str | None, view: str | None, version: int | None
 ) -> list[tuple[StoreSettings, Sequence[ViewStates]]]:
-    """Look for states in each database: a domain may have left some where it had its events before."""
+    """Return the states in each database: a domain may have left some where its events were before."""
     found: list[tuple[StoreSettings, Sequence[ViewStates]]] = []
     stores = chosen(Settings.load(needs=("database_admin_url",)), None, by="database_admin_url")
     for store in stores:

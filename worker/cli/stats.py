@@ -60,7 +60,7 @@ async def _replica(url: str, schema: str, head: int) -> _Row:
         replica = (await survey(url, schema=schema)).head
     except EventStoreError as error:
         return {"replica": address_of(url), "head": None, "events_behind": None, "failure": sentence(error)}
-    # It was asked later: it may show more than the primary did.
+    # It was read later, so it may show more events than the primary did.
     return {"replica": address_of(url), "head": replica, "events_behind": max(0, head - replica), "failure": None}
 
 

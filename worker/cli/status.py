@@ -49,7 +49,7 @@ def status(
         raise typer.Exit(1)
     documents = [document(receipt, events, settings.worker_trace_url) for receipt, events in found]
     if json:
-        # One id that was sent to several domains is several commands.
+        # Several commands, if one id was sent to several domains.
         print_json({**documents[0], "others": documents[1:]} if documents[1:] else documents[0])
     else:
         for each in documents:

@@ -1,4 +1,4 @@
-"""Stores on a terminal: what is told of one, and of several."""
+"""Stores on a terminal: output about one store, or about several in turn."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,10 +15,10 @@ __all__ = ["check_replicas", "document", "in_turn"]
 
 
 def check_replicas(store: StoreSettings, *, wanted: bool) -> None:
-    """See that a store has replicas, if they are wanted.
+    """Check that a store has replicas, if they are wanted.
 
     Raises:
-        SettingsError: It has none.
+        SettingsError: Replicas are wanted, and the store has none.
     """
     field = "database_replica_urls"
     if wanted and not store.database_replica_urls:
@@ -27,15 +27,15 @@ def check_replicas(store: StoreSettings, *, wanted: bool) -> None:
 
 @contextmanager
 def in_turn(store: StoreSettings, stores: Sequence[StoreSettings], *, silent: bool = False) -> Iterator[None]:
-    """Do one store's part: where there are several, name it before what is told, and in what fails.
+    """Run one store's part: if there are several, name the store before its output, and in its error.
 
     Args:
         store: The store.
-        stores: All that are done, one after the other.
-        silent: Whether nothing is told, because it is told in the end as JSON.
+        stores: All stores, which are handled in turn.
+        silent: Whether nothing is printed, because JSON is printed at the end.
 
     Raises:
-        Mistake: The part fails, and there are several.
+        Mistake: The part fails, and there are several stores.
     """
     if len(stores) == 1:
         yield
@@ -51,7 +51,7 @@ def in_turn(store: StoreSettings, stores: Sequence[StoreSettings], *, silent: bo
 
 
 def document(stores: Sequence[StoreSettings], documents: Sequence[Mapping[str, Any]]) -> Any:
-    """Return what is printed as JSON: one store's document, or a list with one for each, which says whose it is."""
+    """Return the JSON value to print: one store's document, or a list of all, each with its domains and address."""
     if len(stores) == 1:
         return documents[0]
     return [

@@ -1,4 +1,4 @@
-"""Streams: what standard output lacks a character for is written out; what it cannot take at all is told."""
+"""Streams: characters that standard output cannot encode are escaped; failures to write are reported."""
 
 import codecs
 import errno
@@ -15,14 +15,14 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 class NotWritten(Exception):
-    """Raised by ``written_out``: standard output took only a part, as where its disk is full."""
+    """Raised by ``written_out`` when standard output took only a part, for example because its disk is full."""
 
 
 @contextmanager
 def written_out() -> Iterator[None]:
-    """Write what is printed before the program ends: what Python writes after that fails with a traceback.
+    """Flush the output before the program ends: if Python does that later, it fails with a traceback.
 
-    A reader that has gone, as ``head`` does, is no failure.
+    A reader that has closed the pipe, such as ``head``, is no failure.
 
     Raises:
         NotWritten: It could not be written. The message says why.
@@ -47,14 +47,14 @@ def _flush() -> None:
 
 
 def _drop_the_rest() -> None:
-    # Else Python tries once more at its end.
+    # Otherwise Python tries once more at its end.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
 
 
 def escape_what_cannot_be_written() -> None:
-    r"""Have a character that a terminal's or a file's encoding lacks written as ``\uXXXX``, which JSON reads, too."""
+    r"""Write a character that the encoding of a terminal or file lacks as ``\uXXXX``, which JSON reads, too."""
     codecs.register_error(_HANDLER, _escaped)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

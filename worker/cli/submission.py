@@ -1,4 +1,4 @@
-"""Submissions: commands that a person wants to publish, checked before the first of them is sent."""
+"""Submissions: commands to publish, checked before the first of them is sent."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,21 +19,21 @@ __all__ = ["Submission", "Submissions", "identity"]
 
 _MOST_PROBLEMS = 10
 _LINE_FIELDS = frozenset({"type", "body", "id"})
-# A line of a file wraps the command's body in an object of its own.
+# A line of a file has the command's body inside an object of its own.
 _ENVELOPE_LEVELS = 1
 _ENVELOPE_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """A command that its domain accepts as well-formed.
+    """A command that its domain accepts as valid.
 
     Attributes:
-        domain_name: Whose command it is.
+        domain_name: Name of its domain.
         command_type: Its name.
         body: Its JSON object.
-        command_id: The id it shall have, or None for a new one.
-        affinity_key: What chooses its shard; None if the domain has none.
+        command_id: Its id; None for a new one.
+        affinity_key: Its affinity key; None if the domain has no affinity.
     """
 
     domain_name: str
@@ -45,11 +45,11 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Submissions:
-    """Checks what is to be published by what the domains say of their commands.
+    """Checks commands against the domains' definitions.
 
     Attributes:
-        domains: Those whose commands may be published.
-        settings: The limits of messages, which are those of the workers.
+        domains: The domains whose commands may be published.
+        settings: The worker's settings, with the limits of messages.
     """
 
     domains: Sequence[Domain]
@@ -58,8 +58,14 @@ class Submissions:
     def single(self, command_type: str, text: bytes, command_id: UUID | None) -> Submission:
         """Check one command.
 
+        Args:
+            command_type: The command's name.
+            text: Its body, as JSON text in UTF-8.
+            command_id: Its id; None for a new one.
+
         Raises:
-            Mistake: It has no domain, is not JSON, or a field is wrong; the message names the field and the reason.
+            Mistake: No domain has it, the body is not JSON, or a field is wrong; the message names the field and the
+                reason.
         """
         domain = self._domain_of(command_type)
         return self._checked(domain, command_type, self._read(text), command_id)
@@ -100,7 +106,7 @@ class Submissions:
         return self._checked(domain, command_type, body, identity(envelope.get("id")))
 
     def _domain_of(self, command_type: str) -> Domain:
-        # Its decider may have been left out of the domain.
+        # Its decider may be missing in the domain's list.
         return owner_of("command", command_type, self.domains, _commands, by=", by the deciders that the domains list")
 
     def _read(self, text: bytes, *, more_bytes: int = 0, more_levels: int = 0) -> dict[str, Any]:
@@ -140,16 +146,16 @@ def _affinity_key(domain: Domain, command: Command) -> str | None:
         return domain.affinity_key(command)
     except HandlerError as error:
         raise Mistake(f"{error}.") from error
-    except Exception as error:  # whatever a domain's function raises
+    except Exception as error:  # any error of a domain's function
         kind = type(error).__name__
         raise Mistake(f"the affinity of {domain.name} fails for {type(command).__name__}: {kind}: {error}.") from error
 
 
 def identity(text: object) -> UUID | None:
-    """Read a command's id; None stays None.
+    """Parse a command's id; None stays None.
 
     Raises:
-        Mistake: It is not a UUID.
+        Mistake: The text is not a UUID.
     """
     if text is None:
         return None

@@ -1,4 +1,4 @@
-"""A target: a file that a long run's figures go to."""
+"""A target: a file for the figures of a long run."""
 
 import errno
 import os
@@ -10,9 +10,9 @@ __all__ = ["check_writable", "save"]
 
 
 def check_writable(path: Path) -> None:
-    """Find out before a long run, and not behind it, that its figures cannot be kept.
+    """Check before a long run that the file for its figures can be written.
 
-    Everything is left as it was: a file that exists keeps its content, and one that does not is not left behind.
+    Nothing is changed: an existing file keeps its content, and a new one is removed again.
 
     Raises:
         Mistake: The file cannot be written.
@@ -23,14 +23,14 @@ def check_writable(path: Path) -> None:
         if not path.parent.is_dir():
             raise Mistake(f"{path} cannot be written: there is no such folder.")
         if not path.exists():
-            # A link that leads nowhere stays, and leads nowhere again.
+            # A dangling link is kept.
             new = Path(os.path.realpath(path))
             new.open("xb").close()
             new.unlink()
         elif path.is_file():
             path.open("ab").close()
         elif not os.access(path, os.W_OK):
-            # It is not opened: to who reads from a pipe, being closed is the end.
+            # It is not opened: for the reader of a pipe, closing it is the end.
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise _unwritable(path, error) from error

@@ -10,7 +10,7 @@ import msgspec
 
 from worker.printable import printable, printable_json
 
-if TYPE_CHECKING:  # most of what is printed is a line, and needs none of it
+if TYPE_CHECKING:  # most output is a line, and does not need it
     from worker.cli.listing import Listing
 
 __all__ = ["print_json", "progress_bar", "table", "tell"]
@@ -23,9 +23,9 @@ _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
 def tell(*parts: object) -> None:
-    """Print something for people on standard output: tables are drawn, a text is a line, whatever a message put in.
+    """Print for people on standard output: a table, or a line of text with invisible characters written out.
 
-    Where nobody looks, in a file or a pipe, no line is broken, unless ``COLUMNS`` says how wide it is.
+    In a file or a pipe, no line is broken, unless ``COLUMNS`` sets the width.
     """
     shown = [printable(part) if isinstance(part, str) else part for part in parts]
     if all(isinstance(part, str) for part in shown):
@@ -43,12 +43,12 @@ def tell(*parts: object) -> None:
     console.width = max(console.width, _NARROWEST)
     with console.capture() as drawn:
         console.print(*shown)
-    # Cells are padded to the width of their column, the last ones, too.
+    # Cells are padded to the width of their column, even the last ones.
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in drawn.get().removesuffix("\n").split("\n")))
 
 
 def table(*headings: str, title: str | None = None) -> "Listing":
-    """Make an empty table with these headings. What is not seen in a cell's text is written out."""
+    """Make an empty table with these headings. Invisible characters in its cells are written out."""
     from worker.cli.listing import Listing  # noqa: PLC0415  only for what is drawn
 
     made = Listing(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
@@ -58,7 +58,7 @@ def table(*headings: str, title: str | None = None) -> "Listing":
 
 
 def print_json(value: Any, *, indent: bool = True) -> None:
-    """Print a value for programs on standard output: one document, or one line without ``indent``."""
+    """Print a value as JSON on standard output: an indented document, or one line without ``indent``."""
     encoded = _encoder.encode(value)
     text = (msgspec.json.format(encoded, indent=_JSON_WIDTH) if indent else encoded).decode()
     sys.stdout.write(printable_json(text) + "\n")
@@ -66,11 +66,11 @@ def print_json(value: Any, *, indent: bool = True) -> None:
 
 @contextmanager
 def progress_bar(what: str, total: int | None = None, *, is_wanted: bool = True) -> Iterator[Callable[[int], None]]:
-    """Show progress on standard error if that is a terminal; yields what to call after so many.
+    """Show progress on standard error if that is a terminal; yields a function to call with how many were done.
 
     Args:
-        what: What is being done.
-        total: How many there are, if that is known.
+        what: The label of the bar.
+        total: The total, if it is known.
         is_wanted: Whether to show it at all.
     """
     if not (is_wanted and sys.stderr.isatty()):

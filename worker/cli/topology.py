@@ -35,7 +35,7 @@ def declare(
 
 
 async def _declare(url: str, topologies: Mapping[Topology, bool], *, dry_run: bool) -> bool:
-    """Declare what is missing of each, with the exchange for its events if it relays some."""
+    """Declare what is missing of each domain, including the exchange for its events if it has relays."""
     link = Link(url, name="worker topology declare")
     lacked = False
     try:

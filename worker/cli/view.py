@@ -74,7 +74,7 @@ def view(
         answer = run_async(_ask(store, owner, part, least, consistency, master=master_keys(settings)))
     except HandlerCrashed as crash:
         raise _failed(name, crash) from crash
-    except Exception as bug:  # whatever the view's own functions raise
+    except Exception as bug:  # any error of the view's functions
         if is_known(bug):
             raise
         raise _failed(name, bug) from bug
@@ -86,7 +86,7 @@ def view(
 
 
 def _list(domain: str | None, *, json: bool) -> None:
-    """List the views, and what their keys are made of."""
+    """List the views with their keys."""
     asked = named(served_domains(Settings.load(needs=())), domain)
     if json:
         print_json(
@@ -113,7 +113,7 @@ def _list(domain: str | None, *, json: bool) -> None:
 
 
 def _failed(name: str, bug: Exception) -> Mistake:
-    """Say what the view's own code raised, and where."""
+    """Return the error that the view's own code raised, and where, for people."""
     line = raised_at(bug)
     where = "" if line is None else f" at {line[1]}"
     what = str(bug) if isinstance(bug, HandlerCrashed) else f"{type(bug).__name__}: {bug}"
@@ -125,7 +125,7 @@ def _shown(name: str, state: Any) -> msgspec.Raw:
     try:
         with Contained():
             return msgspec.Raw(to_json(state, fallback=_plain, by_alias=True, inf_nan_mode="strings"))
-    except Exception as bug:  # whatever a class of somebody's has against being looked at
+    except Exception as bug:  # any error of a domain's class
         why = str(bug).removeprefix("Error serializing to JSON: ")
         raise Mistake(f"the state of the view {name} cannot be shown as JSON: {why}.") from bug
 
@@ -146,7 +146,7 @@ def _part(owner: Domain, asked: View[..., Any], texts: Sequence[str]) -> Part[An
         part = asked.at(*values)
         if not any(guessed) or not (problems := list(owner.examination.problems_of(part))):
             return part
-        # What looks like a number may be meant as a text.
+        # A value that looks like a number may be meant as text.
         as_texts = [
             text if is_guessed else value for text, value, is_guessed in zip(texts, values, guessed, strict=True)
         ]
@@ -163,7 +163,7 @@ def _is_guessed(parameter: KeyParameter) -> bool:
 
 
 def _value(asked: View[..., Any], parameter: KeyParameter, text: str) -> Any:
-    """Read a value of the key: as the view declares it, or, where it does not, as JSON if that gives a scalar."""
+    """Parse a value of the key: as the view declares it; if it does not, as JSON if that gives a scalar."""
     if parameter.types is None or _is_guessed(parameter):
         return scalar(f"{parameter.name} of the view {asked.name}", text)
     try:
@@ -213,7 +213,7 @@ async def _ask(
 
 
 def _plain(value: object) -> object:
-    """Show what pydantic does not know: mappings and collections of other libraries."""
+    """Return a JSON form of what pydantic does not know: mappings and collections of other libraries."""
     if isinstance(value, Mapping):
         return dict(value)
     return list(value) if isinstance(value, Iterable) else repr(value)

@@ -1,1 +1,1 @@
-"""The console: a small page of its own that shows what workers, queues and followers do. Installed by the extra."""
+"""The console: a small web page that shows what workers, queues and followers do. Installed by the extra."""

@@ -1,4 +1,4 @@
-"""Access: who is answered, from where, and what a browser may do with the answer."""
+"""Access: which requests are answered, and what a browser may do with the answer."""
 
 import base64
 import hmac
@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 __all__ = ["Access", "Guard", "Refusal"]
 
 _SAFE = frozenset({"GET", "HEAD"})
-# Nothing but what the console itself serves is loaded, run, asked, or sent to; and nobody shows it in a frame.
+# Browsers load, run and connect to nothing but what the console serves, and do not show it in a frame.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -28,11 +28,11 @@ _HEADERS = {
 
 
 class Refusal(Exception):
-    """Raised for a request that is not answered. The message says why.
+    """Raised for a request that is refused. The message says why.
 
     Attributes:
-        status: The status that says so to a program.
-        headers: What else it is told.
+        status: The HTTP status.
+        headers: Further headers of the answer.
     """
 
     def __init__(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
@@ -43,22 +43,27 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """Who is answered.
+    """The rules for requests.
 
     Attributes:
-        names: The names, in small letters, that the console is called by, besides ``localhost`` and any IP address. A
-            page from elsewhere can have its own name lead here, and its address bar decides what it may read.
-        password: What a browser must know; empty if it need not.
+        names: The host names of the console, in lower case, besides ``localhost`` and any IP address. A page from
+            elsewhere can make its own name resolve to this host; the name in the request decides whether it gets an
+            answer.
+        password: The password that a browser must send; empty for none.
     """
 
     names: Collection[str] = ()
     password: str = ""
 
     def check(self, method: str, headers: Headers) -> None:
-        """See whether a request is answered.
+        """Check whether a request is answered.
+
+        Args:
+            method: The HTTP method.
+            headers: The request's headers.
 
         Raises:
-            Refusal: It is not.
+            Refusal: The host name, the password or the origin is wrong.
         """
         self._check_host(headers)
         self._check_password(headers)
@@ -75,7 +80,7 @@ class Access:
             except ValueError:
                 pass
             else:
-                # No name leads to it, so no other page can pass for it.
+                # No host name resolves to it, so no other page can be mistaken for the console.
                 return
         raise Refusal(
             421, "The console does not go by this name: open it by its address, or start it with --allowed-host NAME."
@@ -89,7 +94,7 @@ class Access:
             given = base64.b64decode(encoded, validate=True) if scheme.lower() == "basic" else b""
         except ValueError:
             given = b""
-        # Whatever the user is called.
+        # The user name does not matter.
         if hmac.compare_digest(given.partition(b":")[2], self.password.encode()):
             return
         raise Refusal(
@@ -100,11 +105,11 @@ class Access:
 
 
 class Guard:
-    """Answers only whom ``Access`` allows, and tells browsers with each answer how careful to be.
+    """Answers only requests that ``Access`` allows, and adds security headers to each answer.
 
     Args:
-        app: What answers.
-        access: Who is answered.
+        app: The application that answers.
+        access: The rules for requests.
     """
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
@@ -112,7 +117,7 @@ class Guard:
         self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Handle a request, as an ASGI application."""
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -131,7 +136,7 @@ class Guard:
 
 
 def _check_origin(headers: Headers) -> None:
-    """See that what asks for a change is a page of the console itself. Browsers say which page it is."""
+    """Check that a request for a change comes from a page of the console: browsers send the page's origin."""
     origin = urlsplit(headers.get("origin", ""))
     is_own = origin.scheme in {"http", "https"} and origin.netloc.lower() == headers["host"].lower()
     if not is_own or headers.get("sec-fetch-site", "same-origin") != "same-origin":

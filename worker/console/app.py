@@ -1,4 +1,4 @@
-"""The application: which address leads to which page."""
+"""The application: the pages by their paths."""
 
 from importlib.resources import files
 
@@ -24,11 +24,11 @@ _STATIC = {"console.css": "text/css", "console.js": "text/javascript", "icon.svg
 
 
 def application(console: Console, access: Access) -> ASGIApp:
-    """Return what answers browsers.
+    """Return the ASGI application of the console.
 
     Args:
-        console: What pages are made of.
-        access: Who is answered.
+        console: What the pages share.
+        access: The rules for requests.
     """
     letters, followers, schedule = DeadLettersPage(console), FollowersPage(console), SchedulePage(console)
     routes = [
@@ -64,7 +64,7 @@ def _static(name: str, kind: str) -> Route:
 def _told(error: Exception) -> str:
     if not isinstance(error, HTTPException):
         return "Something failed in the console itself: its log says what."
-    if error.status_code == 404 and error.detail == "Not Found":  # noqa: PLR2004  HTTP's word for it
+    if error.status_code == 404 and error.detail == "Not Found":  # noqa: PLR2004  HTTP's status code
         return "There is no such page."
     if error.status_code == 405:  # noqa: PLR2004  the same
         return "This page does not take that."

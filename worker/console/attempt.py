@@ -1,4 +1,4 @@
-"""Attempts: each part of a page is asked for by itself, so that one that cannot be reached does not hide the rest."""
+"""Attempts: each part of a page is read separately, so that a failure of one does not hide the others."""
 
 import asyncio
 import time
@@ -17,11 +17,11 @@ _SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found(Generic[T]):
-    """What came of asking.
+    """The result of an attempt.
 
     Attributes:
-        value: The answer; None where there is none.
-        trouble: Why there is none, in a sentence; None where there is one.
+        value: The value; None if there is none.
+        trouble: Why there is none, in a sentence; None if there is one.
     """
 
     value: T | None = None
@@ -29,14 +29,14 @@ class Found(Generic[T]):
 
 
 async def attempt(asked: Awaitable[T], *, seconds: float = _SECONDS) -> Found[T]:
-    """Wait for an answer, or for what a person is told in its place.
+    """Wait for a value, or return a sentence about why there is none.
 
     Args:
-        asked: Where it comes from.
-        seconds: For how long to wait.
+        asked: Returns the value.
+        seconds: The longest time to wait.
 
     Raises:
-        Exception: Whatever is no failure that a person can do something about.
+        Exception: Any error that is not a known failure with advice for a person.
     """
     try:
         async with asyncio.timeout(seconds):
@@ -50,11 +50,11 @@ async def attempt(asked: Awaitable[T], *, seconds: float = _SECONDS) -> Found[T]
 
 
 class Fresh(Generic[T]):
-    """An answer that is asked for again when somebody wants it and it is too old: once for all who look.
+    """A value that is read again when it is requested and too old; concurrent requests share one read.
 
     Args:
-        ask: Where it comes from.
-        seconds: How old it may be.
+        ask: Reads the value.
+        seconds: The age from which on it is too old.
     """
 
     def __init__(self, ask: Callable[[], Awaitable[T]], *, seconds: float) -> None:
@@ -65,11 +65,11 @@ class Fresh(Generic[T]):
         self._asked_at = 0.0
 
     def forget(self) -> None:
-        """Have the next one who looks ask, since something was changed."""
+        """Have the value read again at the next request, because something was changed."""
         self._found = None
 
     async def get(self) -> Found[T]:
-        """Return the answer. Raises as ``attempt``."""
+        """Return the value. Raises the errors of ``attempt``."""
         async with self._asking:
             if self._found is None or time.monotonic() - self._asked_at > self._seconds:
                 self._found = await attempt(self._ask())

@@ -1,4 +1,4 @@
-"""What the console's pages share: where they look, and how they are made."""
+"""What the console's pages share: the sources of their data, and their renderer."""
 
 import secrets
 from collections.abc import Sequence
@@ -14,23 +14,23 @@ from worker.topology import Topology
 
 __all__ = ["Console"]
 
-# Any program that may write there can make up reports, and domains in them.
+# Any program that may publish reports can invent domains.
 _MOST_OTHERS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Console:
-    """What pages are made of.
+    """What the console's pages share.
 
     Attributes:
-        settings: The servers.
-        domains: Those of WORKER_DOMAINS; none where it is not set.
-        workers: Who has reported.
-        receiver: Where reports come in.
-        queues: Looks at queues.
-        allow_actions: Whether a page can change something.
-        token: What a page must know that asks for a change: another one in every process.
-        renderer: Makes pages.
+        settings: The worker's settings.
+        domains: The domains of WORKER_DOMAINS; empty if that is not set.
+        workers: The workers that have reported.
+        receiver: Receives the reports.
+        queues: Reads the queues.
+        allow_actions: Whether pages can change something.
+        token: A secret that a request for a change must contain; a new one in every process.
+        renderer: Renders the pages.
     """
 
     settings: Settings
@@ -44,7 +44,7 @@ class Console:
 
     @classmethod
     def of(cls, settings: Settings, domains: Sequence[Domain], *, allow_actions: bool) -> "Console":
-        """Return a console that has looked nowhere yet."""
+        """Return a console that has read nothing yet."""
         workers = KnownWorkers()
         token = secrets.token_urlsafe(32)
         return cls(

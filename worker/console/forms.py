@@ -1,4 +1,4 @@
-"""Forms: what a page of the console asks to have done, and whether it may."""
+"""Forms: what a page of the console asks to be done, and whether it is allowed."""
 
 import hmac
 import logging
@@ -21,11 +21,11 @@ _Action = TypeVar("_Action", bound=StrEnum)
 
 
 class Form:
-    """A form that asks for a change, from a page of this console.
+    """A form that requests a change, from a page of this console.
 
     Args:
-        request: What it came with.
-        fields: Its fields' values, by name.
+        request: The request.
+        fields: The values of its fields, by name.
     """
 
     def __init__(self, request: Request, fields: dict[str, list[str]]) -> None:
@@ -34,10 +34,15 @@ class Form:
 
     @classmethod
     async def of(cls, request: Request, console: Console) -> "Form":
-        """Read one.
+        """Read a form from a request.
+
+        Args:
+            request: The request.
+            console: The console.
 
         Raises:
-            HTTPException: The console changes nothing, it is no form of a page of this console, or it is too large.
+            HTTPException: The console allows no changes, the form is not from a page of this console, or it is too
+                large.
         """
         if not console.allow_actions:
             raise HTTPException(403, "The console only looks: start it with --allow-actions to have it do something.")
@@ -49,14 +54,14 @@ class Form:
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether a person has answered that it is to be done."""
+        """Whether a person has confirmed the change."""
         return self._fields.get("confirmed") == ["yes"]
 
     def one(self, name: str) -> str:
-        """Return the value of a field that is there once.
+        """Return the value of a field that occurs once.
 
         Raises:
-            HTTPException: It is not.
+            HTTPException: The field is missing, or occurs several times.
         """
         values = self.all(name)
         if len(values) != 1:
@@ -68,13 +73,13 @@ class Form:
         return self._fields.get(name, [])
 
     def action(self, known: type[_Action]) -> _Action:
-        """Return what is to be done.
+        """Return the requested action.
 
         Args:
-            known: What can be.
+            known: The possible actions.
 
         Raises:
-            HTTPException: It is none of these.
+            HTTPException: It is none of them.
         """
         try:
             return known(self.one("action"))
@@ -82,12 +87,12 @@ class Form:
             raise HTTPException(400, "It does not say what is to be done.") from None
 
     def log(self, what: str) -> None:
-        """Write down what was done, and from where."""
+        """Log what was done, and from which address."""
         _log.warning("%s, from %s", what, self.address)
 
     @property
     def address(self) -> str:
-        """Where it came from."""
+        """The address of the client."""
         return "an unknown address" if self._request.client is None else self._request.client.host
 
 

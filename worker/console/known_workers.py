@@ -1,4 +1,4 @@
-"""Known workers: who has reported, what of it holds now, and who has fallen silent."""
+"""Known workers: which have reported, their current figures, and which are silent."""
 
 import time
 from collections import Counter, defaultdict, deque
@@ -11,16 +11,16 @@ from worker.reporting.report import PartReport, Report, read_report
 
 __all__ = ["Figures", "HotRow", "KnownWorkers", "Throughput", "WorkerRow"]
 
-# What "now" means: figures are those of so many seconds.
+# Current figures are those of the last seconds, as many as this.
 _WINDOW_SECONDS = 10.0
-# After so many reports that did not come, and a moment, a worker counts as gone.
+# A worker counts as gone after this many missing reports, and a moment.
 _MISSED = 3
 _GRACE_SECONDS = 1.0
-# Who has gone or stopped is shown for so long. Any program that may write there could make up workers without end.
+# How long workers that are gone or stopped are shown. Any program that may publish reports could invent workers.
 _REMEMBERED_SECONDS = 600.0
 _MOST_WORKERS = 2000
 _MOST_HOT = 10
-# The course of the last two minutes.
+# The charts show the last two minutes, in steps of this many seconds.
 _STEP_SECONDS = 2.0
 _STEPS = 60
 
@@ -33,16 +33,16 @@ class _Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What happened in a while, by the second.
+    """Rates in a period, in numbers a second.
 
     Attributes:
-        received: Deliveries that came in.
-        ends: Deliveries by how they ended.
-        conflicts: Decisions that were out of date when they were to be recorded.
-        p50: In how many seconds half of the commands were answered; infinity where that is beyond all buckets; None
-            if none was.
-        p95: The same, for 95 %.
-        p99: The same, for 99 %.
+        received: Deliveries that arrived.
+        ends: Deliveries that ended, by result.
+        conflicts: Decisions that conflicted when they were recorded.
+        p50: Seconds within which half of the commands were answered; infinity if that is above all buckets; None if no
+            command was answered.
+        p95: Seconds within which 95 % were answered, with the same special values.
+        p99: Seconds within which 99 % were answered, with the same special values.
     """
 
     received: float
@@ -54,19 +54,19 @@ class Figures:
 
     @property
     def settled(self) -> float:
-        """Deliveries that ended, in whichever way."""
+        """Deliveries that ended, with any result."""
         return sum(self.ends.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerRow:
-    """A worker process as it is known.
+    """The state of a worker process.
 
     Attributes:
         report: Its last report.
-        is_gone: Whether it has fallen silent.
-        silent: For how long nothing has come from it, in seconds.
-        figures: What it does; None where it is not there any more, or too new.
+        is_gone: Whether it has stopped reporting.
+        silent: Seconds since its last report.
+        figures: Its current rates; None if it is gone or has ended, or has reported only once.
     """
 
     report: Report
@@ -76,7 +76,7 @@ class WorkerRow:
 
     @property
     def lives(self) -> bool:
-        """Whether it is there, as far as anybody knows."""
+        """Whether it runs, as far as is known."""
         return not (self.is_gone or self.report.ended)
 
 
@@ -85,9 +85,9 @@ class HotRow:
     """A part that many commands read now, over all workers.
 
     Attributes:
-        part: Which, as one worker names it.
-        commands: How many commands a second read it.
-        conflicts: How many decisions a second on it were out of date.
+        part: The part, as reported by one worker.
+        commands: How many commands read it, a second.
+        conflicts: How many decisions on it conflicted, a second.
         workers: How many workers decide on it.
     """
 
@@ -99,12 +99,12 @@ class HotRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Throughput:
-    """The course of the last two minutes, the oldest first; each is of one step.
+    """Rates over the last two minutes, in steps, the oldest first.
 
     Attributes:
-        step: How many seconds a step has.
-        settled: Deliveries that ended, by the second.
-        conflicts: Decisions that were out of date, by the second.
+        step: The length of a step, in seconds.
+        settled: Deliveries that ended, a second.
+        conflicts: Decisions that conflicted, a second.
     """
 
     step: float
@@ -113,13 +113,13 @@ class Throughput:
 
 
 class KnownWorkers:
-    """Keeps what workers report, for as long as it says something.
+    """Keeps the reports of workers, for as long as they matter.
 
     Args:
-        clock: Tells the time in seconds.
+        clock: A monotonic clock, in seconds.
 
     Attributes:
-        refused: How many messages came that were no reports.
+        refused: How many messages were no reports.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -129,7 +129,7 @@ class KnownWorkers:
         self._steps: dict[int, Counter[str]] = defaultdict(Counter)
 
     def take(self, body: bytes) -> None:
-        """Take what came as a report. What is none is counted, and nothing else."""
+        """Take a message as a report. If it is none, it is only counted."""
         try:
             report = read_report(body)
         except ValueError:
@@ -143,25 +143,25 @@ class KnownWorkers:
         else:
             self._note_step(now, samples[-1].report, report)
         samples.append(_Sample(at=now, report=report))
-        # One from before the window stays: figures are differences.
+        # One sample from before the window is kept: figures are differences.
         while len(samples) > 2 and samples[1].at <= now - _WINDOW_SECONDS:  # noqa: PLR2004  one, and the newest
             samples.popleft()
 
     def rows(self) -> list[WorkerRow]:
-        """Return the workers that are known, by host and process."""
+        """Return the known workers, by host and process."""
         now = self._clock()
         self._forget(now)
         found = [self._row(samples, now) for samples in self._samples.values()]
         return sorted(found, key=lambda row: (row.report.host, row.report.pid, row.report.started_at))
 
     def figures(self) -> Figures | None:
-        """Return what all that are there do together; None if nobody is, or everybody is too new."""
+        """Return the rates of all running workers together; None if there are none, or each has reported only once."""
         now = self._clock()
         living = [samples for samples in self._samples.values() if self._row(samples, now).lives]
         return _figures(living)
 
     def hottest(self) -> list[HotRow]:
-        """Return the parts that most commands read now; a conflict counts as ten of them."""
+        """Return the parts that most commands read now; a conflict counts as ten commands."""
         now = self._clock()
         rates: dict[tuple[str, str, str], list[tuple[PartReport, str, float]]] = defaultdict(list)
         for worker, samples in self._samples.items():
@@ -182,7 +182,7 @@ class KnownWorkers:
         return sorted(rows, key=lambda row: row.commands + 10 * row.conflicts, reverse=True)[:_MOST_HOT]
 
     def throughput(self) -> Throughput:
-        """Return the course of the last two minutes, without the step that is not over."""
+        """Return the rates over the last two minutes, without the current, incomplete step."""
         last = self._step(self._clock())
         steps = [self._steps.get(step, Counter()) for step in range(last - _STEPS, last)]
         return Throughput(
@@ -192,7 +192,7 @@ class KnownWorkers:
         )
 
     def domains(self) -> dict[str, int | None]:
-        """Return the domains that are served by somebody who is there, with the number of their shards."""
+        """Return the domains that running workers serve, with the number of their shards."""
         return {domain.name: domain.shards for row in self.rows() if row.lives for domain in row.report.domains}
 
     def _row(self, samples: Sequence[_Sample], now: float) -> WorkerRow:
@@ -225,7 +225,7 @@ class KnownWorkers:
 
 
 def _grown(before: Report, after: Report) -> Counter[str]:
-    # A program that makes up reports may let them shrink.
+    # A program that invents reports may let counts decrease.
     return Counter({name: max(count - before.counters.get(name, 0), 0) for name, count in after.counters.items()})
 
 

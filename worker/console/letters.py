@@ -1,4 +1,4 @@
-"""Dead letters as the console looks at them, and what it does with those that a person has chosen."""
+"""Dead letters in the console: reads them, and treats those that a person has selected."""
 
 import asyncio
 from collections import Counter, defaultdict, deque
@@ -23,7 +23,7 @@ from worker.topology import Topology
 
 __all__ = ["Action", "Done", "Letters", "Listed"]
 
-# Letters that are looked at are held meanwhile, so that nobody else sees them: a page looks at no more.
+# Letters are held while they are read, and no other consumer sees them: a page reads at most this many.
 _MOST_LOOKED_AT = 1000
 _MOST_LISTED = 200
 
@@ -40,11 +40,11 @@ class Listed:
     """Dead letters of one domain.
 
     Attributes:
-        there: How many letters its queue has; None where there is no queue.
-        looked_at: How many of them were looked at, the oldest first.
-        matching: How many of these are meant.
-        letters: The newest of these, without their content, the newest first.
-        reasons: How many are meant by reason, the most frequent first.
+        there: How many letters its queue has; None if the queue does not exist.
+        looked_at: How many of them were read, from the oldest on.
+        matching: How many of those are selected.
+        letters: The newest of the selected letters, without content, newest first.
+        reasons: The number of selected letters by reason, the most frequent first.
     """
 
     there: int | None
@@ -56,10 +56,10 @@ class Listed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """What became of letters.
+    """The result of an action on letters.
 
     Attributes:
-        count: How many were treated.
+        count: How many letters were treated.
         left: Why others were left, in sentences.
     """
 
@@ -68,10 +68,10 @@ class Done:
 
 
 class Letters:
-    """Looks at dead letters and treats them, one walk along a queue at a time: two would hide letters from each other.
+    """Reads and treats dead letters, with one browser a queue at a time: two would hide letters from each other.
 
     Args:
-        settings: The broker, and the databases that know which receipts were forgotten.
+        settings: The worker's settings: the broker, and the stores, which know whether old receipts were deleted.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -79,10 +79,14 @@ class Letters:
         self._walking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def listed(self, topology: Topology, selection: Selection) -> Listed:
-        """Return the letters of a domain that are meant, as far as it is looked. Nothing is removed.
+        """Return the selected letters of a domain, up to a limit. Nothing is removed.
+
+        Args:
+            topology: The domain's queues.
+            selection: The selection of letters.
 
         Raises:
-            BrokerUnavailable, BrokerMisconfigured: The broker cannot be asked.
+            BrokerUnavailable, BrokerMisconfigured: The broker cannot be reached, or refuses the connection.
         """
         newest: deque[DeadLetter] = deque(maxlen=_MOST_LISTED)
         reasons: Counter[str] = Counter()
@@ -109,7 +113,7 @@ class Letters:
         )
 
     async def one(self, topology: Topology, message_id: str) -> DeadLetter | None:
-        """Return the oldest letter of an id with all its content; None if there is none. Raises as ``listed``."""
+        """Return the oldest letter with an id and all its content; None if there is none. Raises as ``listed``."""
         async with (
             self._walking[topology.domain_name],
             DeadQueue.open(self._settings.amqp_url, topology) as queue,
@@ -122,12 +126,17 @@ class Letters:
         return None
 
     async def treat(self, action: Action, topology: Topology, ids: Collection[str]) -> Done:
-        """Replay or discard the letters of some ids, as ``worker dead-letters`` does.
+        """Replay or discard the letters with these ids, as ``worker dead-letters`` does.
+
+        Args:
+            action: What to do.
+            topology: The domain's queues.
+            ids: The message ids.
 
         Raises:
-            Mistake: None of them is there.
-            BrokerUnavailable: The connection broke; what is left is still there.
-            EventStoreError: It cannot be told which receipts were forgotten, so that nothing is replayed.
+            Mistake: None of these letters exists.
+            BrokerUnavailable: The connection broke; letters that are left are still in the queue.
+            EventStoreError: The store cannot be asked which receipts were deleted, so nothing is replayed.
         """
         asked_at = datetime.now(UTC)
         selection = Selection(ids=frozenset(map(same_id, ids)))
@@ -168,7 +177,7 @@ class Letters:
             return Done(count=done, left=[*left, *_left(bounds.most - done - len(refused))])
 
     async def _receipts_since(self, domain: str) -> Mapping[str, datetime]:
-        """Ask from when on the domain's store has all receipts, where it has not had them all along."""
+        """Return the time from which on the domain's store has all receipts, if older ones were deleted."""
         names = domain_names(self._settings, domain if self._settings.worker_domains else None)
         found = {}
         for store in stores_of(self._settings, names, only=domain if names else None):

@@ -1,4 +1,4 @@
-"""Payloads: an event's fields, each of which leads to the events that have the same value there."""
+"""Payloads: an event's fields, each with a link to the events with the same value."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ _encoder = msgspec.json.Encoder(decimal_format="number")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """A field as it is shown.
+    """A field for display.
 
     Attributes:
-        name: What it is called.
-        text: Its value as JSON, cut off where that is long.
-        link: Where events with this value are listed; None for a value that no filter can ask for.
+        name: The field's name.
+        text: Its value as JSON, cut if it is long.
+        link: Address of the list of events with this value; None if no filter can select it.
     """
 
     name: str
@@ -35,7 +35,7 @@ def shown_fields(payload: Mapping[str, Any], *, domain: str | None = None) -> li
 
     Args:
         payload: The object.
-        domain: Whose log the links lead to; None where there is one log.
+        domain: Name of the domain whose log the links lead to; None if there is one log.
     """
     return [_field(name, value, domain) for name, value in list(payload.items())[:_MOST_FIELDS]]
 
@@ -44,7 +44,7 @@ def _field(name: str, value: Any, domain: str | None) -> Field:
     text = _encoder.encode(value).decode()
     is_short = len(text) <= _MOST_TEXT
     link = None
-    # A name with the sign in it cannot be typed as a condition either.
+    # A name that contains the sign cannot be typed as a condition either.
     if is_short and name and "=" not in name and isinstance(value, str | bool | int | float | Decimal):
         asked = {"where": f"{name}={text}"} | ({"domain": domain} if domain else {})
         link = f"/events?{urlencode(asked)}"

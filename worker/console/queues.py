@@ -1,4 +1,4 @@
-"""Queues: what waits for each domain's workers, as the broker counts, and how fast it comes and goes."""
+"""Queues: the number of messages for each domain's workers, as counted by the broker, and their rates."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from worker.topology import Topology
 
 __all__ = ["QueueRow", "Queues"]
 
-# A broker that is away keeps a page waiting for so long.
+# How long a page waits for a broker that does not answer.
 _SECONDS = 3.0
 
 
@@ -21,9 +21,9 @@ class QueueRow:
     """The queues of a domain.
 
     Attributes:
-        topology: What they are called.
-        backlog: What is in them; no value where there are none.
-        rates: How fast commands come and go; None where the management interface is not asked.
+        topology: The names of the queues.
+        backlog: The counts of the queues; the value is None if there are no queues.
+        rates: The rates of the work queues; None if no management interface is set.
     """
 
     topology: Topology
@@ -32,10 +32,10 @@ class QueueRow:
 
 
 class Queues:
-    """Looks at the queues of domains, without changing anything.
+    """Reads the queues of domains, without changing anything.
 
     Args:
-        settings: The broker, and its management interface if that may be asked.
+        settings: The worker's settings: the broker, and its management interface if that is set.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -43,7 +43,7 @@ class Queues:
         self._reader = BacklogReader(settings.amqp_url, name="worker console queues")
 
     async def look(self, topologies: Sequence[Topology]) -> list[QueueRow]:
-        """Return what there is of each domain."""
+        """Return the queues of each domain."""
         return list(await asyncio.gather(*(self._row(topology) for topology in topologies)))
 
     async def close(self) -> None:

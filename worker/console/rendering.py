@@ -1,4 +1,4 @@
-"""Rendering: templates, every value of which is escaped, and numbers and times as people read them."""
+"""Rendering: templates in which every value is escaped, and numbers and times in readable form."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -20,10 +20,10 @@ _EMPTY = len("[]")
 
 
 class Renderer:
-    """Makes pages of templates.
+    """Renders pages from templates.
 
     Args:
-        common: What all templates know.
+        common: Values for all templates.
     """
 
     def __init__(self, common: Mapping[str, Any]) -> None:
@@ -50,33 +50,33 @@ class Renderer:
         """Return a page.
 
         Args:
-            template: Its file's name.
-            status: The answer's status.
-            values: What it shows.
+            template: The name of the template's file.
+            status: The HTTP status of the answer.
+            values: Values for the template.
         """
         now = datetime.now(UTC)
         return HTMLResponse(self._environment.get_template(template).render(now=now, **values), status_code=status)
 
 
 def count(value: int | None) -> str:
-    """Write a whole number."""
+    """Format a whole number."""
     return "" if value is None else f"{value:,}"
 
 
 def key(text: str) -> str:
-    """Write the key of a part, a JSON array, as people write it."""
+    """Format the key of a part, a JSON array, for people."""
     return text[1:-1].replace(",", " ") if text.startswith("[") and text.endswith("]") and len(text) > _EMPTY else text
 
 
 def rate(value: float | None) -> str:
-    """Write how many a second."""
+    """Format a rate a second."""
     if value is None:
         return ""
     return f"{value:,.0f}" if value >= _FEW or not value else f"{value:.1f}"
 
 
 def latency(seconds: float | None) -> str:
-    """Write how long something took."""
+    """Format a short duration in seconds or milliseconds."""
     if seconds is None:
         return ""
     if math.isinf(seconds):
@@ -85,12 +85,12 @@ def latency(seconds: float | None) -> str:
 
 
 def moment(value: datetime | None) -> str:
-    """Write a moment, in UTC, to the second."""
+    """Format a time, in UTC, to the second."""
     return "" if value is None else f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def duration(seconds: float | None) -> str:
-    """Write for how long something has lasted."""
+    """Format a long duration."""
     if seconds is None:
         return ""
     whole = max(int(seconds), 0)
@@ -104,20 +104,20 @@ def duration(seconds: float | None) -> str:
 
 
 def bars(values: Sequence[float], *, width: float, height: float, most: float) -> list[dict[str, str]]:
-    """Lay out bars of a chart from left to right, each by what an SVG ``rect`` needs; those of nothing are left out.
+    """Return the bars of a chart, from left to right, as attributes of SVG ``rect`` elements; without empty bars.
 
     Args:
-        values: Their heights.
+        values: The values of the bars.
         width: The chart's width.
-        height: Its height.
-        most: The value that fills it.
+        height: The chart's height.
+        most: The value of a bar of full height.
     """
     step = width / max(len(values), 1)
     laid = []
     for place, value in enumerate(values):
         tall = height * min(value / most, 1.0) if most else 0.0
         if tall > 0:
-            # What is not nothing is seen.
+            # Every value above zero is visible.
             tall = max(tall, 1.0)
             laid.append(
                 {
@@ -131,7 +131,7 @@ def bars(values: Sequence[float], *, width: float, height: float, most: float) -
 
 
 def _shown(value: Any) -> Any:
-    """Have what is not there be nothing, and what is not seen in a text be written out; escaping comes after this."""
+    """Replace None by the empty string, and write invisible characters out; the result is then escaped."""
     if value is None:
         return ""
     return printable(value, lines=True) if isinstance(value, str) and not isinstance(value, Markup) else value

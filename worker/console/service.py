@@ -32,7 +32,7 @@ _HEAD_BYTES = 32 * 1024
 
 
 class _Server(uvicorn.Server):
-    """The library's server, which leaves signals to us: it would send them to itself once more at its end."""
+    """The library's server without its handling of signals: it would send them to itself once more at its end."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -52,22 +52,22 @@ async def run(
     """Serve the console until SIGTERM or SIGINT.
 
     Args:
-        settings: The servers.
+        settings: The worker's settings.
         host: The address to listen on.
-        port: The port; 0 for any that is free.
-        allow_actions: Whether a page can change something.
-        names: The names that it is called by, besides ``localhost`` and IP addresses.
+        port: The port; 0 for any free one.
+        allow_actions: Whether pages can change something.
+        names: The host names of the console, besides ``localhost`` and IP addresses.
         listening: Called with its address when it answers.
 
     Returns:
         The exit status, 0.
 
     Raises:
-        SettingsError: The address cannot be listened on, or is open to other machines and there is no password.
+        SettingsError: The address cannot be listened on, or is reachable from other machines and no password is set.
         DomainNotFound: A domain cannot be imported.
     """
     configure_logs(settings.worker_log_format, settings.worker_log_level)
-    # That it has started is told by us.
+    # The console reports its start itself.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     domains = served_domains(settings) if settings.worker_domains else ()
     console = Console.of(settings, domains, allow_actions=allow_actions)
@@ -110,10 +110,10 @@ async def run(
 
 @contextmanager
 def _listener(host: str, port: int, *, password: str) -> Iterator[socket.socket]:
-    """Listen for as long as the ``with`` lasts.
+    """Listen inside the ``with``.
 
     Raises:
-        SettingsError: That cannot be done, or must not.
+        SettingsError: The address cannot be listened on, or is reachable from other machines and no password is set.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]

@@ -1,1 +1,1 @@
-"""Dead letters: what they say, and how they are sent again."""
+"""Dead letters: parsing them, selecting them, and sending them again."""

@@ -1,4 +1,4 @@
-"""What is left: why some dead letters stay where they are, and what to do if they shall not."""
+"""What is left: sentences about why dead letters are not replayed, and how to replay them."""
 
 from eventstore.counted import counted
 from worker.dead_letters.selection import Judgement, Rules
@@ -9,7 +9,13 @@ __all__ = ["explained", "left_behind"]
 
 
 def explained(judgement: Judgement, count: int, rules: Rules) -> str:
-    """Say why letters are left where they are, and what to do if they shall not be."""
+    """Return a sentence about letters that are left: why, and how to replay them all the same.
+
+    Args:
+        judgement: Why they are left.
+        count: How many there are.
+        rules: The rules of the replay.
+    """
     letters_are = counted(count, "dead letter is", "dead letters are")
     match judgement:
         case Judgement.NO_OWN_ID:
@@ -30,7 +36,7 @@ def explained(judgement: Judgement, count: int, rules: Rules) -> str:
 
 
 def _forgotten(rules: Rules) -> str:
-    """Say from when on there are all receipts: by domain, where they do not agree."""
+    """Return the time from which on all receipts are kept; for each domain, if they differ."""
     moments = rules.receipts_since
     if len(set(moments.values())) == 1:
         return f"{min(moments.values()):%Y-%m-%d %H:%M} UTC"
@@ -38,5 +44,5 @@ def _forgotten(rules: Rules) -> str:
 
 
 def left_behind(count: int, why: MessageRefused) -> str:
-    """Say that the broker takes no copy of some letters."""
+    """Return the sentence that the broker accepts no copy of some letters."""
     return f"{counted(count, 'dead letter is', 'dead letters are')} left: {sentence(why)}"

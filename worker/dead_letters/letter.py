@@ -1,4 +1,4 @@
-"""The dead letter: a message that will not be tried again by itself, and all that it says of itself."""
+"""The dead letter: a message that is not retried any more, with everything that its headers say."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -22,7 +22,7 @@ from worker.topology import Topology
 __all__ = ["BROKER_REASONS", "REPLAYED_HEADER", "STORY_HEADERS", "DeadLetter", "same_id", "was_scheduled"]
 
 REPLAYED_HEADER = "worker-replayed-at"
-"""When the message was last replayed; the one thing that a replayed message remembers of its death."""
+"""Holds the time of the last replay: the only trace of the failure on a replayed message."""
 
 STORY_HEADERS = frozenset(
     {
@@ -37,7 +37,7 @@ STORY_HEADERS = frozenset(
         OWN_ID_HEADER,
     }
 )
-"""The headers that tell of failures, which a replayed message begins without."""
+"""The headers about failures, which are removed when a message is replayed."""
 
 BROKER_REASONS = {
     "delivery_limit": "the broker delivered it again and again: perhaps it ended the workers that took it",
@@ -46,36 +46,36 @@ BROKER_REASONS = {
     "expired": "it was published with an expiration, or a policy set one, and nobody took it in time",
     "maxlen": "a policy bounds the queue's length, and it was full",
 }
-"""Why the broker puts messages aside by itself, and what that means."""
+"""The reasons for which the broker itself dead-letters messages, with their meaning."""
 
 _TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
-# Of an error in a list: a line or two.
+# The limit of an error's text in a list: a line or two.
 _LONGEST_BRIEF = 160
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """A dead letter, read from its message. Whatever is missing or makes no sense is None.
+    """A dead letter, parsed from its message. What is missing or invalid is None.
 
     Attributes:
-        message_id: The command's id, as it came.
-        has_own_id: Whether the publisher gave it that id. If not, it is one of ours, and the message was no command.
+        message_id: The command's id, as received.
+        has_own_id: Whether the publisher set that id. If not, the worker did, and the message was no command.
         command_type: The command's name.
-        reason: Why it is here, machine-readable: the worker's reason, or the broker's.
-        error: The same in words.
-        traceback: Where in the code, if a handler's bug is to blame.
-        died_at: When it was put aside.
-        published_at: The earliest moment at which we know it to have been there.
+        reason: Why it was dead-lettered, machine-readable: the worker's reason, or the broker's.
+        error: Why it was dead-lettered, for people.
+        traceback: The traceback, if a bug in a handler is the cause.
+        died_at: When it was dead-lettered.
+        published_at: The earliest time at which the message is known to have existed.
         attempts: How often it had failed in a worker.
-        domain_name: Whose command it is.
-        correlation_id: The conversation it belongs to.
-        reply_to: The queue that awaited its answer.
-        trace_id: The publisher's trace.
-        replayed_at: When it was replayed, if it died again after that.
+        domain_name: Name of the command's domain.
+        correlation_id: Id of the conversation that it belongs to.
+        reply_to: The queue for its reply.
+        trace_id: Id of the publisher's trace.
+        replayed_at: When it was last replayed, if it failed again after that.
         size: The size of its body, in bytes.
-        headers: All its AMQP headers.
-        body: Its bytes.
+        headers: All of its AMQP headers.
+        body: Its body.
     """
 
     message_id: str | None
@@ -98,12 +98,12 @@ class DeadLetter:
 
     @classmethod
     def read(cls, properties: AmqpProperties, body: bytes, topology: Topology) -> "DeadLetter":
-        """Read a message from a domain's dead queue. Any message can be read."""
+        """Parse a message of a domain's dead-letter queue. Every message can be parsed."""
         headers: Mapping[str, Any] = properties.headers or {}
         history = History.read(headers)
         death = _broker_death(headers, (*topology.work_queues, topology.schedule_queue))
         if death is not None:
-            # Our own words, if there are any, are about an earlier failure, for which it was sent to the retry queue.
+            # The worker's own reason, if there is one, is that of an earlier failure, after which it was retried.
             reason = str(death["reason"])
             error, traceback, died_at = BROKER_REASONS.get(reason), None, _utc(death.get("time"))
         else:
@@ -132,23 +132,23 @@ class DeadLetter:
         )
 
     def was_dead_by(self, moment: datetime) -> bool:
-        """Whether it was put aside by then, as far as it says so: to what came later, nobody has agreed."""
+        """Whether it was dead-lettered by that time, or does not say when: a person has not agreed to later ones."""
         return self.died_at is None or self.died_at <= moment
 
     def without_content(self) -> "DeadLetter":
-        """Return what a list shows of it, so that a long list is small."""
+        """Return a copy for a list: without headers, body and traceback, so that a long list is small."""
         return replace(self, headers={}, body=b"", traceback=None, error=self.brief_error)
 
     @property
     def brief_error(self) -> str | None:
-        """The first line of the error, cut where it is long."""
+        """The first line of the error, shortened if it is long."""
         if not self.error:
             return None
         line = self.error.split("\n", 1)[0]
         return line if len(line) <= _LONGEST_BRIEF else f"{line[: _LONGEST_BRIEF - 1]}…"
 
     def document(self) -> dict[str, Any]:
-        """Say all of it to a program. A body that is not UTF-8 is given in base64."""
+        """Return all of it as a JSON object, for programs. A body that is not UTF-8 is in base64."""
         try:
             body: dict[str, Any] = {"body": self.body.decode()}
         except UnicodeDecodeError:
@@ -166,7 +166,7 @@ class DeadLetter:
         }
 
     def summary(self) -> dict[str, Any]:
-        """Say to a program what a list shows; nothing in it is large."""
+        """Return the fields of a list as a JSON object, for programs; none of them is large."""
         return {
             "id": self.message_id,
             "own_id": self.has_own_id,
@@ -182,14 +182,14 @@ class DeadLetter:
 
 
 def was_scheduled(properties: AmqpProperties, topology: Topology) -> bool:
-    """Whether a dead letter came from the queue of what is to be sent later, so that it was never due."""
+    """Whether a dead letter came from the schedule queue, so that it was never due."""
     headers: Mapping[str, Any] = properties.headers or {}
     queue = topology.schedule_queue
     return headers.get(QUEUE_HEADER) == queue or _broker_death(headers, (queue,)) is not None
 
 
 def same_id(text: str) -> str:
-    """Return an id in the one form in which ids are compared: a UUID has several spellings."""
+    """Return an id in canonical form for comparisons: a UUID has several spellings."""
     try:
         return str(UUID(text))
     except ValueError:
@@ -197,9 +197,9 @@ def same_id(text: str) -> str:
 
 
 def _broker_death(headers: Mapping[str, Any], queues: Collection[str]) -> Mapping[str, Any] | None:
-    """Return how the broker itself took the message out of one of the work queues, if it did.
+    """Return the entry of how the broker itself dead-lettered the message from one of these queues; None if it did not.
 
-    What a worker sends on carries no ``x-death``; the way through the retry queue leaves one, of that queue.
+    Copies that a worker sends carry no ``x-death``. The way through the retry queue leaves one, of that queue.
     """
     return next((death for death in _deaths(headers.get("x-death")) if _text(death.get("queue")) in queues), None)
 
@@ -227,7 +227,7 @@ def _trace_id(value: object) -> str | None:
 
 
 def _plain(value: object) -> Any:
-    """Return a header's value as what JSON can hold."""
+    """Return a header's value as JSON values."""
     match value:
         case dict():
             return {str(key): _plain(each) for key, each in value.items()}

@@ -1,4 +1,4 @@
-"""Dead letters in the hands of a person: looked at, replayed, discarded."""
+"""Replay: dead letters are looked at, replayed, and discarded by a person."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -17,29 +17,29 @@ from worker.topology import Address
 __all__ = ["Bounds", "Progress", "Refused", "Wanted", "discard", "look", "replay"]
 
 Progress = Callable[[], None]
-"""Is called after each letter."""
+"""Called after each letter."""
 Wanted = Callable[[DeadLetter], bool]
-"""Says of each letter whether it is meant."""
+"""Returns whether a letter is selected."""
 Refused = Callable[[MessageRefused], None]
-"""Is called for each letter of which the broker takes no copy."""
+"""Called for each letter that the broker accepts no copy of."""
 
-# So long letters are held at a stretch, well within the broker's consumer timeout of 30 minutes. Then they are given
-# back, and the walk begins anew with what is left.
+# How long letters are held at a time, well within the broker's consumer timeout of 30 minutes. Then they are returned,
+# and browsing begins again with what is left.
 _HOLD_SECONDS = 600.0
-# So long the broker may take to store a copy. A person is waiting, and can do it again.
+# How long the broker may take to store a copy. A person waits for it, and can repeat the replay.
 _SEND_SECONDS = 10.0
-# Enough that confirmations share the broker's disk writes.
+# Enough for confirmations to share the broker's disk writes.
 _AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """How far a replay or a discarding goes, so that it ends where letters keep coming.
+    """The limits of a replay or a discarding, so that it ends where new letters keep coming.
 
     Attributes:
-        oldest: How many letters there were when it was asked for. Those that came later are not touched.
-        most: How many are to be treated, at most.
-        rate: How many to treat in a second, at most; None for as many as the broker takes.
+        oldest: How many letters there were when it began. Later ones are not touched.
+        most: The most letters to treat.
+        rate: The most letters to treat in a second; None for no limit.
     """
 
     oldest: int
@@ -48,16 +48,16 @@ class Bounds:
 
 
 async def look(queue: DeadQueue, most: int, visit: Callable[[DeadLetter], None], *, progress: Progress) -> None:
-    """Visit the oldest letters, in their order. Nothing is removed, and the order stays.
+    """Visit the oldest letters, in order. Nothing is removed, and the order is kept.
 
     Args:
-        queue: Whose.
-        most: How many, at most.
-        visit: Called with each letter. What it does not keep is forgotten, so that any number can be visited.
-        progress: Called after each.
+        queue: The dead-letter queue.
+        most: The most letters to visit.
+        visit: Called with each letter. Letters are not kept here, so that any number can be visited.
+        progress: Called after each letter.
 
     Raises:
-        BrokerUnavailable: The connection broke. The letters are still there.
+        BrokerUnavailable: The connection broke. The letters are still in the queue.
     """
     async with queue.walk(most) as walk:
         async for held in walk:
@@ -76,28 +76,29 @@ async def replay(
 ) -> int:
     """Send letters to the work queue again, each as it was first published: with its id, trace and reply queue.
 
-    One that came from the schedule's queue returns to that: it was never due.
+    A letter that came from the schedule queue returns to that: it was never due.
 
-    Each begins a new history: what was noted of its failures is left out, and a time is noted instead. A letter is
-    removed only when the broker has stored its copy. Whoever is killed in between leaves a letter whose copy was
-    sent: replayed again, it is a duplicate, which a worker answers from its receipt.
+    Each begins a new history: the headers about its failures are removed, and the time of the replay is added. A letter
+    is removed only after the broker has stored its copy. If the process is killed in between, the letter stays although
+    its copy was sent. Replayed again, it is a duplicate, which a worker answers from its receipt.
 
     Args:
-        queue: Whose.
-        sender: Who sends the copies.
-        wanted: Which ones.
-        bounds: How many, and how fast.
-        progress: Called after each that was replayed.
-        refused: Called for each that stays because the broker takes no copy of it, such as for its size.
+        queue: The dead-letter queue.
+        sender: The connection that publishes the copies.
+        wanted: Selects letters.
+        bounds: How many letters to treat, and how fast.
+        progress: Called after each letter that was replayed.
+        refused: Called for each letter that stays because the broker accepts no copy of it, for example for its size.
 
     Returns:
-        How many were replayed.
+        How many letters were replayed.
 
     Raises:
-        Unroutable: There is no work queue.
-        BrokerUnavailable: The connection broke. The letters that are left are still there; doing it again goes on.
+        Unroutable: The work queue does not exist.
+        BrokerUnavailable: The connection broke. Letters that were not replayed are still in the queue; a repetition
+            goes on.
 
-    On cancellation, copies under way may have been stored; their letters are still there as well.
+    On cancellation, copies that are being sent may have been stored; their letters are still in the queue as well.
     """
     topology = queue.topology
 
@@ -130,10 +131,10 @@ async def discard(queue: DeadQueue, wanted: Wanted, bounds: Bounds, *, progress:
     """Remove letters for good. The arguments are those of ``replay``.
 
     Returns:
-        How many were removed.
+        How many letters were removed.
 
     Raises:
-        BrokerUnavailable: The connection broke. The letters that are left are still there.
+        BrokerUnavailable: The connection broke. The letters that are left are still in the queue.
     """
 
     async def nothing(_: Held) -> bool:
@@ -159,9 +160,9 @@ async def _treat(
             free.release()
 
     async def treat_some() -> bool:
-        """Walk until the end or until letters were held for long enough; return whether it was the end."""
+        """Browse until the end, or until letters were held for long enough; return whether the end was reached."""
         free = asyncio.Semaphore(_AT_ONCE)
-        # What was treated is gone, and the window ends where it ended before.
+        # Treated letters are gone, and the part of the queue to browse ends where it ended before.
         async with queue.walk(bounds.oldest - done) as walk, asyncio.TaskGroup() as group:
             begun = done
             async for held in walk:
@@ -184,7 +185,7 @@ async def _treat(
 
 @contextmanager
 def _one_error() -> Iterator[None]:
-    """Raise the first of the broker's errors out of a group of them."""
+    """Raise the first broker error of an exception group in its place."""
     try:
         yield
     except ExceptionGroup as group:
@@ -195,7 +196,7 @@ def _one_error() -> Iterator[None]:
 
 
 class _Pace:
-    """Lets so many a second pass, evenly."""
+    """Limits how many callers go on in a second, evenly spaced."""
 
     def __init__(self, rate: float | None) -> None:
         self._interval = 0.0 if rate is None else 1 / rate

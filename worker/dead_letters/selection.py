@@ -1,4 +1,4 @@
-"""The selection: which dead letters are meant, and which of them a replay leaves where they are."""
+"""The selection: which dead letters are meant, and which of them a replay leaves."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,19 +10,19 @@ from worker.dead_letters.letter import DeadLetter, same_id
 __all__ = ["NO_ID", "Judgement", "Rules", "Selection"]
 
 NO_ID = "-"
-"""What stands for the id of a letter that has none."""
+"""Stands for the id of a letter without one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which dead letters are meant. All of its parts must fit; an empty part fits every letter.
+    """Selects dead letters. A letter must match all fields; an empty field matches every letter.
 
     Attributes:
         ids: Message ids, in the form of ``same_id``, or ``NO_ID``.
-        reasons: Reasons, one of which must be the letter's.
-        commands: Command names, likewise.
-        died_before: Only letters that died before that moment. One that does not say when it died is none of them.
-        died_after: Only letters that died at that moment or later. The same.
+        reasons: Reasons, of which the letter has one.
+        commands: Command names, of which the letter has one.
+        died_before: Only letters that were dead-lettered before this time, as far as they say when.
+        died_after: Only letters that were dead-lettered at this time or later, as far as they say when.
     """
 
     ids: frozenset[str] = frozenset()
@@ -32,7 +32,7 @@ class Selection:
     died_after: datetime | None = None
 
     def fits(self, letter: DeadLetter) -> bool:
-        """Whether a letter is meant."""
+        """Whether a letter is selected."""
         return (
             (not self.ids or same_id(letter.message_id or NO_ID) in self.ids)
             and (not self.reasons or letter.reason in self.reasons)
@@ -43,28 +43,28 @@ class Selection:
 
 
 class Judgement(StrEnum):
-    """What a replay does with a letter that is meant."""
+    """What a replay does with a selected letter."""
 
     REPLAY = "replay"
     """Send it to the work queue."""
     JUST_REPLAYED = "just_replayed"
-    """Leave it: this replay has sent it before, and it died again."""
+    """Leave it: this replay has sent it already, and it failed again."""
     NO_OWN_ID = "no_own_id"
-    """Leave it: its publisher gave it no id, so that it never was a command."""
+    """Leave it: its publisher set no id, so it never was a command."""
     NO_ID = "no_id"
-    """Leave it: it has no id at all, by which a second replay would be recognised."""
+    """Leave it: without an id, a second replay of it would not be recognised."""
     FORGOTTEN = "forgotten"
-    """Leave it: its receipt, if it had one, may have been deleted, and it would be decided once more."""
+    """Leave it: its receipt may have been deleted, and it would be decided again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What a replay may send.
+    """The rules of a replay.
 
     Attributes:
         since: When the replay began, by the clock that stamps replayed messages.
-        receipts_since: By domain, where receipts were deleted: those recorded before that moment may be gone.
-        assign_ids: Whether letters without an id of their publisher's become commands under the id that we gave them.
+        receipts_since: For domains whose old receipts were deleted: the time from which on they are kept, by domain.
+        assign_ids: Whether letters without a publisher's id become commands with the id that the worker assigned.
         even_if_forgotten: Whether letters are sent although their receipts may have been deleted.
     """
 
@@ -74,7 +74,7 @@ class Rules:
     even_if_forgotten: bool = False
 
     def judge(self, letter: DeadLetter) -> Judgement:
-        """Say what becomes of a letter. The first reason to leave it is the one that is told."""
+        """Return what a replay does with a letter. If there are several reasons to leave it, the first counts."""
         if letter.replayed_at is not None and letter.replayed_at >= self.since:
             return Judgement.JUST_REPLAYED
         if letter.message_id is None:
@@ -89,5 +89,5 @@ class Rules:
         since = self.receipts_since.get(letter.domain_name)
         if since is None:
             return False
-        # Whose age nobody knows may be of any age.
+        # A letter of unknown age may be older.
         return letter.published_at is None or letter.published_at < since

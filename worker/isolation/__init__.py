@@ -1,1 +1,1 @@
-"""A process of their own for poison messages: commands that may have killed the process that had them."""
+"""A separate process for possibly poisonous messages: commands that may have killed the process that had them."""

@@ -1,6 +1,6 @@
-"""The child: the process that decides poison messages, one after another, for the worker that started it.
+"""The child: the process that decides possibly poisonous messages, one after another, for the worker that started it.
 
-It ends when that worker closes its end of the socket. If it ends while it has a command, that command is taken for the
+It ends when that worker closes its end of the socket. If it ends while it decides a command, that command counts as the
 cause.
 """
 
@@ -41,14 +41,18 @@ _KILLED_FIRST = "1000"
 
 
 def main(descriptor: int) -> None:
-    """Serve the worker at the other end of a socket, until it closes it."""
+    """Serve the worker at the other end of a socket, until the worker closes it.
+
+    Args:
+        descriptor: File descriptor of the socket.
+    """
     # The worker gets these signals too, and decides when this process ends.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":
         # A command that computes for ever does not notice that the worker is gone.
         ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, int(signal.SIGKILL))
-        # When memory runs out, the kernel must not end a worker for what a poison message takes.
+        # When memory runs out, the kernel must end this process, and not the worker.
         with suppress(OSError):
             _OOM_SCORE.write_text(_KILLED_FIRST, encoding="ascii")
     os.set_inheritable(descriptor, False)
@@ -82,7 +86,7 @@ async def _serve(end: socket.socket) -> None:
                 except Exception as error:  # noqa: BLE001  the worker decides what to do about it
                     await write_frame(writer, Ready(failure=_failure(error)))
                     continue
-                # From here on, the end of this process is attributed to the command.
+                # From here on, the command counts as the cause if this process ends.
                 await write_frame(writer, Ready())
                 await write_frame(writer, await _decided(schedulers[request.domain_name], request, counters))
     finally:
@@ -92,10 +96,10 @@ async def _serve(end: socket.socket) -> None:
 async def _schedulers(
     stack: AsyncExitStack, settings: Settings, domains: tuple[Domain, ...], domain_name: str, counters: Counters
 ) -> Mapping[str, Scheduler]:
-    """Connect to the store of a domain, which a process that waits as a spare does not: its connection would be idle.
+    """Connect to the store of a domain. A spare process does not do this: its connection would be idle.
 
     Returns:
-        The schedulers of all domains of that store.
+        The schedulers of all domains of that store, by name.
     """
     stores = stores_of(settings, [domain.name for domain in domains])
     own = next(each for each in stores if domain_name in each.domains)
@@ -121,7 +125,7 @@ async def _schedulers(
 
 
 async def _decided(scheduler: Scheduler, request: DecideRequest, counters: Counters) -> DecideResponse:
-    # For all attempts together: the worker kills a process that says nothing for longer.
+    # For all attempts together: the worker kills a process that does not respond for longer.
     limit = asyncio.timeout(request.within)
     before = (counters.attempts, counters.conflicts, counters.stale_conflicts)
     answer = failure = None
@@ -130,7 +134,7 @@ async def _decided(scheduler: Scheduler, request: DecideRequest, counters: Count
         async with limit:
             answer = await scheduler.process(request.message)
     except BaseException as error:
-        # A domain's code may raise anything, a cancellation included; only one of this task is real.
+        # A domain's code may raise any exception, even a cancellation; only a cancellation of this task is real.
         if isinstance(error, asyncio.CancelledError) and _is_cancelled():
             raise
         late = HandlerTimedOut(f"there was no answer within {request.within:g} s")
@@ -157,6 +161,6 @@ def _failure(error: BaseException) -> Failure:
         text=text_of(error),
         headline=headline_of(error),
         where=whereabouts(error),
-        # The end tells where it happened; a deep recursion would fill a frame with its middle.
+        # The last frames say where it was raised; a deep recursion would fill a frame with its middle.
         traceback="".join(traceback.format_exception(error, limit=-30)),
     )

@@ -1,8 +1,8 @@
-"""The isolator: has poison messages decided in a process of their own.
+"""The isolator: has possibly poisonous messages decided in a separate process.
 
-A decider that ends its process, by a bug in a library or for want of memory, takes along all commands that the process
-holds. The broker delivers them again, and counts: one that was there each time may be poison. Such messages are decided
-one at a time by a process that does nothing else. If it ends, it is known by which command, and no other is harmed.
+A decider may end its process, by a bug in a library or by using up memory. All commands of that process are then
+delivered again, and the broker counts. A command that was there each time may be poison. Such messages are decided one
+at a time by a process that does nothing else: if it ends, the cause is known, and no other command is affected.
 """
 
 import asyncio
@@ -27,30 +27,29 @@ __all__ = ["Isolator"]
 
 _log = logging.getLogger(__name__)
 
-# The kernel, or a person, may have killed the first one for a reason of their own; not two in a row.
+# The kernel or a person may have killed the first process for another reason, but hardly two in a row.
 _MOST_ENDED = 2
 _MOST_LOST = 3
 _PROBE_SECONDS = 5.0
 
 
 class Isolator:
-    """Decides the poison messages of one store, one at a time, by a process of their own; another one stands by.
+    """Decides the possibly poisonous messages of one store, one at a time, in a separate process; another is a spare.
 
-    Each store of a worker has an isolator of its own: one that hangs holds up no other's messages.
+    Each store of a worker has an isolator of its own: one that hangs does not delay messages of other stores.
 
-    Both are started when the first such message comes: the process that stands by has loaded the domains, so that the
-    message after one that ended its process does not wait for a start. It has no connection to the database. Both end
-    when no such message has come for a while.
+    Both processes are started when the first such message comes. The spare has loaded the domains, so that the message
+    after one that ended its process need not wait for a start. It has no connection to the database. Both end when no
+    such message has come for a while.
 
-    Nothing is settled here. A process may have put the command on record before it ended or failed: look the command's
-    receipt up before any of the failures below makes a dead letter of it.
+    Nothing is settled here. A process may have recorded the command before it ended or failed: look up the command's
+    receipt before dead-lettering it because of one of the errors below.
 
     Args:
-        settings: What the processes work with, too.
-        counters: Where their attempts and conflicts are counted.
-        probe: Asks the store's database, over the worker's own connections, to do what commands need of it; raises
-            while it cannot.
-        limits: How long a process may take for what.
+        settings: The worker's settings, for the processes as well.
+        counters: Counts the attempts and conflicts of the processes.
+        probe: Does in the store, over the worker's own connections, what commands need of it; raises while that fails.
+        limits: The time limits of the processes; by default those of ``ProcessLimits``.
     """
 
     def __init__(
@@ -71,24 +70,24 @@ class Isolator:
         self._turn = asyncio.Lock()
 
     async def decide(self, domain_name: str, message: CommandMessage, *, begin_by: float = math.inf) -> Answer:
-        """Find the answer to a command and put it on record.
+        """Decide a command and record its answer.
 
         Args:
-            domain_name: Whose command.
+            domain_name: Name of the command's domain.
             message: The command.
-            begin_by: For how long it waits for others, until then on the monotonic clock.
+            begin_by: How long it may wait for other commands: until then on the monotonic clock, in seconds.
 
-        A command whose process ends is decided once more, by another one. All of it keeps the handler timeout, waits
-        for other commands and for a process to start excepted.
+        If the process ends, the command is decided once more, by another process. The handler timeout applies to all of
+        it, except waiting for other commands and for a process to start.
 
         Raises:
-            KilledItsProcess: Two processes ended while they had the command, or one was stuck with it.
-            IsolationFailed: No process could be given the command, others were decided until ``begin_by``, or the
-                process could not use a database that serves this one. The command is not to blame; try it again later.
-            FailedElsewhere: Whatever was raised in the process. If that is a reason to pause, the database does not
-                serve this process either.
+            KilledItsProcess: Two processes ended while they decided the command, or one was stuck with it.
+            IsolationFailed: No process could be started, other commands were decided until ``begin_by``, or the process
+                could not use a database that this process can use. The command is not the cause; try it again later.
+            FailedElsewhere: The process raised another error. If its verdict is to pause, this process cannot use the
+                database either.
 
-        On cancellation the process is killed; the answer may already be on record.
+        On cancellation the process is killed; the answer may already be recorded.
         """
         try:
             async with asyncio.timeout(None if begin_by == math.inf else max(begin_by - time.monotonic(), 0.0)):
@@ -146,13 +145,13 @@ class Isolator:
                     raise KilledItsProcess(_sentence(endings)) from None
                 _log.warning("the process that decided it %s; it is decided once more by another", gone.ending)
             except BaseException:
-                # It still works on this command: its next response would be taken for the answer to another.
+                # It still decides this command: its next response would be taken for the answer to another.
                 self._process = None
                 await process.kill()
                 raise
 
     async def _take(self) -> PoisonProcess:
-        """Return a process that waits for a command, and have another one stand by."""
+        """Return a process that waits for a command, and start a spare if there is none."""
         if self._process is not None and self._process.has_ended:
             process, self._process = self._process, None
             await process.let_go()
@@ -160,16 +159,16 @@ class Isolator:
             self._process = await self._taken_spare() or await PoisonProcess.start(self._settings, self._limits)
         if self._spare is None:
             self._spare = asyncio.create_task(PoisonProcess.start(self._settings, self._limits))
-            # Whether it could be started concerns the command that needs it, which starts one itself if not.
+            # A failed start concerns only the command that needs the spare, which then starts a process itself.
             self._spare.add_done_callback(lambda task: task.cancelled() or task.exception())
         return self._process
 
     async def _taken_spare(self) -> PoisonProcess | None:
-        """Return the process that stands by, as soon as it has started; None if there is none, or it has ended."""
+        """Return the spare as soon as it has started; None if there is none, or it has ended."""
         if self._spare is None:
             return None
         spare = self._spare
-        # Shielded: on cancellation it goes on standing by.
+        # On cancellation it stays the spare.
         await asyncio.wait({spare})
         self._spare = None
         with suppress(IsolationFailed):
@@ -180,15 +179,15 @@ class Isolator:
         return None
 
     async def _raise_if_the_database_serves(self, failure: Failure) -> None:
-        """Tell a database that does not serve from a process that cannot reach one that does.
+        """Check whether a process failed on a database that this process can use.
 
         Raises:
-            IsolationFailed: The database serves this process. All other commands need not wait for this one.
+            IsolationFailed: This process can use the database, so that other commands need not pause.
         """
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
                 await self._probe()
-        except Exception:  # noqa: BLE001  whatever keeps it from serving
+        except Exception:  # noqa: BLE001  any reason why it does not serve
             return
         raise IsolationFailed(f"the process for poison messages cannot use the database: {failure.text}")
 
@@ -206,7 +205,7 @@ class Isolator:
         process, self._process = self._process, None
         spare, self._spare = self._spare, None
         if spare is not None and not spare.done():
-            # A start that is cancelled kills its process.
+            # Cancelling a start kills its process.
             spare.cancel()
             await asyncio.wait({spare})
         ending = [process]

@@ -1,4 +1,4 @@
-"""The poison process: the worker's end of the process that decides poison messages."""
+"""The poison process: the worker's end of the process that decides possibly poisonous messages."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from worker.supervision.exit_status import how_it_ended
 __all__ = ["PoisonProcess", "ProcessLimits", "ProcessLost"]
 
 _GONE = (asyncio.IncompleteReadError, ConnectionError)
-# The child finds its modules where this process finds them, however this one was started.
+# The child imports from the same places as this process, however this one was started.
 _LAUNCH = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
@@ -29,13 +29,14 @@ main(int(sys.argv[2]))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessLimits:
-    """How long a process that decides poison messages may take for what. All times in seconds.
+    """The time limits of a process that decides possibly poisonous messages. All times in seconds.
 
     Attributes:
         start: To start, and to connect to the database.
-        stuck: Beyond the time for a command, which the process keeps itself unless the command's code does not return.
+        stuck: Beyond the time for a command. The process observes that itself, unless the command's code does not
+            return.
         end: To end by itself.
-        idle: How long one is kept without a command.
+        idle: How long a process is kept without a command.
     """
 
     start: float = 30.0
@@ -48,9 +49,9 @@ class ProcessLost(Exception):
     """Raised when a process has ended, or was killed because it was stuck.
 
     Attributes:
-        ending: How it ended, in words.
-        held: How long it had had the command by then, in seconds; None if it did not have it.
-        stuck: Whether it was stuck with it.
+        ending: How it ended, for people.
+        held: For how long it had had the command, in seconds; None if it did not have it.
+        stuck: Whether it was stuck with the command.
     """
 
     def __init__(self, ending: str, *, held: float | None, stuck: bool = False) -> None:
@@ -63,13 +64,13 @@ class ProcessLost(Exception):
 class PoisonProcess:
     """A process that has loaded the domains and decides one command after another.
 
-    It is connected to the database when it has its first command.
+    It connects to the database when it gets its first command.
 
     Args:
         process: The operating system's process.
-        reader: What it says.
-        writer: What it is told.
-        limits: How long it may take for what.
+        reader: The stream of its responses.
+        writer: The stream of requests to it.
+        limits: Its time limits.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class PoisonProcess:
         """Start a process, and wait until it has loaded the domains.
 
         Raises:
-            IsolationFailed: It cannot be started. No command is to blame, and it may pass.
+            IsolationFailed: It cannot be started. No command is the cause, and it may be temporary.
 
         On cancellation the process is killed.
         """
@@ -107,17 +108,17 @@ class PoisonProcess:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it is known to have ended."""
+        """Whether it has ended, as far as is known."""
         return self._process.returncode is not None or self._reader.at_eof()
 
     async def decide(self, request: DecideRequest) -> DecideResponse:
         """Have a command decided.
 
         Raises:
-            FailedElsewhere: The process cannot reach the database. It does not have the command, and goes on.
-            ProcessLost: It has ended, or was killed because it said nothing for too long.
+            FailedElsewhere: The process cannot use the database. It does not have the command, and can be used again.
+            ProcessLost: It has ended, or was killed because it did not respond in time.
 
-        On cancellation the process still has the command: kill it.
+        On cancellation the process may still decide the command: kill it.
         """
         since: float | None = None
         seconds = self._limits.start
@@ -145,12 +146,12 @@ class PoisonProcess:
     async def kill(self) -> int:
         """End the process at once, if it still runs, and return its exit status."""
         self._writer.close()
-        # Before anything is awaited: if a cancellation came between, a process that computes would go on for ever.
+        # Before any ``await``: if a cancellation came first, a process that computes would go on for ever.
         self._kill()
         return await self._process.wait()
 
     async def let_go(self) -> int:
-        """Let the process end by itself, which it does when its socket is closed, and return its exit status."""
+        """Close the socket, wait until the process ends by itself, or kill it, and return its exit status."""
         self._writer.close()
         try:
             async with asyncio.timeout(self._limits.end):
@@ -185,7 +186,7 @@ def _since(moment: float | None) -> float | None:
 
 
 async def _launched() -> tuple[Process, asyncio.StreamReader, asyncio.StreamWriter]:
-    """Start the process, with a socket to it."""
+    """Start the process with a socket, and return it with the socket's streams."""
     ours, theirs = socket.socketpair()
     try:
         reader, writer = await asyncio.open_unix_connection(sock=ours)
@@ -204,9 +205,9 @@ async def _launched() -> tuple[Process, asyncio.StreamReader, asyncio.StreamWrit
                 str(theirs.fileno()),
                 stdin=DEVNULL,
                 pass_fds=(theirs.fileno(),),
-                # Only the worker ends it: a signal to a process group would look as if the command had killed it.
+                # Only the worker ends it: a signal to the process group would look as if the command had killed it.
                 start_new_session=True,
-                # It exports spans; its metrics would be taken for the worker's.
+                # It exports spans, but no metrics: they would be taken for the worker's.
                 env={**os.environ, "OTEL_METRICS_EXPORTER": "none"},
             )
     except BaseException:

@@ -1,8 +1,8 @@
-"""The protocol between a worker and the process that decides its poison messages.
+"""The protocol between a worker and the process that decides its possibly poisonous messages.
 
-Each frame is a length in four bytes and MessagePack. The worker sends a ``Setup``; the process answers ``Ready`` when
+Each frame is a length in four bytes, and MessagePack. The worker sends a ``Setup``; the process answers ``Ready`` when
 it has loaded the domains. Then, for each command, the worker sends a ``DecideRequest``; the process answers ``Ready``
-as soon as it has the command and the database, and a ``DecideResponse`` when it has decided.
+when it has the command and is connected to the database, and a ``DecideResponse`` when it has decided.
 """
 
 import asyncio
@@ -24,10 +24,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What the process works with.
+    """The first frame to the process.
 
     Attributes:
-        settings: The worker's.
+        settings: The worker's settings.
     """
 
     settings: Settings
@@ -35,10 +35,10 @@ class Setup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """Says that the process can go on with what it was sent last, or why it cannot.
+    """The answer that the process can go on with the last frame, or why it cannot.
 
     Attributes:
-        failure: Why not. No command is to blame for it.
+        failure: Why it cannot go on; None if it can. No command is the cause.
     """
 
     failure: Failure | None = None
@@ -46,11 +46,11 @@ class Ready:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecideRequest:
-    """A command to be decided.
+    """A command to decide.
 
     Attributes:
-        domain_name: The domain that the command belongs to.
-        message: The command; its headers hold the trace context and nothing else.
+        domain_name: Name of the command's domain.
+        message: The command. Its headers are reduced to the trace context.
         within: The time for all attempts together, in seconds.
     """
 
@@ -61,14 +61,14 @@ class DecideRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecideResponse:
-    """What became of a command. Exactly one of ``answer`` and ``failure`` is set.
+    """The result of a command. Exactly one of ``answer`` and ``failure`` is set.
 
     Attributes:
         answer: The answer.
-        failure: Why there is none.
+        failure: Why there is no answer.
         attempts: How often the command was decided.
-        conflicts: How many of these decisions were out of date.
-        stale_conflicts: How many of these had been read from a replica.
+        conflicts: How many of these decisions conflicted.
+        stale_conflicts: How many of the conflicting ones were read from a replica.
     """
 
     answer: Answer | None = None
@@ -80,6 +80,10 @@ class DecideResponse:
 
 async def read_frame(reader: asyncio.StreamReader, kind: type[T]) -> T:
     """Wait for the next frame.
+
+    Args:
+        reader: The stream to read from.
+        kind: The type of the frame.
 
     Raises:
         asyncio.IncompleteReadError, ConnectionError: The other end is gone.

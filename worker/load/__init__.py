@@ -1,1 +1,1 @@
-"""worker/load."""
+"""Load runs: publishes a scenario's commands, measures, and checks the log."""

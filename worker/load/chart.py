@@ -1,4 +1,4 @@
-"""The chart: figures drawn as SVG that stands in a page by itself. Its colours are the page's to say, by class."""
+"""The chart: draws figures as SVG for an HTML page. The page's style sheet sets the colours, by class."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from worker.load.scale import Scale
 __all__ = ["CHARACTER", "Chart", "Column", "Line", "Mark", "Size", "columns", "lines"]
 
 CHARACTER = 7.0
-"""How wide a character is at most, on average over a label, at the size that the page gives it."""
+"""The largest average width of a character in a label, in the font size of the page."""
 _ROW = 16.0
 _TEXT = 11.0
 _GAP = 6.0
@@ -25,12 +25,12 @@ _LEAST_COLUMN = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How large a chart is, in units of its own, and how much is written on its axes.
+    """The size of a chart, in its own units, and the number of ticks.
 
     Attributes:
         width: From the left to the right edge.
-        height: From the top of what is drawn to the lower edge.
-        ticks: How many ticks an axis has at most.
+        height: From the top of the drawing to the lower edge.
+        ticks: The most ticks of an axis.
     """
 
     width: float
@@ -40,7 +40,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A value that stands out: a vertical line with its name."""
+    """A value that is marked: a vertical line with its name."""
 
     value: float
     text: str
@@ -51,9 +51,9 @@ class Line:
     """A line of a chart.
 
     Attributes:
-        name: What it shows.
+        name: Its name in the legend.
         values: The value at each of the chart's points; None leaves a gap.
-        series: Which of the page's colours it has: 1 or 2.
+        series: Number of its colour on the page: 1 or 2.
     """
 
     name: str
@@ -67,9 +67,9 @@ class Column:
 
     Attributes:
         low: Where it begins on the horizontal axis.
-        high: Where it ends.
-        value: How high it is.
-        title: What it says when it is pointed at.
+        high: Where it ends on the horizontal axis.
+        value: Its height on the vertical axis.
+        title: Its tooltip.
     """
 
     low: float
@@ -80,16 +80,16 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """What all charts have.
+    """The frame of a chart.
 
     Attributes:
-        says: What it shows, in a sentence, for those who cannot see it.
-        size: How large it is.
-        across: What the horizontal axis counts, with its unit.
-        up: What the vertical axis counts, with its unit.
+        says: A description in a sentence, for screen readers.
+        size: The size of the chart.
+        across: The label of the horizontal axis, with its unit.
+        up: The label of the vertical axis, with its unit.
         x: The horizontal axis.
         y: The vertical axis.
-        marks: Values of the horizontal axis that stand out.
+        marks: Marked values of the horizontal axis.
     """
 
     says: str
@@ -102,43 +102,43 @@ class Chart:
 
     @property
     def left(self) -> float:
-        """Where the axes begin: what is written beside the vertical one has room."""
+        """The left end of the axes: the labels of the vertical axis fit beside it."""
         return max(len(tick.text) for tick in self.y.ticks) * CHARACTER + 2 * _GAP
 
     @property
     def right(self) -> float:
-        """Where the horizontal axis ends: half of what is written under its end has room."""
+        """The right end of the horizontal axis: half of its last label fits beside it."""
         last = self.x.ticks[-1] if self.x.ticks else None
         half = 0.0 if last is None else len(last.text) * CHARACTER / 2
         return self.size.width - max(half, 2 * _GAP)
 
     @property
     def top(self) -> float:
-        """Where the vertical axis ends: its name and the marks' stand above."""
+        """The upper end of the vertical axis: its label and the names of marks are above."""
         rows = max((row for row, _, _ in _placed(self)), default=-1) + 1
         return _ROW * (1 + rows) + 3 * _GAP
 
     @property
     def bottom(self) -> float:
-        """Where the vertical axis begins."""
+        """The lower end of the vertical axis."""
         return self.size.height - _BELOW
 
     def across_at(self, value: float) -> float:
-        """Return where a value of the horizontal axis stands."""
+        """Return the horizontal coordinate of a value."""
         return self.left + self.x.at(value) * (self.right - self.left)
 
     def up_at(self, value: float) -> float:
-        """Return where a value of the vertical axis stands."""
+        """Return the vertical coordinate of a value."""
         return self.bottom - self.y.at(value) * (self.bottom - self.top)
 
 
 def columns(chart: Chart, drawn: Sequence[Column], *, series: int = 1) -> str:
-    """Draw columns.
+    """Return a chart with columns, as SVG.
 
     Args:
-        chart: What all charts have.
+        chart: The frame.
         drawn: The columns.
-        series: Which of the page's colours they have.
+        series: Number of their colour on the page.
     """
     parts = []
     for column in drawn:
@@ -152,13 +152,13 @@ def columns(chart: Chart, drawn: Sequence[Column], *, series: int = 1) -> str:
 
 
 def lines(chart: Chart, points: Sequence[float], drawn: Sequence[Line], *, unit: str) -> str:
-    """Draw lines over the same points, with a legend if there are several.
+    """Return a chart with lines over the same points, as SVG, with a legend if there are several.
 
     Args:
-        chart: What all charts have.
+        chart: The frame.
         points: The points of the horizontal axis.
-        drawn: The lines, all with a value for each point.
-        unit: What follows a value when it is pointed at.
+        drawn: The lines, each with a value for each point.
+        unit: The unit in tooltips.
     """
     parts: list[str] = []
     dotted = len(points) <= _MOST_DOTS
@@ -167,7 +167,7 @@ def lines(chart: Chart, points: Sequence[float], drawn: Sequence[Line], *, unit:
             places = [(chart.across_at(point), chart.up_at(value), value) for point, value in run]
             corners = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in places)
             parts.append(f'<polyline class="line-{line.series}" points="{corners}"/>')
-            # A single value has no line.
+            # A single value is no line.
             seen = "dot" if dotted or len(run) == 1 else "dot hidden"
             parts += [
                 f'<circle class="series-{line.series} {seen}" cx="{x:.1f}" cy="{y:.1f}" r="3">'
@@ -194,12 +194,12 @@ def _framed(chart: Chart, drawn: Iterable[str]) -> str:
         parts.append(f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{bottom:.1f}" y2="{bottom + 5:.1f}"/>')
         parts.append(_text("tick middle", x, bottom + 19, tick.text))
     for mark, (row, x, place) in zip(chart.marks, _placed(chart), strict=True):
-        # Above what is written beside the end of the vertical axis.
+        # Above the labels at the end of the vertical axis.
         y = top - 2 * _GAP - _ROW * row
         at = chart.across_at(mark.value)
         parts.append(f'<line class="mark" x1="{at:.1f}" x2="{at:.1f}" y1="{y - _TEXT:.1f}" y2="{bottom:.1f}"/>')
         parts.append(_text(f"marked {place}", x, y, mark.text))
-    # Above the axis, not turned beside it: there, nothing that is written on it comes near.
+    # Above the axis and not beside it, where it could overlap the labels.
     parts.append(_text("label", 0, _TEXT + 1, chart.up))
     parts.append(_text("label middle", (left + right) / 2, size.height - 4, chart.across) + "</svg>")
     return "".join(parts)
@@ -207,10 +207,10 @@ def _framed(chart: Chart, drawn: Iterable[str]) -> str:
 
 @lru_cache(maxsize=16)
 def _placed(chart: Chart) -> Sequence[tuple[int, float, str]]:
-    """Place the marks' names: the row above the columns, the horizontal place and the anchor of each.
+    """Return the positions of the marks' names: for each the row above the drawing, the coordinate, and the anchor.
 
-    The best of all placements is the one in which no name runs into another, into another one's line or over the edge,
-    and which needs the fewest rows.
+    Of all placements, the best has the fewest overlaps of names with other names, other marks' lines, and the edges,
+    and then the fewest rows.
     """
     at = [chart.across_at(mark.value) for mark in chart.marks]
     widths = [len(mark.text) * CHARACTER for mark in chart.marks]
@@ -228,7 +228,7 @@ def _placed(chart: Chart) -> Sequence[tuple[int, float, str]]:
             for other, (its_low, its_high) in enumerate(placed):
                 if one != other:
                     found += rows[one] == rows[other] and low - _GAP < its_high and its_low - _GAP < high
-                    # A line reaches from the columns up to its name's row.
+                    # A line reaches up to the row of its name.
                     found += rows[other] >= rows[one] and low - _GAP / 2 < at[other] < high + _GAP / 2
         return found
 
@@ -244,7 +244,7 @@ def _placed(chart: Chart) -> Sequence[tuple[int, float, str]]:
 
 
 def _legend(chart: Chart, drawn: Sequence[Line]) -> Iterator[str]:
-    """Draw a legend beside the name of the vertical axis, up to the right edge."""
+    """Draw a legend on the right, beside the label of the vertical axis."""
     x = chart.size.width - sum(len(line.name) * CHARACTER + 4 * _GAP for line in drawn)
     for line in drawn:
         yield f'<rect class="series-{line.series}" x="{x:.1f}" y="3" width="10" height="10"/>'

@@ -10,13 +10,13 @@ __all__ = ["Row", "comparison", "differences"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One figure of two runs.
+    """A figure of two runs.
 
     Attributes:
-        name: What it is.
-        unit: In which unit.
-        first: The first run's; None if it was not measured.
-        second: The second run's.
+        name: The figure's name.
+        unit: Its unit.
+        first: The value of the first run; None if it was not measured.
+        second: The value of the second run; None if it was not measured.
     """
 
     name: str
@@ -26,20 +26,20 @@ class Row:
 
     @property
     def change(self) -> float | None:
-        """By which share of the first the second differs from it; None where there is no such share."""
+        """The relative change from the first to the second value; None if there is none."""
         if self.first is None or self.second is None or not self.first:
             return None
         return self.second / self.first - 1
 
 
 def comparison(first: Summary, second: Summary) -> Iterator[Row]:
-    """Iterate over the figures of two runs."""
+    """Yield the figures of two runs."""
     for name, unit, figure in _FIGURES:
         yield Row(name=name, unit=unit, first=figure(first), second=figure(second))
 
 
 def differences(first: Summary, second: Summary) -> list[str]:
-    """Say, a line each, what was not the same in both runs, so that figures may differ because of it."""
+    """Return a line for each setting that differs between the runs, and may explain differences in figures."""
     settings = [(name, getattr(first, name), getattr(second, name)) for name in _SETTINGS]
     names = dict.fromkeys((*first.parameters, *second.parameters))
     settings += [(name, first.parameters.get(name), second.parameters.get(name)) for name in names]

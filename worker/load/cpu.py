@@ -1,4 +1,4 @@
-"""CPU time: what each process of a run spent, as Linux counts it."""
+"""CPU time: what each process of a run has used, as counted by Linux."""
 
 import os
 from collections import defaultdict
@@ -9,20 +9,20 @@ from pathlib import Path
 __all__ = ["WORKERS", "Spent", "cpu_by_party", "cpu_spent"]
 
 _PROC = Path("/proc")
-# Fields of /proc/<pid>/stat behind the program's name, which may itself contain spaces and brackets.
+# Fields of /proc/<pid>/stat after the program's name, which may itself contain spaces and brackets.
 _PARENT, _USER, _SYSTEM, _CHILDREN_SYSTEM = 1, 11, 12, 14
-# Servers, where they are descendants of ours.
+# Servers that are child processes of the run's process, by program.
 _SERVERS = {"postgres": "PostgreSQL, primary and replica", "beam.smp": "RabbitMQ"}
 WORKERS = "workers"
-"""What the worker processes of a run are called among the parties."""
+"""The name of the worker processes among the parties."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What one process has spent so far.
+    """The CPU time of one process so far.
 
     Attributes:
-        program: The program's name, as Linux knows it.
+        program: The program's name, as known to Linux.
         seconds: CPU seconds, in user and system mode together.
     """
 
@@ -31,9 +31,9 @@ class Spent:
 
 
 def cpu_spent(root: int) -> dict[int, Spent]:
-    """Return what a process and its descendants have spent, by process id.
+    """Return the CPU time of a process and its descendants, by process id.
 
-    A descendant's figure includes those of its children that have ended. It is empty where there is no ``/proc``.
+    A descendant's figure includes its children that have ended. The result is empty without ``/proc``.
     """
     tick = 1 / os.sysconf("SC_CLK_TCK")
     children: defaultdict[int, list[int]] = defaultdict(list)
@@ -42,7 +42,7 @@ def cpu_spent(root: int) -> dict[int, Spent]:
         try:
             name, _, rest = entry.read_text(encoding="utf-8", errors="replace").rpartition(")")
         except OSError:
-            continue  # it ended in the meantime
+            continue  # it has just ended
         process, fields = int(entry.parent.name), rest.split()
         last = _SYSTEM if process == root else _CHILDREN_SYSTEM
         ticks = sum(int(field) for field in fields[_USER : last + 1])
@@ -59,10 +59,10 @@ def cpu_spent(root: int) -> dict[int, Spent]:
 
 
 def cpu_by_party(workers: Collection[int]) -> dict[str, float]:
-    """Return the CPU seconds that this process and its descendants have spent so far, by party.
+    """Return the CPU seconds of this process and its descendants so far, by party.
 
     Args:
-        workers: The ids of the worker processes.
+        workers: The process ids of the workers.
     """
     spent: defaultdict[str, float] = defaultdict(float)
     for pid, process in cpu_spent(os.getpid()).items():

@@ -1,4 +1,4 @@
-"""Figures: how a load run's numbers are computed and written."""
+"""Figures: computes and formats the numbers of a load run."""
 
 from collections.abc import Sequence
 
@@ -19,18 +19,18 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
 
 
 def brief(value: float) -> str:
-    """Write a number with as many digits as matter: three, or all that it has before the point."""
+    """Format a number with three significant digits, or with all digits before the point."""
     if value >= _THREE_DIGITS or value == int(value):
         return f"{value:,.0f}"
     return f"{value:.3g}"
 
 
 def duration(seconds: float) -> str:
-    """Write a duration with three digits, in milliseconds below a second: ``1.23 ms``, ``457 ms``, ``18.8 s``."""
-    # What is rounded up to a second is one.
+    """Format a duration with three digits, in milliseconds below a second: ``1.23 ms``, ``457 ms``, ``18.8 s``."""
+    # A value that rounds up to a second is shown in seconds.
     return f"{brief(seconds * 1000)} ms" if float(f"{seconds:.3g}") < 1 else f"{brief(seconds)} s"
 
 
 def share(part: float, whole: float) -> str:
-    """Write a part of a whole in percent."""
+    """Format a part of a whole in percent."""
     return f"{part / whole:.1%}" if whole else "-"

@@ -1,4 +1,4 @@
-"""The fleet: worker processes of a run, started and stopped like those of a service."""
+"""The fleet: the worker processes of a run, started and stopped as by a service manager."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -19,7 +19,7 @@ _INTERRUPTED_STOP_SECONDS = 5.0
 
 
 class FleetError(WorkerError):
-    """Raised when a worker process does not do as it should. The message says which, and where its log is."""
+    """Raised when a worker process fails. The message says which one, and where its log is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +27,10 @@ class Drain:
     """How a worker process ended.
 
     Attributes:
-        name: Which process.
+        name: Name of the process.
         status: Its exit status.
-        figures: What it had counted at its end; empty if it did not report that.
-        log: Where it wrote its log.
+        figures: Its counts at its end; empty if it did not report them.
+        log: Path of its log.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Drain:
     log: Path
 
     def complaint(self) -> str | None:
-        """Say what was wrong with it; None if it was a complete drain in which every delivery is accounted for."""
+        """Return what was wrong; None if it drained completely and every delivery is accounted for."""
         if self.status != 0 or not self.figures:
             return f"{self.name} ended with status {self.status}, not after a drain; see {self.log}"
         received = self.figures["received"]
@@ -53,8 +53,8 @@ class Fleet:
     """Worker processes, each with a log of its own.
 
     Attributes:
-        killed: How many have been killed.
-        departed: The exit status of those that had ended by themselves before they could be killed.
+        killed: How many processes have been killed.
+        departed: The exit status of processes that had ended by themselves when they were to be killed, by name.
     """
 
     def __init__(self, environment: Mapping[str, str], folder: Path, *, command: str = "run") -> None:
@@ -75,13 +75,13 @@ class Fleet:
         """Start worker processes, wait until they consume, and end them with the ``async with``.
 
         Args:
-            count: How many.
-            environment: Their whole environment. They answer no probes, whatever it says.
-            folder: Where their logs go.
-            command: Which command of ``worker`` they run; one that reports its health to who has started it.
+            count: The number of processes.
+            environment: Their complete environment. They answer no probes, whatever it says.
+            folder: The folder for their logs.
+            command: The command of ``worker`` that they run; it must report its health on a control socket.
 
         Raises:
-            FleetError: One did not begin to consume.
+            FleetError: A process did not begin to consume.
         """
         fleet = cls(environment, folder, command=command)
         try:
@@ -97,16 +97,16 @@ class Fleet:
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The processes' ids."""
+        """The process ids."""
         return tuple(worker.process.pid for worker in self._workers.values())
 
     @property
     def names(self) -> list[str]:
-        """Those that work now."""
+        """The names of the current processes."""
         return list(self._workers)
 
     async def hire(self) -> str:
-        """Start another one, and return its name. It begins to consume some time after this returns."""
+        """Start another process, and return its name. It begins to consume some time after this returns."""
         self._hired += 1
         name = f"{self._kind}-{self._hired}"
         log = self._folder / f"{name}.log"
@@ -114,7 +114,7 @@ class Fleet:
         return name
 
     async def kill(self, name: str) -> None:
-        """End one as ``kill -9`` does, and wait until it is gone."""
+        """End a process by SIGKILL, and wait until it is gone."""
         worker = self._workers.pop(name)
         if worker.process.returncode is None:
             worker.kill()
@@ -124,10 +124,10 @@ class Fleet:
         self.killed += 1
 
     async def replace(self, name: str) -> None:
-        """Kill one, start another, and wait until that one consumes.
+        """Kill a process, start another one, and wait until that consumes.
 
         Raises:
-            FleetError: It did not begin to consume.
+            FleetError: The new process did not begin to consume.
         """
         await self.kill(name)
         successor = self._workers[await self.hire()]
@@ -138,10 +138,13 @@ class Fleet:
             raise FleetError(f"{successor.name} did not begin to consume; see {successor.log}") from error
 
     async def drain(self) -> list[Drain]:
-        """Send each process SIGTERM and wait until it has ended.
+        """Send each process SIGTERM, and wait until all have ended.
+
+        Returns:
+            How each process ended.
 
         Raises:
-            FleetError: One did not end.
+            FleetError: A process did not end.
         """
         workers = list(self._workers.values())
         for worker in workers:
@@ -163,7 +166,7 @@ class Fleet:
             raise FleetError(f"{worker.name} ended at once: {said[-2000:]}")
 
     async def _end(self) -> None:
-        """End whatever still runs, because the run failed or was interrupted."""
+        """End all processes that still run, because the run failed or was interrupted."""
         workers = list(self._workers.values())
         for worker in workers:
             worker.stop()

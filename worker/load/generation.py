@@ -1,4 +1,4 @@
-"""Generation: a scenario's commands, so that what its code does wrong is told in a sentence."""
+"""Generation: a scenario's commands, with errors of its code reported in a sentence."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,23 +19,23 @@ __all__ = ["generated"]
 def generated(
     scenario: Scenario, domains: Sequence[Domain], rng: random.Random, commands: int, *, prefix: str
 ) -> Workload:
-    """Return a scenario's workload. Its commands are looked at one by one, when they are generated.
+    """Return a scenario's workload. Each command is checked when it is generated.
 
     Args:
         scenario: The scenario.
-        domains: Whose commands it may have.
-        rng: The same state generates the same commands.
-        commands: How many the load has.
-        prefix: What every name in it begins with.
+        domains: The domains whose commands it may contain.
+        rng: The random generator; the same state generates the same commands.
+        commands: The number of commands of the load.
+        prefix: The prefix of every name in the commands.
 
     Raises:
-        InvalidScenario: ``workload`` raises something, or returns something else. So do the set-up, the load and
-            ``answered`` of what is returned; and the set-up and the load, at what is no command of the domains.
+        InvalidScenario: ``workload`` raises an exception, or returns something else. Set-up, load and ``answered`` of
+            the result raise it for an exception, and for what is no command of the domains.
     """
     named = f"workload of the scenario {scenario.name} ({place_of(type(scenario).workload)})"
     try:
         workload: object = scenario.workload(rng, commands, prefix=prefix)
-    except Exception as bug:  # whatever a scenario of somebody's raises
+    except Exception as bug:  # any error of a scenario
         raise _told(named, bug) from bug
     if not isinstance(workload, Workload):
         raise InvalidScenario(f"{named} returns a Workload, not {kind_of(workload)}")
@@ -61,7 +61,7 @@ def _each(named: str, what: str, commands: Iterable[Any], kinds: dict[type[Comma
             command = next(remaining)
         except StopIteration:
             return
-        except Exception as bug:  # whatever a scenario of somebody's raises
+        except Exception as bug:  # any error of a scenario
             raise _told(named, bug) from bug
         if type(command) not in kinds:
             known = ", ".join(sorted(kinds.values()))
@@ -73,7 +73,7 @@ def _hearing(named: str, answered: Callable[[int, datetime], None]) -> Callable[
     def heard(number: int, at: datetime) -> None:
         try:
             answered(number, at)
-        except Exception as bug:  # whatever a scenario of somebody's raises
+        except Exception as bug:  # any error of a scenario
             raise _told(named, bug) from bug
 
     return heard

@@ -1,4 +1,4 @@
-"""The live view: a load run while it runs, as a table on a terminal and as lines elsewhere."""
+"""The live view: shows a load run while it runs, as a table on a terminal and as lines elsewhere."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,10 +19,10 @@ _LINE_SECONDS = 2.0
 
 
 class View:
-    """Draws a tally. Rates and latencies are those since the last drawing.
+    """Shows a tally. Rates and latencies are those since the last update.
 
     Args:
-        tally: What is drawn.
+        tally: The tally.
     """
 
     def __init__(self, tally: Tally) -> None:
@@ -33,7 +33,7 @@ class View:
         self._recent: tuple[float, ...] = ()
 
     def advance(self) -> None:
-        """Take in what has happened since the last call."""
+        """Update rates and latencies."""
         tally = self._tally
         seconds, answered = tally.seconds, tally.answered
         if answered > self._answered and seconds > self._seconds:
@@ -42,21 +42,21 @@ class View:
             self._answered, self._seconds = answered, seconds
 
     def phase(self) -> str:
-        """Say in a few words what is going on."""
+        """Return the current phase, in a few words."""
         tally = self._tally
         if tally.began is None:
             return f"set-up: {len(tally.replies):,} of {len(tally.commands):,} sent commands are settled"
         return f"{tally.answered:,} of {counted(tally.total, 'command')}"
 
     def line(self) -> str:
-        """Write it as a line."""
+        """Return the state as a line."""
         if self._tally.began is None:
             return self.phase()
         kinds = ", ".join(f"{kind} {count:,}" for kind, count in self._kinds())
         return f"{self.phase()}, {self._rate:,.0f}/s, p50 {self._p(50)}, p99 {self._p(99)}; {kinds}"
 
     def __rich__(self) -> Table:
-        """Draw it as a table."""
+        """Return the state as a table."""
         table = Table(title=self.phase(), title_justify="left", box=None, pad_edge=False, header_style="bold")
         kinds = self._kinds()
         for heading in ("commands/s", "p50", "p99", *(kind for kind, _ in kinds), "copies"):
@@ -77,7 +77,7 @@ class View:
 
 @asynccontextmanager
 async def watching(tally: Tally, console: Console) -> AsyncIterator[None]:
-    """Show a tally for as long as the ``async with`` lasts, and its last state at the end."""
+    """Show a tally inside the ``async with``, and its last state at the end."""
     view = View(tally)
     drawing = asyncio.create_task(_draw_table(view, console) if console.is_terminal else _print_lines(view, console))
     try:

@@ -1,4 +1,4 @@
-"""The load worker: one worker process that a load run has started, and what it reports."""
+"""The load worker: one worker process of a load run, and its reports."""
 
 import asyncio
 import signal
@@ -20,16 +20,16 @@ class LoadWorker:
     """A worker process with a log of its own. It answers no probes, and drains when this process is gone.
 
     Args:
-        name: What it is called.
-        log: Where it writes its log.
+        name: Its name.
+        log: Path of its log.
         process: The operating system's process.
         channel: Its control socket.
 
     Attributes:
-        name: The same.
-        log: The same.
-        process: The same.
-        figures: What it had counted at its end; empty before, and if it was killed.
+        name: Its name.
+        log: Path of its log.
+        process: The operating system's process.
+        figures: Its counts at its end; empty before, and if it was killed.
     """
 
     def __init__(self, name: str, log: Path, process: Process, channel: SupervisorChannel) -> None:
@@ -43,13 +43,13 @@ class LoadWorker:
 
     @classmethod
     async def start(cls, name: str, log: Path, environment: Mapping[str, str], *, command: str = "run") -> "LoadWorker":
-        """Start one. It begins to consume some time after this returns.
+        """Start a process. It begins to consume some time after this returns.
 
         Args:
-            name: What it is called; also in its traces.
-            log: Where it writes its log.
+            name: Its name, also in its traces.
+            log: Path of its log.
             environment: The rest of its environment.
-            command: Which command of ``worker``.
+            command: The command of ``worker`` that it runs.
         """
         given = environment.get("OTEL_RESOURCE_ATTRIBUTES")
         resource = ",".join(filter(None, [given, f"service.instance.id={name}"]))
@@ -70,17 +70,17 @@ class LoadWorker:
         return self._is_ready.is_set()
 
     def stop(self) -> None:
-        """Have it drain, by SIGTERM, as a service manager does."""
+        """Have it drain, by SIGTERM."""
         if not self.has_ended:
             self.process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it as ``kill -9`` does."""
+        """End it by SIGKILL."""
         if not self.has_ended:
             self.process.kill()
 
     async def ended(self) -> int:
-        """Wait until it has ended and all that it reported has come in; return its exit status."""
+        """Wait until it has ended and all of its reports have arrived; return its exit status."""
         status = await self.process.wait()
         await asyncio.wait({self._listening})
         return status

@@ -1,4 +1,4 @@
-"""Opened events: the log's events with their sealed values, as far as their keys still exist."""
+"""Opened events: the log's events with their sealed values decrypted, if their keys still exist."""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -15,11 +15,11 @@ __all__ = ["Opened", "OpenedEvents"]
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """An event.
+    """An event with its values.
 
     Attributes:
-        event: With its values.
-        lacks_values: Whether the subject of one was forgotten: it has its replacement.
+        event: The event, with decrypted values.
+        lacks_values: Whether a value's subject was forgotten, so that it has the replacement.
     """
 
     event: RecordedEvent
@@ -27,15 +27,15 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class OpenedEvents:
-    """Opens what it is given. The log has come to its end: each key is looked up once.
+    """Decrypts events. The log must not grow any more: each key is looked up once.
 
     Args:
-        store: Where the keys are.
-        domains: Whose events.
-        master: What the keys are wrapped by, if one of the domains has Sensitive fields.
+        store: The event store with the keys.
+        domains: The domains of the events.
+        master: The keys that encrypt the subjects' keys; needed if a domain has Sensitive fields.
 
     Raises:
-        InvalidMasterKey: One has, and there is none.
+        InvalidMasterKey: A domain has Sensitive fields, and there is no master key.
     """
 
     def __init__(self, store: EventStore, domains: Iterable[Domain], master: MasterKeys | None) -> None:
@@ -47,7 +47,7 @@ class OpenedEvents:
         """Return an event with its values.
 
         Raises:
-            UnreadableEvent: A value is not what was sealed.
+            UnreadableEvent: A sealed value cannot be decrypted.
             EventStoreError: The store could not be read.
         """
         if self._keys is None or SEALED not in event.metadata:

@@ -1,10 +1,10 @@
-"""The oracle: replays a whole log and finds out whether every answer was right.
+"""The oracle: replays a whole log and checks whether every answer was right.
 
-It shares no code with the worker's way of deciding: the log is read once, from its first event to its last, and each
-part's state is carried along, until the point at which a command was decided from it; then it is decided again. A
-state carried along is believed only as far as the same events, folded for themselves, come to the same.
-Neither the log nor its receipts are kept: memory grows with the commands of the run, and not with the log. Time grows
-with both, and with the parts that each event belongs to.
+It shares no code with the worker's way of deciding. The log is read once, from its first event to its last, and each
+part's state is folded along until the point at which a command was decided on it; there it is decided again. A folded
+state is trusted only as far as the same events, folded separately, give the same state.
+Neither the log nor its receipts are kept: memory grows with the commands of the run, not with the log. Time grows with
+both, and with the number of parts that each event belongs to.
 """
 
 import asyncio
@@ -41,27 +41,27 @@ async def judge(
     master: MasterKeys | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> OracleReport:
-    """Replay the log of a store that, since some point, only these commands were sent to.
+    """Replay the log of a store to which, from some point on, only these commands were sent.
 
-    Found must be: gapless numbers; each event in exactly one receipt, that of its own command; the domain's invariants
-    unbroken; as many receipts as commands, by distinct id; for every receipt the same decision again, from the prefix
-    just below its first event or, without events, at the position it was validated at; views and deciders that look at
-    nothing but what they are given; and every reply as its receipt says. What other domains wrote is passed over.
+    It checks: numbers without gaps; each event in exactly one receipt, that of its own command; the domain's
+    invariants; as many receipts as commands, by distinct id; for every receipt the same decision again, from the events
+    just below its first event or, without events, up to the position at which it was validated; views and deciders that
+    depend on nothing but their arguments; and every reply as its receipt says. Events of other domains are skipped.
 
     Args:
-        store: Where the log and the receipts are; both are read from the primary.
-        domain: Whose commands they were.
-        beside: Other domains whose commands were among them.
-        commands: All that was published, by id.
-        replies: All answers that came back, by command id; None checks no replies.
-        setup: The ids of commands that are judged like all others, but whose attempts do not count.
-        since: The number of the last event that was there before. What lies up to it needs no receipt.
-        master: What the keys of subjects are wrapped by, if a domain has Sensitive fields. What was decided on values
-            that are forgotten by now is counted apart.
-        progress: Called now and then with the number of the event that was read last.
+        store: The event store; log and receipts are read from the primary.
+        domain: The domain of the commands.
+        beside: Other domains with commands among them.
+        commands: All commands that were published, by id.
+        replies: All replies that arrived, by command id; None to check no replies.
+        setup: Ids of commands that are checked like all others, but whose attempts are not counted.
+        since: Sequence number of the last event before the run. Events up to it need no receipt.
+        master: The keys that encrypt the subjects' keys; needed if a domain has Sensitive fields. Decisions on values
+            that are forgotten by now are counted separately.
+        progress: Called at intervals with the number of the event that was read last.
 
     Returns:
-        The report. Whatever is wrong is a violation in it, not an exception.
+        The report. What is wrong is a violation in it, not an exception.
 
     Raises:
         EventStoreError: The store could not be read.
@@ -86,7 +86,7 @@ async def judge(
             break
         await second_fold.compare()
         if event.sequence_number % _BREATH == 0:
-            await asyncio.sleep(0)  # a long replay must not keep Ctrl-C waiting
+            await asyncio.sleep(0)  # a long replay must not delay Ctrl-C
             if progress is not None:
                 progress(event.sequence_number)
     replay.close()

@@ -1,4 +1,4 @@
-"""The report of the oracle: what it found, with the evidence for everything that is wrong."""
+"""The report of the oracle: what it found, with the evidence for each violation."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -16,12 +16,12 @@ _MOST_VIOLATIONS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Violation:
-    """Something that must not be.
+    """Something that is wrong.
 
     Attributes:
         text: What is wrong, in a sentence.
         events: The events that show it.
-        commands: The commands that it is about, by id, as far as this run published them.
+        commands: The commands that are involved, by id, if this run published them.
     """
 
     text: str
@@ -45,28 +45,28 @@ class Violation:
         return events + commands
 
     def document(self) -> dict[str, Any]:
-        """Return it for programs."""
+        """Return it as a JSON object, for programs."""
         return {"text": self.text, "evidence": self.evidence()}
 
 
 @dataclass(slots=True, kw_only=True)
 class OracleReport:
-    """What the oracle found.
+    """The result of the oracle.
 
     Attributes:
-        events: How many events the log holds.
-        receipts: How many receipts of this run there are.
-        decided_again: How many of them were decided again from their prefix.
-        forgotten: How many of these read or recorded a value whose subject was forgotten since. Where such a one is
-            decided differently today, that is no violation.
-        compared: How often a long part was folded once more, from a read of its own, and came to the same state.
-        attempts: How many commands of the load, the set-up left out, were decided how often until they had their
+        events: The number of events in the log.
+        receipts: The number of receipts of this run.
+        decided_again: The number of receipts whose command was decided again.
+        forgotten: How many of these read or recorded a value whose subject has been forgotten since. A different
+            decision is then no violation.
+        compared: How often a long part was read and folded separately, with the same state as a result.
+        attempts: The number of commands of the load, without the set-up, by the number of attempts until they had a
             receipt.
-        tried_again: How often each of them was decided, of those that were decided more than once.
-        invariants: The names of the invariants that were checked over every event.
-        violations: What is wrong; at most the first twenty.
-        violation_count: How many violations there are in all.
-        seconds: How long it took.
+        tried_again: The number of attempts of each command that had more than one, by id.
+        invariants: The names of the invariants that were checked after every event.
+        violations: The violations; at most the first twenty.
+        violation_count: The number of all violations.
+        seconds: How long the check took.
     """
 
     events: int = 0
@@ -83,16 +83,16 @@ class OracleReport:
 
     @property
     def clean(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there is no violation."""
         return self.violation_count == 0
 
     @property
     def conflicts(self) -> int:
-        """How many decisions on commands of the load were out of date when they were to be recorded."""
+        """How many decisions of commands of the load conflicted when they were recorded."""
         return sum((number - 1) * count for number, count in self.attempts.items())
 
     def add(self, other: "OracleReport") -> None:
-        """Add what was found in another store of the same run."""
+        """Add the result of another store of the same run."""
         self.events += other.events
         self.receipts += other.receipts
         self.decided_again += other.decided_again
@@ -108,12 +108,12 @@ class OracleReport:
     def violated(
         self, text: str, *, events: Iterable[RecordedEvent] = (), commands: Mapping[UUID, Command] | None = None
     ) -> None:
-        """Note that something is wrong.
+        """Add a violation.
 
         Args:
-            text: What, in a sentence.
+            text: What is wrong, in a sentence.
             events: The events that show it.
-            commands: The commands that it is about.
+            commands: The commands that are involved, by id.
         """
         self.violation_count += 1
         if len(self.violations) < _MOST_VIOLATIONS:

@@ -1,4 +1,4 @@
-"""The outage: a way to a database server that is closed now and then, as if the server had been stopped."""
+"""The outage: a proxy to a database server that is closed at intervals, as if the server had been stopped."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -14,21 +14,21 @@ from worker.waiting import first_of
 __all__ = ["PlannedOutage", "Way", "interrupted"]
 
 _CHUNK = 64 * 1024
-# Also a short load loses its store once.
+# Early, so that even a short load loses its store once.
 _FIRST_UP = 0.1
 _DEFAULT_PORT = 5432
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedOutage:
-    """A store that the workers of a load run are to lose now and then.
+    """A store that the workers of a load run are to lose at intervals.
 
     Attributes:
-        domain: Whose store.
-        url: Its primary.
-        replica_urls: Its replicas, which stay.
-        up: How long it serves between two outages, in seconds; a tenth of a second at most before the first.
-        down: How long each outage lasts.
+        domain: Name of the domain whose store it is.
+        url: Address of its primary.
+        replica_urls: Addresses of its replicas, which stay reachable.
+        up: How long it is reachable between two outages, in seconds; before the first at most a tenth of a second.
+        down: How long each outage lasts, in seconds.
     """
 
     domain: str
@@ -41,7 +41,7 @@ class PlannedOutage:
         """Check the address.
 
         Raises:
-            SettingsError: No way of our own can lead to it.
+            SettingsError: A proxy cannot stand in for this address: it names several hosts, or none.
         """
         variable = setting_of("database_url", suffix_of(self.domain)).upper()
         parts = urlsplit(self.url)
@@ -57,7 +57,7 @@ class PlannedOutage:
             )
 
     def environment(self, environment: Mapping[str, str], url: str) -> dict[str, str]:
-        """Return an environment in which the domain's database is found at another address."""
+        """Return an environment in which the domain's database has another address."""
         suffix = suffix_of(self.domain)
         fields = {"database_url": url, "database_replica_urls": ",".join(self.replica_urls), "database_admin_url": ""}
         own = {setting_of(field, suffix): value for field, value in fields.items()}
@@ -66,10 +66,10 @@ class PlannedOutage:
 
 
 class Way:
-    """Passes bytes between a port of its own and a server, until it is closed; it can be opened again.
+    """A proxy: passes bytes between a port of its own and a server, until it is closed; it can be opened again.
 
     Args:
-        url: The server.
+        url: The server's address.
 
     Attributes:
         closures: How often it was closed.
@@ -85,17 +85,17 @@ class Way:
 
     @property
     def url(self) -> str:
-        """The server's address by this way."""
+        """The server's address through this proxy."""
         login, at, _ = self._target.netloc.rpartition("@")
         return self._target._replace(netloc=f"{login}{at}127.0.0.1:{self._port}").geturl()
 
     async def open(self) -> None:
-        """Take connections, on the same port as before."""
+        """Accept connections, on the same port as before."""
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        """Break every connection, and refuse new ones. What the server has been told it still does."""
+        """Abort every connection, and refuse new ones. The server still executes what it has received."""
         if self._server is None:
             return
         self.closures += 1
@@ -115,7 +115,7 @@ class Way:
             there, back = await asyncio.open_connection(self._target.hostname, self._target.port or _DEFAULT_PORT)
             ends.append(back)
             self._writers.add(back)
-            if self._server is not None:  # else it was closed meanwhile
+            if self._server is not None:  # otherwise it was closed in between
                 await asyncio.gather(self._pass(reader, back, ends), self._pass(there, writer, ends))
         await self._end(ends)
 
@@ -126,7 +126,7 @@ class Way:
             while chunk := await source.read(_CHUNK):
                 sink.write(chunk)
                 await sink.drain()
-        # With one end, the other one goes: a client that is gone must not keep its session.
+        # Both ends are closed together: a session must not outlive its client.
         for writer in ends:
             writer.close()
 
@@ -141,7 +141,7 @@ class Way:
 
 @asynccontextmanager
 async def interrupted(way: Way, planned: PlannedOutage) -> AsyncIterator[None]:
-    """Close a way now and then for as long as the ``async with`` lasts; it is open at its end."""
+    """Close a proxy at intervals inside the ``async with``; it is open at its end."""
     over = asyncio.Event()
     task = asyncio.create_task(_interrupt(way, planned, over))
     try:
@@ -161,6 +161,6 @@ async def _interrupt(way: Way, planned: PlannedOutage, over: asyncio.Event) -> N
 
 
 async def _is_set(over: asyncio.Event, seconds: float) -> bool:
-    """Wait until it is over, for so many seconds at most, and say whether it is."""
+    """Wait until the event is set, at most this many seconds, and return whether it is."""
     await first_of(over, within=seconds)
     return over.is_set()

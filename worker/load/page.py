@@ -1,4 +1,4 @@
-"""The page: a load run as one HTML file that needs nothing else, in light and dark, for wide and narrow screens."""
+"""The page: a load run as a self-contained HTML file, in light and dark, for wide and narrow screens."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
@@ -18,7 +18,7 @@ _NOT_MEASURED = "not measured"
 
 
 def page(summary: Summary, stresses: str = "") -> str:
-    """Write a run as an HTML page.
+    """Return a run as an HTML page.
 
     Args:
         summary: The run.
@@ -44,7 +44,7 @@ def page(summary: Summary, stresses: str = "") -> str:
 
 
 def _run(summary: Summary) -> str:
-    """Say in a line what was run."""
+    """Return what was run, in a line."""
     pace = f"{summary.in_flight} in flight" if summary.rate_per_s is None else f"due at {brief(summary.rate_per_s)}/s"
     workers = "" if summary.workers is None else f", {counted(summary.workers, 'worker process', 'worker processes')}"
     killed = f" ({summary.workers_killed:,} killed and replaced)" if summary.workers_killed else ""
@@ -85,7 +85,7 @@ def _tiles(summary: Summary) -> Iterator[str]:
 
 
 def _groups(summary: Summary) -> Iterator[str]:
-    """Show the other figures, by what they are about."""
+    """Yield the other figures, grouped by subject."""
     latency, one = summary.latency_ms, summary.unluckiest
     who = "" if one is None else f"{one.command_type} {one.command_id}, decided {counted(one.attempts, 'time')}"
     waiting = [("p95", _milliseconds(latency, "p95"), ""), ("longest", _milliseconds(latency, "max"), who)]
@@ -103,7 +103,7 @@ def _groups(summary: Summary) -> Iterator[str]:
         ],
     )
     cpu, replica, letters = summary.cpu_us_per_command, summary.replica_read_share, summary.dead_letters
-    # Of workers that others have started, the run knows nothing.
+    # The figures of workers that the run did not start are not known.
     of = "of the workers" if summary.workers is not None else "only with --start-workers"
     yield _group(
         "Cost",

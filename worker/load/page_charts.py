@@ -1,4 +1,4 @@
-"""The charts of the page: each of a load run's, as it is drawn for wide and for narrow screens."""
+"""The charts of the page, each drawn for wide and for narrow screens."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -11,18 +11,18 @@ from worker.load.summary import Summary
 
 __all__ = ["charts"]
 
-# Text has one size on both: a wide one shrunk to a telephone could not be read.
+# The text has the same size in both: a wide chart that is scaled down could not be read.
 _SIZES = (
     ("large", Size(width=600, height=280, ticks=7)),
     ("small", Size(width=380, height=280, ticks=4)),
 )
 _ROWS = 5
-# Above this, a chart of latencies counts seconds.
+# Above this many milliseconds, a chart of latencies uses seconds.
 _LONG_MS = 2000.0
 
 
 def charts(summary: Summary) -> Iterator[tuple[str, str, str]]:
-    """Draw a run: the name of each chart, what it shows, and the chart."""
+    """Yield the charts of a run: the name of each, its description, and the SVG."""
     each = f"in intervals of {duration(summary.series.interval_s)}"
     yield "Throughput", f"commands answered a second, {each}", _drawn(partial(_throughput, summary))
     if summary.conflicts:

@@ -1,4 +1,4 @@
-"""A part, as the oracle folds it."""
+"""The fold of a part, for the oracle."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,25 +13,26 @@ __all__ = ["CannotFold", "PartFold", "begun", "evolved", "raised"]
 
 
 class CannotFold(Exception):
-    """A view's function raised something. The message says which, and what."""
+    """Raised when a view's function raised an exception. The message says which function, and what it raised."""
 
 
 @dataclass(slots=True, eq=False)
 class PartFold:
-    """A part's state, carried along the log.
+    """A part's state, folded along the log.
 
     Attributes:
-        domain: Whose view it is.
-        part: Which part.
+        domain: The domain of the view.
+        part: The part.
         state: The state after its events so far.
-        due: How many commands are still to be decided from it.
-        count: How many events that are.
-        facts: These events, while they are few; None when they became too many to keep.
-        compared: How many events it had when it was last folded from a read of its own.
-        last: The latest event.
-        failure: Why it cannot be folded any further.
-        shows_forgotten: Whether a value of an event of it cannot be read any more, since its subject was forgotten.
-        places: Where it is entered in the index.
+        due: How many commands are still to be decided on it.
+        count: How many events it has so far.
+        facts: These events, while they are few; None once they are too many to keep.
+        compared: How many events it had when it was last read and folded separately.
+        last: Its latest event; None before any.
+        failure: Why it cannot be folded any further; None if it can.
+        shows_forgotten: Whether a value of one of its events cannot be decrypted any more, since its subject was
+            forgotten.
+        places: Its entries in the index.
     """
 
     domain: Domain
@@ -51,12 +52,12 @@ def begun(part: Part[Any]) -> Any:
     """Return a part's state before any event.
 
     Raises:
-        CannotFold: ``initial`` raises something.
+        CannotFold: ``initial`` raises an exception.
     """
     try:
         with Contained():
             return part.initial()
-    except Exception as bug:  # whatever a view of somebody's raises
+    except Exception as bug:  # any error of a view
         raise CannotFold(f"initial of {part} raised {raised(bug)}") from bug
 
 
@@ -64,7 +65,7 @@ def evolved(part: Part[Any], state: Any, fact: DomainEvent) -> Any:
     """Return a part's state after one more event.
 
     Raises:
-        CannotFold: ``evolve`` raises something.
+        CannotFold: ``evolve`` raises an exception.
     """
     try:
         with Contained():
@@ -74,5 +75,5 @@ def evolved(part: Part[Any], state: Any, fact: DomainEvent) -> Any:
 
 
 def raised(bug: Exception) -> str:
-    """Say what was raised."""
+    """Return the type and text of an exception."""
     return f"{type(bug).__name__}: {bug}" if str(bug) else type(bug).__name__

@@ -1,9 +1,9 @@
-"""The parts that a replay has still to decide from, each folded along the log.
+"""The folds of all parts that a replay still has to decide on.
 
-What a worker shares, nothing here relies on. A part is told from another by the very view, the types of its key and
-its filter, not by its identity. It is folded in a loop of its own, and a decision from few events folds them for
-itself, from an initial state of its own. What such a fold makes of the events must be what the one along the log made
-of them: it is not, when a view's functions look at something else than its key and its events.
+Nothing here relies on what a worker shares. Parts are distinguished by the view object, the types and values of the
+key, and the filter, not by their identity. Parts are folded by a loop of their own, and a decision on few events folds
+them separately, from a new initial state. The result must equal the state that was folded along the log. It does not if
+a view's functions depend on anything but its key and its events.
 """
 
 from collections import Counter
@@ -34,11 +34,11 @@ class Violated(Protocol):
 
 
 class PartFolds:
-    """Folds the parts of commands that are known in advance, and lets go of each with its last command.
+    """Folds the parts of commands that are known in advance, and drops each after its last command.
 
     Args:
-        violated: Called with what is wrong with a view or a decider, once for each of its kind.
-        most_kept: How many events are kept in all, so that memory does not grow with the log.
+        violated: Called with what is wrong with a view or a decider, once for each text.
+        most_kept: The most events to keep in all, so that memory does not grow with the log.
     """
 
     def __init__(self, violated: Violated, *, most_kept: int = _MOST_KEPT) -> None:
@@ -54,10 +54,17 @@ class PartFolds:
         return len(self._folds)
 
     def expect(self, domain: Domain, parts: Sequence[Part[Any]]) -> tuple[PartFold, ...]:
-        """Fold these parts from now on, for one command more. The log has not begun.
+        """Fold these parts from now on, for one more command. Call it before the first event.
+
+        Args:
+            domain: The domain of the parts.
+            parts: The parts that the command reads.
+
+        Returns:
+            The folds, in the order of the parts.
 
         Raises:
-            CannotFold: A view raises something.
+            CannotFold: A view raises an exception.
         """
         folds = tuple(self._fold(domain, part) for part in parts)
         for fold in folds:
@@ -65,7 +72,7 @@ class PartFolds:
         return folds
 
     def holding(self, event: RecordedEvent) -> list[PartFold]:
-        """Return the folds whose part holds an event."""
+        """Return the folds whose part contains an event."""
         return list(self._index.holding(event))
 
     def take(self, fold: PartFold, event: RecordedEvent, fact: DomainEvent) -> None:
@@ -90,19 +97,19 @@ class PartFolds:
         self._keep(fold, fact)
 
     def states(self, folds: Sequence[PartFold], parts: Sequence[Part[Any]]) -> dict[Part[Any], Any]:
-        """Return the states that a command is decided from.
+        """Return the states to decide a command on.
 
         Args:
-            folds: Its folds, as ``expect`` returned them.
-            parts: Its parts, in the same order, as they are named once more now.
+            folds: The command's folds, as ``expect`` returned them.
+            parts: The command's parts, in the same order, as the domain names them now.
 
         Raises:
-            CannotFold: A view raises something.
+            CannotFold: A view raises an exception.
         """
         return {part: self._state(fold, part) for fold, part in zip(folds, parts, strict=True)}
 
     def decided(self, decider: AnyDecider, command: Command, arguments: Sequence[Any]) -> Decision:
-        """Decide a command, and note if that changes a state. Raises what ``decide`` raises."""
+        """Decide a command, and note a violation if that changes a state. Raises what ``decide`` raises."""
         watched = [Snapshot(argument) for argument in arguments] if self._watches(decider.name) else []
         decision = decider.decide(command, *arguments)
         if not all(snapshot.holds for snapshot in watched):
@@ -110,7 +117,7 @@ class PartFolds:
         return decision
 
     def release(self, folds: Sequence[PartFold]) -> None:
-        """Let go of what no command needs any more: one of those that were expected is decided."""
+        """Release a command's folds once it is decided; those that no further command needs are dropped."""
         for fold in folds:
             fold.due -= 1
             if not fold.due:
@@ -154,7 +161,7 @@ class PartFolds:
             fold.facts = None
 
     def _watches(self, what: object) -> bool:
-        """Whether to look closely this time: at first always, then at every power of two."""
+        """Whether to compare snapshots this time: at first always, then at every power of two."""
         self._looked[what] += 1
         count = self._looked[what]
         return count <= _FEW or count & (count - 1) == 0
@@ -166,11 +173,11 @@ class PartFolds:
 
 
 def impure(part: Part[Any]) -> str:
-    """Say that folding a part twice came to two states."""
+    """Return the text of the violation that folding a part twice gave two states."""
     return f"{part} is another state when it is folded by itself: its view looks at more than its key and its events"
 
 
 def _told_apart(domain: Domain, part: Part[Any]) -> object:
-    """Return what tells a part from another: not its identity, which a worker goes by and which could be wrong."""
+    """Return what distinguishes a part: not its identity, which a worker uses and which could be wrong."""
     key = tuple((type(value), value) for value in part.key)
     return id(domain), id(part.view), key, part.filter

@@ -1,4 +1,4 @@
-"""The index from events to the parts that hold them."""
+"""The index from events to the parts that contain them."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ _ANYWHERE: _Place = (None, None)
 
 
 class PartIndex:
-    """Finds the folds that an event belongs to, without asking all of them.
+    """Finds the folds that an event belongs to, without testing all of them.
 
     Each alternative of a filter is entered under something that its events must have: one of the predicates, or one of
-    the types. The index only proposes; the filter's own definition, with its bounds, decides.
+    the types. The index only returns candidates; the filter itself, with its bounds, decides.
     """
 
     def __init__(self) -> None:
-        # By an event's type, or by the fragment of a predicate that it fulfils. In a dict, the order is kept.
+        # By an event's type, or by the fragment of a predicate that it fulfils. Dicts, to keep the order.
         self._folds: dict[_Place, dict[PartFold, None]] = {}
         self._fields: Counter[str] = Counter()
 
@@ -29,14 +29,14 @@ class PartIndex:
         return len(self._folds)
 
     def add(self, fold: PartFold) -> None:
-        """Begin to propose a fold."""
+        """Add a fold."""
         fold.places = frozenset(place for item in fold.part.filter.items for place in self._places(item))
         for place in fold.places:
             self._folds.setdefault(place, {})[fold] = None
         self._fields.update(_fields(fold.part.filter))
 
     def remove(self, fold: PartFold) -> None:
-        """Propose it no longer."""
+        """Remove a fold."""
         for place in fold.places:
             entered = self._folds[place]
             del entered[fold]
@@ -45,7 +45,7 @@ class PartIndex:
         self._fields -= Counter(_fields(fold.part.filter))
 
     def holding(self, event: RecordedEvent) -> Iterator[PartFold]:
-        """Iterate over the folds whose part holds an event."""
+        """Yield the folds whose part contains an event."""
         places: list[_Place] = [_ANYWHERE, (event.type, None)]
         for name in self._fields.keys() & event.payload.keys():
             value = event.payload[name]
@@ -53,19 +53,19 @@ class PartIndex:
                 try:
                     places.append((None, P(name, value).fragment))
                 except InvalidFilter:
-                    continue  # no filter can ask for such a value
+                    continue  # no filter can have such a value
         proposed: dict[PartFold, None] = {}
         for place in places:
             proposed |= self._folds.get(place, {})
         return (fold for fold in proposed if fold.part.filter.holds(event))
 
     def _places(self, item: FilterItem) -> list[_Place]:
-        """Return places of which each event of an alternative has one at least."""
+        """Return entries of which each event of an alternative matches at least one."""
         if not item.predicates:
             return [(name, None) for name in item.event_types] or [_ANYWHERE]
         fragments = [predicate.fragment for predicate in item.predicates]
         if item.all_predicates:
-            # The one that fewest others are entered under: a field that all have alike tells nothing.
+            # The one with the fewest entries: a field with the same value everywhere selects nothing.
             fragments = [min(fragments, key=lambda fragment: len(self._folds.get((None, fragment), ())))]
         return [(None, fragment) for fragment in fragments]
 

@@ -1,4 +1,4 @@
-"""The replay: the log, event by event, beside the receipts in the order in which they were written."""
+"""The replay: compares the log, event by event, with the receipts in the order in which they were written."""
 
 import sys
 from collections import defaultdict
@@ -24,14 +24,14 @@ __all__ = ["Replay"]
 
 
 class Replay:
-    """Takes all receipts, then all events, and notes what is wrong. The calls come in the order of the methods.
+    """Takes all receipts, then all events, and notes what is wrong. The methods are called in their order here.
 
     Args:
-        domains: Whose commands were sent. What other domains wrote in the log is passed over.
-        commands: All that this run published, by id.
-        report: Where it is noted.
-        since: The number of the last event that was there before this run.
-        second_fold: Compares long parts with what a read of their own makes of them.
+        domains: The domains of the commands. Events of other domains in the log are skipped.
+        commands: All commands that this run published, by id.
+        report: The report to add to.
+        since: Sequence number of the last event before this run.
+        second_fold: Compares long parts with a separate read and fold.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Replay:
         self._unsettled = set(commands)
         self._latest: UUID | None = None
         self._folds = PartFolds(self.violated)
-        # Whose events are about to come, by their numbers.
+        # The decisions whose events come next, by the events' numbers.
         self._owners: defaultdict[int, list[ReplayedDecision]] = defaultdict(list)
         self._checks = [
             (domain.name, invariant.name, check)
@@ -63,11 +63,11 @@ class Replay:
         ]
 
     def _begun(self, invariant: Invariant) -> Check | None:
-        """Begin an invariant's check; one that cannot begin is a violation."""
+        """Start an invariant's check; one that cannot start is a violation."""
         place = f"start of the invariant {invariant.name!r} ({place_of(invariant.start)})"
         try:
             check: object = invariant.start()
-        except Exception as bug:  # noqa: BLE001  whatever an invariant of somebody's raises
+        except Exception as bug:  # noqa: BLE001  any error of an invariant
             self.violated(f"{place} raised {raised(bug)}; it is called with nothing, and returns the check")
             return None
         if not callable(check):
@@ -78,11 +78,11 @@ class Replay:
     def take_receipt(
         self, receipt: Receipt, setup: Collection[UUID], replies: Mapping[UUID, Sequence[Reply]] | None
     ) -> None:
-        """Take the next receipt, in the order of their keys."""
+        """Take the next receipt, in the order of keys."""
         key = receipt.key
         command = self._commands.get(key) if key is not None else None
         if command is None and (receipt.last or receipt.position.number) <= self._since:
-            return  # it was there before
+            return  # it is from before the run
         if key == self._latest:
             self.violated(f"command {key} has two receipts", command_ids=(key,))
         self._latest = key
@@ -108,7 +108,7 @@ class Replay:
                 self.violated(f"command {key} was answered {reply.outcome}, unlike its receipt", command_ids=(key,))
 
     def open(self, replies: Mapping[UUID, Sequence[Reply]] | None) -> None:
-        """Begin with the log: every receipt has come."""
+        """Begin with the log, after all receipts."""
         for key in self._unsettled:
             name = type(self._commands[key]).__name__
             failed = next((reply for reply in (replies or {}).get(key, ()) if reply.outcome == "failed"), None)
@@ -120,11 +120,11 @@ class Replay:
                 self._expect(decision, decision.domain, decision.command)
 
     def take_event(self, event: RecordedEvent, opened: Opened | None = None) -> bool:
-        """Take the next event; say whether the replay can go on.
+        """Take the next event; return whether the replay can go on.
 
         Args:
-            event: As it is recorded.
-            opened: The same with its sealed values, as far as they can be read; None if it has none.
+            event: The event as recorded.
+            opened: The event with its sealed values decrypted, as far as possible; None if it has none.
         """
         whole = Opened(event) if opened is None else opened
         self._report.events += 1
@@ -132,7 +132,7 @@ class Replay:
         number = event.sequence_number
         if number != self._head + 1:
             self.violated(f"event {number} stands where number {self._head + 1} belongs", events=(event,))
-            return False  # numbers mean nothing any more
+            return False  # numbers mean nothing after that
         self._decide_up_to(self._head)
         self._head = number
         self._attribute(event, whole)
@@ -144,7 +144,7 @@ class Replay:
             try:
                 with Contained():
                     violation: object = check(number, fact)
-            except Exception as bug:  # noqa: BLE001  whatever a check of somebody's raises
+            except Exception as bug:  # noqa: BLE001  any error of a check
                 violation = f"event {number} cannot be checked: {raised(bug)}"
             if violation is not None and not isinstance(violation, str):
                 violation = f"its check returned {violation!r} at event {number}; it returns what is wrong, or None"
@@ -157,7 +157,7 @@ class Replay:
         return True
 
     def close(self) -> None:
-        """End: no event is left."""
+        """End the replay, after the last event."""
         self._decide_up_to(self._head)
         for decision in self._decisions:
             if decision.prefix > self._head or (decision.last or 0) > self._head:
@@ -167,12 +167,12 @@ class Replay:
     def violated(
         self, text: str, *, events: Sequence[RecordedEvent] = (), command_ids: Sequence[UUID | None] = ()
     ) -> None:
-        """Note that something is wrong.
+        """Add a violation.
 
         Args:
-            text: What.
-            events: The events that show it; their commands are involved as well.
-            command_ids: The commands that it is about.
+            text: What is wrong, in a sentence.
+            events: The events that show it; their commands are added as well.
+            command_ids: The ids of the commands that are involved.
         """
         involved = [*map(str, command_ids), *(str(event.metadata.get("command_id")) for event in events)]
         named = {UUID(each) for each in dict.fromkeys(involved) if _is_uuid(each)}
@@ -183,11 +183,11 @@ class Replay:
         try:
             with Contained():
                 decision.folds = self._folds.expect(domain, domain.reads(command, most=sys.maxsize).parts)
-        except Exception as bug:  # noqa: BLE001  whatever functions of somebody's raise
+        except Exception as bug:  # noqa: BLE001  any error of a domain's functions
             self._cannot_decide(decision, bug)
 
     def _decide_up_to(self, number: int) -> None:
-        """Decide again what was decided when the log had so many events."""
+        """Decide the commands again that were decided when the log had this many events."""
         while self._next < len(self._decisions) and self._decisions[self._next].prefix <= number:
             decision = self._decisions[self._next]
             self._next += 1
@@ -210,7 +210,7 @@ class Replay:
         decision.before = max(latest, key=lambda event: event.sequence_number, default=None)
         try:
             with Contained():
-                # Asked once more: what a command reads is a function of the command, not of what was asked before.
+                # Called once more: what a command reads must depend on the command only, not on earlier calls.
                 reads = domain.reads(command, most=sys.maxsize)
                 if [part.identity for part in reads.parts] != [fold.part.identity for fold in folds]:
                     text = f"{decision.name} reads other parts when it is asked again"
@@ -223,7 +223,7 @@ class Replay:
             self._cannot_decide(decision, bug)
 
     def _attribute(self, event: RecordedEvent, opened: Opened) -> None:
-        """Give an event to the receipt that it stands in, which must be one, and its own command's."""
+        """Assign an event to its receipt: there must be exactly one, that of its own command."""
         number = event.sequence_number
         owners = self._owners.pop(number, [])
         if not owners and number > self._since and event.type != SUBJECT_FORGOTTEN:
@@ -250,7 +250,7 @@ class Replay:
         decision.shut()
 
     def _facts(self, event: RecordedEvent, concerned: Collection[str]) -> dict[str, DomainEvent]:
-        """Read an event, once for each domain that knows its type or has a part that holds it."""
+        """Parse an event, once for each domain that knows its type or has a part that contains it."""
         facts = {}
         for name, domain in self._domains.items():
             if event.type in domain.event_models or name in concerned:

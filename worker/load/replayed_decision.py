@@ -1,4 +1,4 @@
-"""The replayed decision: one receipt, until its command has been decided again and its events have come by."""
+"""The replayed decision: one receipt, until its command was decided again and its events were read."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -22,23 +22,23 @@ RecordedDecision = tuple[OutcomeKind, str | None, list[tuple[str, Mapping[str, A
 
 @dataclass(slots=True, eq=False)
 class ReplayedDecision:
-    """A receipt that is looked into.
+    """A receipt that is checked.
 
     Attributes:
         key: The command's id.
-        first: The number of its first event, None without any.
-        last: That of its last one.
-        prefix: How many events the log had when the command was decided.
-        kind: What the receipt says.
-        reason: Why, if it says.
-        domain: Who decides the command, if this run published it.
-        command: The command, if this run published it.
-        folds: The parts that it is decided from; None if it cannot be decided.
-        decided: The decision that was made again.
-        before: The latest event of its parts before it.
-        events: Its own events, as far as they have come by.
-        opened: The same, with what of their sealed values can be read.
-        shows_forgotten: Whether it read or recorded a value whose subject was forgotten since.
+        first: Sequence number of its first event; None if it has none.
+        last: Sequence number of its last event; None if it has none.
+        prefix: The number of events in the log when the command was decided.
+        kind: The kind of outcome in the receipt.
+        reason: The reason in the receipt; None if it has none.
+        domain: The domain of the command; None if this run did not publish it.
+        command: The command; None if this run did not publish it.
+        folds: The folds of the parts to decide on; None if it cannot be decided.
+        decided: The repeated decision; None before.
+        before: The latest earlier event of its parts; None if there is none.
+        events: Its own events, as far as they have been read.
+        opened: Its own events with their sealed values decrypted, as far as possible.
+        shows_forgotten: Whether it read or recorded a value whose subject has been forgotten since.
     """
 
     key: UUID | None
@@ -58,7 +58,7 @@ class ReplayedDecision:
 
     @classmethod
     def of(cls, receipt: Receipt, domain: Domain | None, command: Command | None) -> "ReplayedDecision":
-        """Take a receipt."""
+        """Make it of a receipt."""
         return cls(
             key=receipt.key,
             first=receipt.first,
@@ -72,11 +72,11 @@ class ReplayedDecision:
 
     @property
     def name(self) -> str:
-        """What the command is called, for people."""
+        """The command's type and id, for people."""
         return f"{type(self.command).__name__} {self.key}"
 
     def difference(self) -> str | None:
-        """Say how the decision differs from what is on record; None when it does not."""
+        """Return how the repeated decision differs from the recorded one; None if it does not."""
         if self.decided is None:
             return None
         recorded = self.kind, self.reason, [self._as_of_today(event) for event in self.opened]
@@ -85,9 +85,9 @@ class ReplayedDecision:
         return f"{self.name} was {_text(recorded)}, but the log up to {self.prefix} makes it {_text(self.decided)}"
 
     def _as_of_today(self, event: RecordedEvent) -> tuple[str, Mapping[str, Any]]:
-        """Return an event as it would be recorded today: it may be the work of a worker of an earlier release."""
+        """Return an event in today's version: it may have been recorded by a worker of an earlier release."""
         if self.domain is not None:
-            with suppress(HandlerError, EventStoreError):  # it is told of as an event that cannot be read
+            with suppress(HandlerError, EventStoreError):  # reported as an event that cannot be read
                 return self.domain.as_of_today(event)
         return event.type, event.payload
 
@@ -96,18 +96,18 @@ class ReplayedDecision:
         return [*([] if self.before is None else [self.before]), *self.events]
 
     def shut(self) -> None:
-        """Let go of everything that was only needed to compare."""
+        """Drop everything that was only needed for the comparison."""
         self.decided, self.before, self.folds, self.command = None, None, None, None
         self.events.clear()
         self.opened.clear()
 
 
 def as_recorded(domain: Domain, decision: Decision) -> RecordedDecision:
-    """Return a decision in the form in which it would be on record.
+    """Return a decision in the form in which it would be recorded.
 
     Raises:
         UnknownEventType: The domain has no such event.
-        InvalidEvent: The store cannot record a value of it.
+        InvalidEvent: The store cannot record one of its values.
     """
     facts: tuple[DomainEvent, ...] = ()
     kind, reason = OutcomeKind.UNCHANGED, None

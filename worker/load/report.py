@@ -1,4 +1,4 @@
-"""The report: what a load run came to, as short tables for a terminal."""
+"""The report: the results of a load run, as short tables for a terminal."""
 
 from collections.abc import Iterator
 
@@ -20,11 +20,11 @@ _NUMERIC = frozenset({"commands", "share", "seconds", "of one core", "per comman
 
 
 def report(summary: Summary, spans: Spans | None = None) -> Iterator[RenderableType]:
-    """Draw a run, part by part.
+    """Yield the parts of the report.
 
     Args:
         summary: The run.
-        spans: Its traces, or None when they were recorded elsewhere.
+        spans: Its traces; None if they were exported elsewhere.
     """
     if (behind := summary.behind()) is not None:
         yield Text.assemble(("behind", "bold yellow"), f" - {behind}")
@@ -36,7 +36,7 @@ def report(summary: Summary, spans: Spans | None = None) -> Iterator[RenderableT
 
 
 def _outcomes(summary: Summary) -> Table:
-    """Show how the load's commands ended, by kind, each rejection by its reason."""
+    """Return how the load's commands ended, by kind, each rejection by its reason."""
     table = _table("outcome", "commands", "share", "reason")
     for one in sorted(summary.reasons, key=lambda each: (_rank(each.outcome), -each.commands)):
         table.add_row(one.outcome, f"{one.commands:,}", share(one.commands, summary.commands), printable(one.reason))
@@ -46,7 +46,7 @@ def _outcomes(summary: Summary) -> Table:
 
 
 def _figures(summary: Summary, spans: Spans | None) -> Table:
-    """Show how fast it went, what conflicts cost, who waited longest, and who answered the reads."""
+    """Return throughput, cost of conflicts, longest waits, and the servers that answered reads."""
     table = _table("", "")
     table.show_header = False
     table.add_row("throughput", f"{summary.throughput_per_s:,.0f} commands/s over {summary.seconds:.1f} s")
@@ -88,7 +88,7 @@ def _figures(summary: Summary, spans: Spans | None) -> Table:
 
 
 def _cpu(summary: Summary) -> Table:
-    """Show what each party spent during the load, and so what bounds it."""
+    """Return what each party used during the load, which shows the bottleneck."""
     table = _table("CPU", "seconds", "of one core", "per command")
     spent, answered = summary.cpu_seconds, sum(summary.outcomes.values())
     rows = sorted(spent.items(), key=lambda one: -one[1])
@@ -101,7 +101,7 @@ def _cpu(summary: Summary) -> Table:
 
 
 def _verdict(summary: Summary) -> RenderableType:
-    """Show the oracle's verdict, with what it is founded on or what it objects to."""
+    """Return the oracle's verdict, with what was checked, or the violations."""
     oracle = summary.oracle
     if not summary.violations:
         return Text.assemble(

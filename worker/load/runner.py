@@ -1,4 +1,4 @@
-"""The runner: sends a workload through RabbitMQ to whichever workers are there, and collects every answer."""
+"""The runner: publishes a workload through RabbitMQ, and collects every answer."""
 
 import asyncio
 import random
@@ -27,12 +27,12 @@ class Pace:
     """How fast commands are sent.
 
     Attributes:
-        in_flight: Closed load: so many commands are under way at the same time, and a new one is sent when one is
-            answered. The set-up is always sent so. Several domains share them evenly.
-        rate: Open load: so many commands a second are sent, whatever becomes of them; None for closed load. A command
-            that could not be sent when it was due counts its latency from then, so that a stall is not left out of the
-            figures by the commands that it kept from being sent.
-        duration: After so many seconds no further command is sent; None sends all of them.
+        in_flight: Closed load: the number of commands in progress at the same time; a new one is sent when one is
+            answered. The set-up is always sent like this. Several domains share the number evenly.
+        rate: Open load: the number of commands to send a second, whether or not they are answered; None for closed
+            load. The latency of a command counts from when it was due, even if it was sent later, so that a stall does
+            not disappear from the figures with the commands that it delayed.
+        duration: The seconds after which no further command is sent; None to send all of them.
     """
 
     in_flight: int = 128
@@ -41,15 +41,15 @@ class Pace:
 
 
 class Runner:
-    """Sends a workload at a pace.
+    """Publishes a workload at a pace.
 
     Args:
-        publisher: Sends the commands.
-        copier: Sends the copies. It is another publisher, since each message is answered to the one that sent it.
-        domains: Whose commands they are.
-        pace: How fast.
+        publisher: Publishes the commands.
+        copier: Publishes copies. A publisher of its own, since a reply goes to the publisher of the message.
+        domains: The domains of the commands.
+        pace: How fast commands are sent.
         timeout: How long to wait for an answer, in seconds.
-        rng: Chooses the copied commands.
+        rng: Chooses the commands to copy.
     """
 
     def __init__(
@@ -74,21 +74,21 @@ class Runner:
         self._answered: Callable[[int, datetime], None] | None = None
 
     async def set_up(self, commands: Iterable[Command]) -> None:
-        """Send commands that the load builds on, and wait until all of them are settled. Raises as ``load`` does."""
+        """Publish the commands that the load builds on, and wait until all are settled. Raises as ``load`` does."""
         await self._closed(commands, self._send)
 
     async def load(self, workload: Workload, *, total: int) -> None:
-        """Send the load, and wait until every message is answered or overdue.
+        """Publish the load, and wait until every message is answered or overdue.
 
         Args:
-            workload: What to send; its set-up is left out.
-            total: How many commands that is.
+            workload: The workload; its set-up is not sent.
+            total: The number of commands of the load.
 
         Raises:
-            Unroutable: No worker has ever served the domain.
-            BrokerUnavailable: The broker stopped taking commands.
+            Unroutable: A domain has no queue, because no worker has ever served it.
+            BrokerUnavailable: The broker stopped accepting commands.
 
-        On cancellation nothing more is sent; what was sent may still be processed.
+        On cancellation nothing more is sent; commands that were sent may still be processed.
         """
         self.tally.total = total
         self._copied_at_once, self._copied_later = workload.copied_at_once, workload.copied_later
@@ -107,7 +107,7 @@ class Runner:
 
     async def _closed(self, commands: Iterable[Command], send: _Send, ends: float | None = None) -> None:
         remaining = iter(commands)
-        # Each domain has slots of its own: where one's store is down, the commands of another go on being sent.
+        # Each domain has slots of its own: if one's store is down, commands of the others are still sent.
         ahead: dict[str, deque[Command]] = {domain.name: deque() for domain in self._domains.values()}
         every, left = divmod(self._pace.in_flight, len(ahead))
 
@@ -139,7 +139,7 @@ class Runner:
                 due = began + number / rate
                 if ends is not None and due >= ends:
                     return
-                # Without a rest at all, what is due already would keep everything else waiting.
+                # Sleep even if commands are overdue: otherwise they would block everything else on the loop.
                 await asyncio.sleep(max(due - perf_counter(), 0))
                 group.create_task(self._time(command, due=due))
 
@@ -149,7 +149,7 @@ class Runner:
         await self._request(self._publisher, command, command_id)
 
     async def _time(self, command: Command, *, due: float) -> None:
-        """Send a command with its copies."""
+        """Publish a command with its copies."""
         command_id = self._named(command)
         at_once = self._rng.random() < self._copied_at_once
         later = self._rng.random() < self._copied_later

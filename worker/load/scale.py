@@ -1,4 +1,4 @@
-"""The scale: where a value stands on an axis of a chart, and which values are written there."""
+"""The scale: where a value is on an axis of a chart, and which values are labelled."""
 
 import math
 from collections.abc import Callable
@@ -9,17 +9,17 @@ from worker.load.figures import brief
 __all__ = ["Scale", "Tick", "counts", "linear", "logarithmic"]
 
 _STEPS = (1, 2, 5)
-# What of a decade is written, from all of it to its first value alone.
+# The values of a decade that are labelled, from all of its steps to its first value alone.
 _OF_A_DECADE = (_STEPS, (1, 5), (1,))
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A value that is written on an axis.
+    """A labelled value of an axis.
 
     Attributes:
         value: The value.
-        text: What is written there.
+        text: Its label.
     """
 
     value: float
@@ -32,9 +32,9 @@ class Scale:
 
     Attributes:
         low: The value at its beginning.
-        high: The value at its end, above that.
-        ticks: What is written on it, in ascending order.
-        is_logarithmic: Whether equal factors are equally far apart. Then ``low`` is above zero.
+        high: The value at its end, higher than ``low``.
+        ticks: The labelled values, in ascending order.
+        is_logarithmic: Whether it is logarithmic. Then ``low`` is above zero.
     """
 
     low: float
@@ -43,7 +43,7 @@ class Scale:
     is_logarithmic: bool = False
 
     def at(self, value: float) -> float:
-        """Return where a value stands, from 0 at the beginning to 1 at the end, at which what lies outside stands."""
+        """Return where a value is, from 0 at the beginning to 1 at the end; values outside are at the nearer end."""
         low, high = self.low, self.high
         if self.is_logarithmic:
             low, high, value = math.log10(low), math.log10(high), math.log10(max(value, low))
@@ -51,13 +51,13 @@ class Scale:
 
 
 def linear(highest: float, *, most: int, is_rounded: bool = True, text: Callable[[float], str] = brief) -> Scale:
-    """Return a scale from zero, with steps of 1, 2 or 5 times a power of ten.
+    """Return a linear scale from zero, with steps of 1, 2 or 5 times a power of ten.
 
     Args:
-        highest: The highest value that it must hold. A scale of nothing ends at 1.
-        most: How many ticks it has at most, besides the one at zero.
+        highest: The highest value to show. If it is not above zero, the scale ends at 1.
+        most: The most ticks, besides the one at zero.
         is_rounded: Whether it ends with a tick; if not, at the highest value.
-        text: Writes a tick.
+        text: Formats the label of a tick.
     """
     if highest <= 0:
         return Scale(low=0.0, high=1.0, ticks=(Tick(0.0, text(0.0)),))
@@ -71,10 +71,10 @@ def logarithmic(low: float, high: float, *, most: int, text: Callable[[float], s
     """Return a logarithmic scale that begins and ends with 1, 2 or 5 times a power of ten, as in 100, 200, 500, 1000.
 
     Args:
-        low: The lowest value that it must hold, above zero.
-        high: The highest one.
-        most: How many ticks it has at most; where all are more, only some of each decade are written.
-        text: Writes a tick.
+        low: The lowest value to show, above zero.
+        high: The highest value to show.
+        most: The most ticks; if there are more, only some of each decade are labelled.
+        text: Formats the label of a tick.
     """
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1
     every = [(power, factor) for power in range(first, last + 1) for factor in _STEPS]
@@ -93,11 +93,11 @@ def logarithmic(low: float, high: float, *, most: int, text: Callable[[float], s
 
 
 def counts(last: int, *, most: int) -> Scale:
-    """Return a scale of the numbers from 1 on, each in the middle of a band of its own.
+    """Return a scale of the numbers from 1 on, each in the middle of its band.
 
     Args:
         last: The last number.
-        most: How many of them are written at most.
+        most: The most labels.
     """
     step = max(round(_step(last / most)), 1)
     numbers = range(1, last + 1) if step == 1 else range(step, last + 1, step)
@@ -111,5 +111,5 @@ def _step(least: float) -> float:
 
 
 def _value(power: int, factor: int) -> float:
-    # Written and read: 5 * 10 ** -1 is not 0.5 in every case.
+    # By way of text: 5 * 10 ** -1 is not always exactly 0.5.
     return float(f"{factor}e{power}")

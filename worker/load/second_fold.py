@@ -1,7 +1,7 @@
-"""The second fold: long parts, folded once more from a read of their own, and compared with the fold along the log.
+"""The second fold: reads and folds long parts separately, and compares the result with the fold along the log.
 
-To do so for each decision would be quadratic. It is done whenever a part's events have doubled, and once more at its
-last decision, as far as that stays in proportion to the log: what may be read grows with what has been read.
+For each decision, this would be quadratic. It is done whenever the number of a part's events has doubled, and once more
+at its last decision, within a budget that grows with the number of events that the replay has read.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from worker.load.snapshot import alike
 __all__ = ["SecondFold"]
 
 _BATCH = 5000
-# For each event of the log, so many may be read once more; a read costs as much as so many events, besides its own.
+# The budget for each event of the log, in events; a read costs a fixed number of events besides its own.
 _SHARE = 3
 _READ = 100
 _AT_FIRST = 10_000
@@ -36,15 +36,15 @@ class _Expected:
 
 
 class SecondFold:
-    """Folds parts once more.
+    """Folds parts a second time.
 
     Args:
-        store: Where the log is.
+        store: The event store with the log.
         violated: Called with each difference.
-        opening: Opens sealed values.
+        opening: Decrypts sealed values.
 
     Attributes:
-        compared: How many parts were folded once more, each time counted.
+        compared: How often a part was folded a second time.
     """
 
     def __init__(self, store: EventStore, violated: Violated, opening: OpenedEvents) -> None:
@@ -56,11 +56,11 @@ class SecondFold:
         self._expected: list[_Expected] = []
 
     def earn(self) -> None:
-        """Note that one more event of the log was read."""
+        """Add to the budget for one more event of the log."""
         self._allowed += _SHARE
 
     def expect(self, fold: PartFold, number: int) -> None:
-        """Have a part compared at an event's number, when it is time; a command is decided from it there."""
+        """Schedule a comparison of a part at an event's number, where a command is decided on it, if one is due."""
         cost = fold.count + _READ
         is_time = fold.count >= 2 * fold.compared or (fold.due == 1 and fold.count > fold.compared)
         if fold.facts is None and fold.failure is None and is_time and cost <= self._allowed:
@@ -69,7 +69,7 @@ class SecondFold:
             self._expected.append(_Expected(fold.domain, fold.part, number, fold.count, fold.state))
 
     async def compare(self) -> None:
-        """Compare the parts that it is time for.
+        """Do the scheduled comparisons.
 
         Raises:
             EventStoreError: The store could not be read.

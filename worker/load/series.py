@@ -1,4 +1,4 @@
-"""Series: what happened over the time of a load run, and how its latencies are distributed."""
+"""Series: figures over the time of a load run, and the distribution of its latencies."""
 
 import math
 from collections import Counter
@@ -14,22 +14,22 @@ from worker.load.tally import Tally
 
 __all__ = ["Bin", "Series", "bins"]
 
-# Seconds; the first one is taken with which a run has no more intervals than a chart has room for.
+# Lengths of intervals, in seconds: the shortest one is used that gives no more intervals than a chart has room for.
 _INTERVALS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 _MOST_INTERVALS = 120
 _BINS_PER_DECADE = 10
 
 
 class Series(BaseModel):
-    """What happened in each interval of a load.
+    """Figures of each interval of a load.
 
     Attributes:
-        interval_s: How long an interval is, in seconds. The last one ends with the load: by up to a half shorter or
-            longer.
-        commands_per_s: How many commands were answered each second of it.
-        conflicts_per_s: How many conflicts the commands had met that were answered in it, each second.
-        p50_ms: The latency that half of them did not exceed; null when none was answered.
-        p99_ms: The latency that 99 % did not exceed.
+        interval_s: Length of an interval, in seconds. The last one ends with the load: it is up to half as short or as
+            long again.
+        commands_per_s: Commands answered in the interval, a second.
+        conflicts_per_s: Conflicts of the commands that were answered in the interval, a second.
+        p50_ms: The latency that half of these commands did not exceed, in milliseconds; null if none was answered.
+        p99_ms: The latency that 99 % of them did not exceed, in milliseconds; null if none was answered.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,7 +46,7 @@ class Series(BaseModel):
 
         Args:
             tally: The load.
-            tried_again: How often commands were decided, of those that were decided more than once.
+            tried_again: The number of attempts of each command that had more than one, by id.
         """
         seconds = tally.seconds
         interval = next((each for each in _INTERVALS if seconds / each <= _MOST_INTERVALS), _INTERVALS[-1])
@@ -57,7 +57,7 @@ class Series(BaseModel):
             index = min(int(moment / interval), count - 1)
             latencies[index].append(latency * 1000)
             conflicts[index] += tried_again.get(command_id, 1) - 1
-        # So short a rest that its rate would say nothing belongs to the interval before it.
+        # A remainder too short for a meaningful rate belongs to the interval before.
         widths = [interval] * (count - 1) + [seconds - (count - 1) * interval]
         ordered = [sorted(each) for each in latencies]
         return cls(
@@ -74,7 +74,7 @@ def _rate(count: int, seconds: float) -> float:
 
 
 class Bin(BaseModel):
-    """Commands whose latency lies above ``from_ms`` and up to ``to_ms``."""
+    """Commands whose latency is above ``from_ms`` and at most ``to_ms``."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -84,7 +84,7 @@ class Bin(BaseModel):
 
 
 def bins(ordered: Sequence[float]) -> list[Bin]:
-    """Count latencies in bins that grow by a constant factor, ten a decade, without a gap between them.
+    """Count latencies in consecutive bins that grow by a constant factor, ten in a decade.
 
     Args:
         ordered: Latencies in milliseconds, in ascending order.

@@ -1,4 +1,4 @@
-"""The session: one load run from the first worker to the verdict."""
+"""The session: one load run, from the first worker to the verdict."""
 
 import asyncio
 import random
@@ -32,7 +32,6 @@ from worker.waiting import first_of
 
 __all__ = ["Crew", "LoadStore", "Plan", "Ran", "head_of", "judged", "perform"]
 
-# Nothing lies above it: such a read finds the head and no event.
 _SETTLED = ("accepted", "rejected", "unchanged", "duplicate", "dead_lettered")
 
 
@@ -41,11 +40,11 @@ class Crew:
     """The worker processes that a run starts.
 
     Attributes:
-        workers: How many.
-        environment: Their whole environment. They answer no probes, whatever it says.
-        folder: Where their logs go.
-        kill_every: Every so many seconds one is killed with SIGKILL and another one started; None kills none.
-        outage: The store that they lose now and then during the load; None if none.
+        workers: The number of processes.
+        environment: Their complete environment. They answer no probes, whatever it says.
+        folder: The folder for their logs.
+        kill_every: The interval at which one is killed with SIGKILL and replaced, in seconds; None to kill none.
+        outage: The store that they lose at intervals during the load; None for none.
     """
 
     workers: int
@@ -57,11 +56,11 @@ class Crew:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadStore:
-    """A store that events of a run go to.
+    """A store that events of a run are recorded in.
 
     Attributes:
         store: The store.
-        domains: The domains of the run that have their events in it.
+        domains: The domains of the run whose events are in it.
     """
 
     store: EventStore
@@ -70,17 +69,17 @@ class LoadStore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run is to do.
+    """The plan of a run.
 
     Attributes:
-        domain: Whose scenario it is.
-        beside: Other domains whose commands it has as well.
-        scenario: Which commands are sent.
-        seed: The same seed generates the same commands.
-        commands: How many the load has.
-        pace: How fast they are sent.
+        domain: The domain of the scenario.
+        beside: Other domains that it sends commands to.
+        scenario: The scenario.
+        seed: The seed; the same seed generates the same commands.
+        commands: The number of commands of the load.
+        pace: How fast commands are sent.
         timeout: How long an answer may take, in seconds.
-        amqp_url: The broker.
+        amqp_url: The broker's address.
         crew: The workers to start; None if others serve the domain already.
     """
 
@@ -96,22 +95,22 @@ class Plan:
 
     @property
     def domains(self) -> tuple[Domain, ...]:
-        """All domains that it has commands of."""
+        """All domains that it sends commands to."""
         return (self.domain, *self.beside)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """What a run left behind.
+    """The outcome of a run, before it is judged.
 
     Attributes:
         tally: What was sent and answered.
-        since: The number of the last event that was there before, in each store.
+        since: Sequence number of the last event before the run, in each store.
         outages: How often the workers lost a store.
-        drains: How the started worker processes ended, those left out that were killed.
+        drains: How the started worker processes ended, except those that were killed.
         killed: How many were killed.
-        departed: The exit status of those that had ended by themselves before they could be killed.
-        cpu: CPU seconds during the load, by party; those that could be measured.
+        departed: The exit status of processes that had ended by themselves when they were to be killed, by name.
+        cpu: CPU seconds during the load, by party, if they could be measured.
         began_at: When the load began.
     """
 
@@ -126,9 +125,9 @@ class Ran:
 
     @property
     def counted(self) -> Counter[str] | None:
-        """What the started workers counted, all together.
+        """The sum of the started workers' counts.
 
-        None if there were none, or if one of them took its counts with it: those of the others are not everybody's.
+        None if no workers were started, or if one of them did not report its counts: the sum would be incomplete.
         """
         if not self.drains or self.killed or not all(drain.figures for drain in self.drains):
             return None
@@ -138,14 +137,14 @@ class Ran:
         return total
 
     def complaints(self) -> list[str]:
-        """Say what is wrong beyond the log: deliveries that are unaccounted for, and messages without an answer."""
+        """Return what is wrong beyond the log: deliveries that are unaccounted for, and messages without an answer."""
         tally = self.tally
         complaints = [complaint for drain in self.drains if (complaint := drain.complaint()) is not None]
         complaints += [f"{name} ended by itself, with status {status}" for name, status in self.departed.items()]
         if (found := self.counted) is not None:
             settled = sum(found[end] for end in _SETTLED)
-            # More is right: a message that is sent or delivered again is settled again. Whether each command was
-            # settled, and once, the oracle finds out by its id.
+            # More are fine: a message that is sent or delivered again is settled again. The oracle checks by the ids
+            # that each command was settled, and only once.
             if settled < tally.messages:
                 sent = counted(tally.messages, "message was", "messages were")
                 complaints.append(f"{sent} sent, but the workers settled {settled:,}")
@@ -158,27 +157,27 @@ class Ran:
 
 
 async def head_of(store: EventStore) -> int:
-    """Return the number of the last event; 0 without any."""
+    """Return the sequence number of the last event; 0 if there is none."""
     return (await store.position()).number
 
 
 async def perform(plan: Plan, stores: Sequence[LoadStore], console: Console) -> Ran:
-    """Have the workers there, settle the set-up, send the load, and have the started workers drain.
+    """Start the workers, settle the set-up, publish the load, and drain the started workers.
 
     Args:
-        plan: What to do.
-        stores: Where the events go.
-        console: Where it is shown while it happens.
+        plan: The plan of the run.
+        stores: The stores that events are recorded in.
+        console: The terminal that shows the progress.
 
     Raises:
-        FleetError: A started worker does not do as it should.
-        BrokerError: The broker stopped taking commands, or nobody has ever served the domain.
+        FleetError: A started worker failed.
+        BrokerError: The broker stopped accepting commands, or a domain has no queue because it was never served.
         InvalidScenario: The scenario's own code fails, or its commands are not the domain's.
 
     On cancellation nothing more is sent, and started workers are ended.
     """
     since = [await head_of(each.store) for each in stores]
-    # Names of another run on the same log would be known already, and nothing would be as the scenario says.
+    # With the names of an earlier run on the same log, nothing would be as the scenario says.
     prefix = f"{secrets.token_hex(3)}-" if any(since) else ""
     workload = generated(plan.scenario, plan.domains, _random(plan.seed), plan.commands, prefix=prefix)
     async with AsyncExitStack() as stack:
@@ -193,7 +192,7 @@ async def perform(plan: Plan, stores: Sequence[LoadStore], console: Console) -> 
             fleet = await stack.enter_async_context(Fleet.running(crew.workers, environment, crew.folder))
         publisher = await stack.enter_async_context(Publisher.connect(plan.amqp_url, name="load"))
         copier = await stack.enter_async_context(Publisher.connect(plan.amqp_url, name="load copies"))
-        # Another source of randomness than the workload's, which is generated while the copies are chosen.
+        # A random generator of its own: the workload is generated from the other one while copies are chosen.
         runner = Runner(
             publisher,
             copier,
@@ -228,9 +227,9 @@ async def judged(
     *,
     master: MasterKeys | None = None,
 ) -> OracleReport:
-    """Have the oracle judge what a run left behind, and add what is wrong beyond the log. Raises as ``judge`` does.
+    """Have the oracle check a run, and add what is wrong beyond the log. Raises the errors of ``judge``.
 
-    Each store is judged by itself: its log and its receipts must hold all commands of its domains, and no others.
+    Each store is checked separately: its log and receipts must hold all commands of its domains, and no others.
     """
     tally = ran.tally
     report = OracleReport()
@@ -279,14 +278,14 @@ async def _load(plan: Plan, runner: Runner, workload: Workload, fleet: Fleet | N
 
 
 def _tell_refusals(tally: Tally, console: Console) -> None:
-    """Say what of the set-up was refused: the load is not what the scenario means it to be."""
+    """Print which commands of the set-up were refused: the load is then not what the scenario intends."""
     for (name, outcome, reason), count in sorted(tally.refusals.items()):
         text = f"set-up: {count:,} of {counted(len(tally.setup), 'command')} {outcome}, {name}: {reason}"
         console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
 
 async def _kill(fleet: Fleet, every: float, rng: random.Random, over: asyncio.Event) -> None:
-    """Kill one worker after the other until it is over; the last one killed is replaced, too."""
+    """Kill one worker after the other until the event is set; the last one killed is replaced, too."""
     while True:
         await first_of(over, within=every)
         if over.is_set():

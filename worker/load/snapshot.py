@@ -1,4 +1,4 @@
-"""Snapshots: how a value was, to see later whether somebody changed it."""
+"""Snapshots: detect whether a value is changed later."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ __all__ = ["Snapshot", "alike"]
 
 
 class Snapshot:
-    """How a value is now.
+    """A copy of a value, to compare with later.
 
     Args:
-        value: Any value. What cannot be copied is taken for unchanged later on.
+        value: Any value. If it cannot be copied, it counts as unchanged.
     """
 
     __slots__ = ("_copied", "_value")
@@ -21,18 +21,18 @@ class Snapshot:
         self._value = value
         try:
             self._copied: tuple[Any] | None = (deep_copy(value),)
-        except Exception:  # noqa: BLE001  whatever a class of somebody's does when it is copied
+        except Exception:  # noqa: BLE001  any error of a class when it is copied
             self._copied = None
 
     @property
     def holds(self) -> bool:
-        """Whether the value is as it was."""
+        """Whether the value is unchanged."""
         return self._copied is None or alike(self._value, self._copied[0])
 
 
 def alike(one: Any, other: Any) -> bool:
-    """Tell whether two values are equal and of equal types all the way down, as far as they can be compared."""
+    """Return whether two values are equal and of equal types at all levels; True if they cannot be compared."""
     try:
         return seems_same(one, other)
-    except Exception:  # noqa: BLE001  whatever a class of somebody's does when it is compared
+    except Exception:  # noqa: BLE001  any error of a class when it is compared
         return True

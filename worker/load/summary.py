@@ -1,4 +1,4 @@
-"""The summary: what a load run came to, as one value that is written as JSON and read again."""
+"""The summary: the results of a load run, as one value that is written as JSON and read again."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +17,8 @@ from worker.load.session import Plan, Ran
 __all__ = ["Attempts", "DomainFigures", "Evidence", "Latency", "Reason", "Summary", "Unluckiest"]
 
 _MILLI, _MICRO = 1e3, 1e6
-# An open load that ends so much later than its last command was due did not keep up: seconds, and a share of the load.
+# An open load did not keep up if it ends this much later than its last command was due: in seconds, and as a share of
+# the load.
 _LEAST_LATE, _LEAST_LATE_SHARE = 1.0, 0.05
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -28,7 +29,7 @@ class _Part(BaseModel):
 
 
 class Reason(_Part):
-    """How many commands ended in one way, for one reason."""
+    """The number of commands that ended in one way, for one reason."""
 
     outcome: str
     reason: str
@@ -36,7 +37,7 @@ class Reason(_Part):
 
 
 class Latency(_Part):
-    """Milliseconds from sending a command, or from when it was to be sent, to its answer."""
+    """Milliseconds from when a command was sent, or was due, to its answer."""
 
     p50: float
     p95: float
@@ -45,7 +46,7 @@ class Latency(_Part):
 
 
 class DomainFigures(_Part):
-    """How one domain's commands fared, where a run has several domains."""
+    """The figures of one domain's commands, in a run with several domains."""
 
     domain: str
     answered: Count
@@ -62,7 +63,7 @@ class Unluckiest(_Part):
 
 
 class Attempts(_Part):
-    """How often commands were decided in the delivery in which they were settled."""
+    """The numbers of attempts of commands, in the delivery in which they were settled."""
 
     mean: float
     max: Count
@@ -70,7 +71,7 @@ class Attempts(_Part):
 
     @property
     def again(self) -> int:
-        """How many commands met a conflict, and so were decided more than once."""
+        """How many commands conflicted, and so had more than one attempt."""
         return sum(count for number, count in self.histogram.items() if number > 1)
 
 
@@ -82,7 +83,7 @@ class Evidence(_Part):
 
 
 class Checked(_Part):
-    """What the oracle looked at; forgotten are decisions on values whose subject was forgotten since."""
+    """What the oracle checked; ``forgotten`` counts decisions on values whose subject has been forgotten since."""
 
     events: Count
     receipts: Count
@@ -92,7 +93,7 @@ class Checked(_Part):
 
     @property
     def apart(self) -> str:
-        """What to add to how many decisions came out alike: those of which that is not asked."""
+        """The text to add to the number of repeated decisions: how many of them are not compared."""
         return f" ({self.forgotten:,} read what was forgotten since, and are not compared)" if self.forgotten else ""
 
 
@@ -100,45 +101,45 @@ class Summary(_Part):
     """A load run. What could not be measured is null; nothing is estimated.
 
     Attributes:
-        format: The version of this form.
-        domain: Whose commands they were.
-        scenario: Which scenario.
-        parameters: Its parameters.
-        seed: What its commands were generated from.
+        format: The version of this format.
+        domain: Name of the scenario's domain.
+        scenario: Name of the scenario.
+        parameters: The scenario's parameters.
+        seed: The seed of its commands.
         began_at: When the load began.
-        load: ``closed`` (so many in flight) or ``open`` (a rate).
-        in_flight: How many commands were under way at the same time, with closed load.
-        rate_per_s: How many commands were to be sent each second, with open load.
-        workers: How many worker processes were started; null when others served the domain.
+        load: ``closed`` (a number in flight) or ``open`` (a rate).
+        in_flight: The number of commands in progress at the same time, with closed load.
+        rate_per_s: The number of commands to send a second, with open load.
+        workers: The number of worker processes that were started; null if others served the domain.
         workers_killed: How many of them were killed.
         outages: How often the started workers lost a store during the load.
-        commands: How many commands the load had, without set-up and copies.
-        messages: How many messages were sent, with set-up and copies.
-        copies: How many of them repeated a command.
-        unanswered: How many of them were not answered in time.
-        seconds: How long the load took.
-        throughput_per_s: Commands answered each second, over all of it.
-        outcomes: How many commands ended in which way.
-        reasons: The same, by reason.
-        latency_ms: Latency; null when nothing was answered.
-        by_domain: The same for each domain, where there are several.
-        p99_over_p50: Fairness: how much longer the unlucky wait than the usual.
-        unluckiest: The command that waited longest.
-        conflicts: How many decisions were out of date when they were to be recorded, as the receipts tell.
-        attempts: How often commands were decided.
-        wasted_decisions: Decisions that were made and not recorded: conflicts and duplicates.
+        commands: The number of commands of the load, without set-up and copies.
+        messages: The number of messages that were sent, with set-up and copies.
+        copies: How many messages repeated a command.
+        unanswered: How many messages were not answered in time.
+        seconds: The duration of the load.
+        throughput_per_s: Commands answered a second, over the whole load.
+        outcomes: The number of commands by outcome.
+        reasons: The number of commands by outcome and reason.
+        latency_ms: The latency of commands; null if none was answered.
+        by_domain: The figures of each domain, if there are several.
+        p99_over_p50: Fairness: the 99th percentile of the latency divided by the median.
+        unluckiest: The command that waited longest; null if none was answered.
+        conflicts: How many decisions conflicted when they were recorded, according to the receipts.
+        attempts: The numbers of attempts.
+        wasted_decisions: Decisions that were not recorded: conflicts and duplicates.
         duplicates: How many answers came from the receipt of an earlier message.
-        stale_conflicts: How many conflicts of the started workers had been read from a replica.
-        dead_letters: How many messages the started workers put aside.
-        replica_read_share: Which share of the started workers' reads a replica answered.
+        stale_conflicts: How many conflicts of the started workers were on reads of a replica.
+        dead_letters: How many messages the started workers dead-lettered.
+        replica_read_share: The share of the started workers' reads that a replica answered.
         cpu_us_per_command: CPU time of the started workers for each command of the load, in microseconds.
-        cpu_seconds: CPU time during the load, by party, as far as it ran on this machine and under this process.
-        series: What happened over time.
-        latency_histogram: How many commands took how long.
+        cpu_seconds: CPU time during the load, by party: of this process and its descendants.
+        series: The figures over time.
+        latency_histogram: The number of commands by latency.
         violations: How many violations the oracle found.
-        violation_details: The first twenty of them.
+        violation_details: The first twenty violations.
         oracle_checked: How many commands were decided again.
-        oracle: What else the oracle looked at.
+        oracle: What else the oracle checked.
     """
 
     format: Literal[1] = 1
@@ -182,7 +183,7 @@ class Summary(_Part):
     oracle: Checked
 
     def behind(self) -> str | None:
-        """Say how far an open load was behind its rate in the end; None if it kept up, or was closed load."""
+        """Return how far an open load was behind its rate at its end; None if it kept up, or was a closed load."""
         if self.rate_per_s is None:
             return None
         due = self.commands / self.rate_per_s
@@ -205,7 +206,7 @@ class Summary(_Part):
         outcomes: Counter[str] = Counter()
         for (outcome, _), count in tally.outcomes.items():
             outcomes[outcome] += count
-        # A worker that took its counts with it took its CPU time with it as well.
+        # If a worker did not report its counts, its CPU time is missing as well.
         counted = ran.counted
         cpu = {party: spent for party, spent in ran.cpu.items() if party != WORKERS or counted is not None}
         reads = counted["reads"] if counted is not None else 0

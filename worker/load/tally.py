@@ -1,4 +1,4 @@
-"""The tally: what a load run has seen so far."""
+"""The tally: what a load run has sent and received so far."""
 
 from array import array
 from collections import Counter
@@ -14,22 +14,22 @@ __all__ = ["Tally"]
 
 @dataclass(slots=True)
 class Tally:
-    """What was published and answered, kept while it happens; who shows it reads it at any time.
+    """What was sent and answered, updated during the run; it can be read at any time.
 
     Attributes:
-        total: How many commands of the load will be published, copies not counted.
-        commands: Every distinct command, the set-up's included, by id.
+        total: The number of commands of the load, without copies.
+        commands: Every distinct command, including the set-up's, by id.
         setup: The ids of the set-up's commands.
-        replies: Every answer, by command id.
-        outcomes: How many distinct commands of the load ended in which way; rejections with their reason.
-        answers: The load's answered commands, in the order of their answers.
-        latencies: Seconds from sending each of them, or from when it was to be sent, to its answer.
-        moments: Seconds from the begin of the load to each of their answers.
-        messages: How many messages were sent, the set-up and copies included.
+        replies: Every reply, by command id.
+        outcomes: The number of distinct commands of the load by outcome and reason; the reason may be empty.
+        answers: The ids of the load's answered commands, in the order of their answers.
+        latencies: For each of them, the seconds from when it was sent, or was due, to its answer.
+        moments: For each of them, the seconds from the beginning of the load to its answer.
+        messages: The number of messages that were sent, including set-up and copies.
         copies: How many messages repeated a command.
-        unanswered: How many were not answered in time.
+        unanswered: How many messages were not answered in time.
         began: When the load began, on the clock of ``perf_counter``; None before.
-        ended: When it was over; None before.
+        ended: When the load ended, on the clock of ``perf_counter``; None before.
     """
 
     total: int = 0
@@ -48,29 +48,29 @@ class Tally:
 
     @property
     def answered(self) -> int:
-        """How many commands of the load have their answer."""
+        """How many commands of the load are answered."""
         return len(self.answers)
 
     @property
     def seconds(self) -> float:
-        """How long the load has run, or ran."""
+        """How long the load has run, or ran, in seconds."""
         if self.began is None:
             return 0.0
         return (perf_counter() if self.ended is None else self.ended) - self.began
 
     @property
     def throughput(self) -> float:
-        """Commands of the load answered per second, over all of it."""
+        """Commands of the load answered a second, over the whole load."""
         return self.answered / self.seconds if self.seconds else 0.0
 
     @property
     def duplicates(self) -> int:
-        """How many answers were given before, to the first message of the same command."""
+        """How many answers repeat the one to an earlier message of the same command."""
         return sum(reply.duplicate for replies in self.replies.values() for reply in replies)
 
     @property
     def refusals(self) -> Counter[tuple[str, str, str]]:
-        """How many commands of the set-up were rejected or failed: by command, outcome and reason."""
+        """The number of commands of the set-up that were rejected or failed, by command type, outcome and reason."""
         return Counter(
             (type(self.commands[key]).__name__, reply.outcome, reply.reason or "")
             for key in self.setup
@@ -83,7 +83,7 @@ class Tally:
 
         Args:
             reply: The answer.
-            due: When the command was sent, or was to be sent, on the clock of ``perf_counter``.
+            due: When the command was sent, or was due, on the clock of ``perf_counter``.
         """
         now = perf_counter()
         if reply.command_id is not None:

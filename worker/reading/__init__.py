@@ -1,1 +1,1 @@
-"""The read side: what follows the log under a lease, and keeps how far it has come beside what it derives."""
+"""The read side: followers of the log, each run under a lease, whose checkpoints are kept beside what they derive."""

@@ -1,4 +1,4 @@
-"""What a person asks of what follows the log: how it stands, to pause it, to go on, to leave an event out."""
+"""Administration of followers: shows their state, pauses and resumes them, and skips events."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ COMMANDS = {
     "reaction": ("worker react", "worker reactions"),
     "relay": ("worker relay", "worker relays"),
 }
-"""By kind, what runs it, and what a person looks after it with."""
+"""By kind of follower: the command that runs it, and the command that administers it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """How something stands in the database of its checkpoint.
+    """The state of a projection, reaction or relay in the database of its checkpoint.
 
     Attributes:
-        name: What it is called.
-        declared: The version that the domain declares; None where none of WORKER_DOMAINS does.
-        current: Its follower, of a projection the one that readers read; None before it was run for the first time.
-        building: What is to take its place, or None.
-        skipped: The events that are left out of either.
+        name: Its name.
+        declared: The version that its domain declares; None if no domain of WORKER_DOMAINS declares it.
+        current: Its current follower, for a projection the one that readers see; None before its first run.
+        building: The follower that will replace it; None if there is none.
+        skipped: The events that either of them skips.
     """
 
     name: FollowerName
@@ -39,21 +39,21 @@ class Standing:
 
     @property
     def rows(self) -> tuple[FollowerRow, ...]:
-        """What there is of it, what readers read first."""
+        """Its followers, the current one first."""
         return tuple(row for row in (self.current, self.building) if row is not None)
 
 
 async def standings(session: Session, kind: str, declared: Sequence[AnyDeclared], *, others: bool) -> list[Standing]:
-    """Return how projections, reactions or relays stand.
+    """Return the state of projections, reactions or relays.
 
     Args:
-        session: The database of their checkpoints.
-        kind: Of which kind they are.
-        declared: Which.
-        others: Whether those are told of as well that are in the database and not declared.
+        session: A session with the database of their checkpoints.
+        kind: The kind of follower: projection, reaction or relay.
+        declared: Those of this kind that domains declare.
+        others: Whether to include those that are in the database but not declared.
 
     Raises:
-        EventStoreError: It cannot be asked.
+        EventStoreError: The database cannot be read.
     """
     async with session.transaction() as transaction:
         followers = Followers(transaction)
@@ -81,21 +81,29 @@ async def standings(session: Session, kind: str, declared: Sequence[AnyDeclared]
 
 
 async def pause(session: Session, name: FollowerName) -> None:
-    """Have one rest until it is resumed: the process that runs it stops within a second.
+    """Pause a projection, reaction or relay until it is resumed. The process that runs it stops within a second.
+
+    Args:
+        session: A session with the database of its checkpoint.
+        name: Its name.
 
     Raises:
         FollowerError: It was never run.
-        EventStoreError: The database does not do it.
+        EventStoreError: The database cannot be written.
     """
     await _pause(session, name, paused=True)
 
 
 async def resume(session: Session, name: FollowerName) -> None:
-    """Have one go on that was paused, or try the event again that stopped it.
+    """Resume one that was paused, or retry the event that stopped it.
+
+    Args:
+        session: A session with the database of its checkpoint.
+        name: Its name.
 
     Raises:
-        FollowerError: It was never run; or the log was rewritten behind it, and where it goes on is to be said.
-        EventStoreError: The database does not do it.
+        FollowerError: It was never run; or the log was rewritten behind it, and it needs a position to go on from.
+        EventStoreError: The database cannot be written.
     """
     async with session.transaction() as transaction:
         rows = await Followers(transaction).of(name)
@@ -111,21 +119,21 @@ async def resume(session: Session, name: FollowerName) -> None:
 
 
 async def skip(session: Session, name: FollowerName, number: int | None, *, by: str, reason: str) -> list[int]:
-    """Leave out the event that stops one, and write down who wanted that, and why.
+    """Skip the event that stops one, and record who decided that, and why.
 
     Args:
-        session: The database of its checkpoint.
-        name: Which.
-        number: The event, to be sure; None for whichever it is.
-        by: Who.
-        reason: Why.
+        session: A session with the database of its checkpoint.
+        name: Its name.
+        number: Sequence number of the event, as a check; None for whichever event stops it.
+        by: Name of the person who decided it.
+        reason: The reason, as recorded.
 
     Returns:
-        The events that are left out: one for each build that is stopped.
+        The sequence numbers of the skipped events: one for each of its followers that was stopped.
 
     Raises:
-        FollowerError: No event stops it, or another one does.
-        EventStoreError: The database does not do it.
+        FollowerError: No event stops it, or another event does.
+        EventStoreError: The database cannot be written.
     """
     async with session.transaction() as transaction:
         followers = Followers(transaction)
@@ -150,21 +158,20 @@ async def skip(session: Session, name: FollowerName, number: int | None, *, by: 
 
 
 async def move(session: Session, name: FollowerName, to: Position, *, head: int, by: str) -> None:
-    """Have a reaction or a relay go on behind a position, whatever stops or pauses it; who wanted it is written down.
+    """Make a reaction or a relay go on from a position, whatever stops or pauses it, and record who decided that.
 
-    What lies behind the position, and was sent before, is sent again: commands with the same ids, as far as the events
-    are the same.
+    What was sent for later events is sent again: commands with the same ids, provided that the events are the same.
 
     Args:
-        session: The database of its checkpoint.
-        name: Which.
-        to: Where it goes on.
-        head: How far the log is.
-        by: Who.
+        session: A session with the database of its checkpoint.
+        name: Its name.
+        to: The position to go on from.
+        head: Sequence number of the log's head.
+        by: Name of the person who decided it.
 
     Raises:
         FollowerError: It was never run.
-        EventStoreError: The database does not do it.
+        EventStoreError: The database cannot be written.
     """
     async with session.transaction() as transaction:
         followers = Followers(transaction)

@@ -1,4 +1,4 @@
-"""Builds: each version of a projection fills tables of its own, and takes the place of the one before it."""
+"""Builds: each version of a projection fills tables of its own, and then replaces the version before."""
 
 import logging
 from collections.abc import Collection
@@ -15,7 +15,7 @@ from worker.reading.lease import IDLE_SECONDS
 from worker.reading.projection_sink import ProjectionSink
 from worker.reading.tables import drop_tables, make_tables, show_tables, tables_of
 
-if TYPE_CHECKING:  # it needs the broker's library, and who only asks does not
+if TYPE_CHECKING:  # it needs the AMQP library, which readers do not need
     from worker.reading.outlet import Outlet
 
 __all__ = ["KIND", "Declared", "Superseded", "drop_retired"]
@@ -23,12 +23,12 @@ __all__ = ["KIND", "Declared", "Superseded", "drop_retired"]
 _log = logging.getLogger(__name__)
 
 KIND = "projection"
-# Readers wait behind whoever waits for their tables.
+# New readers queue behind a lock request that waits for current readers.
 _LOCK_TIMEOUT = "500ms"
 
 
 class Superseded(ProjectionError):
-    """Raised where a later version of a projection is there than this program has."""
+    """Raised when there is a later version of a projection than the one in this program."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,34 +40,34 @@ class Declared:
 
     @property
     def name(self) -> FollowerName:
-        """What its followers are called."""
+        """The name of its followers."""
         return FollowerName(kind=KIND, domain=self.domain.name, name=self.projection.name)
 
     @property
     def version(self) -> int:
-        """Which version is declared."""
+        """The declared version."""
         return self.projection.version
 
     @property
     def events(self) -> Filter:
-        """Which events it is made of."""
+        """The filter of the events that it is made of."""
         return self.projection.events
 
     @property
     def is_final(self) -> bool:
-        """See ``Followed``: tables are rolled back with their checkpoint."""
+        """False: tables are rolled back together with their checkpoint."""
         return False
 
     def fits(self, row: FollowerRow) -> bool:
-        """Whether a follower is of this version, and not derived from a history that was rewritten."""
+        """Whether a follower has this version, and is not derived from a rewritten history."""
         return row.version == self.projection.version and row.diverged_at is None
 
     def lacks_row(self, rows: list[FollowerRow]) -> bool:
-        """Tell whether a follower of this version is to be added, beside those that there are of its name.
+        """Return whether a follower of this version must be added to the existing ones of this name.
 
         Raises:
-            Superseded: There is one of a later version, and none of this one that readers read until that is built.
-            ProjectionError: There is one of this version whose tables look otherwise.
+            Superseded: Readers see a later version, or a later one is being built and readers do not see this one.
+            ProjectionError: There is a follower of this version with tables of another form.
         """
         for row in rows:
             if row.version > self.version and row.is_current:
@@ -82,14 +82,15 @@ class Declared:
             raise self._superseded(f"there is being built version {later.version}")
         return not fitting
 
-    async def register(self, session: Session, store: EventStore | None = None) -> None:  # noqa: ARG002  as ``Followed`` has it
-        """See that there is a follower of this version; if not, make its tables, beside others if there are some.
+    async def register(self, session: Session, store: EventStore | None = None) -> None:  # noqa: ARG002  the signature of ``Followed``
+        """Add a follower of this version if there is none, with empty tables, beside those of other versions.
 
-        The first one is what readers read from the beginning.
+        Readers see the tables of the first follower from the beginning.
 
         Raises:
-            Superseded, ProjectionError: As ``lacks_row``; or a schema or table is somebody else's.
-            EventStoreError: The database does not do it.
+            Superseded: There is a later version: as in ``lacks_row``.
+            ProjectionError: Tables of this version have another form; or a schema or table has another owner.
+            EventStoreError: The database cannot be written.
         """
         async with session.transaction(**_limits()) as transaction:
             followers = Followers(transaction)
@@ -103,14 +104,16 @@ class Declared:
             await self._add(transaction, is_current=not any(row.is_current for row in rows))
 
     async def rebuild(self, session: Session) -> bool:
-        """Begin to build it anew, beside the tables that readers read.
+        """Begin to build it anew, beside the tables that readers see.
 
         Returns:
-            Whether it was begun; if not, one is under way already. One that an event has stopped is begun anew.
+            Whether this call began a build; False if one was in progress. A build that an event has stopped is begun
+            anew.
 
         Raises:
-            Superseded: As ``register``; or a program builds a later version now. One that none does gives way.
-            ProjectionError, EventStoreError: As ``register``.
+            Superseded: There is a later version: as in ``register``; or a process builds one now. A build that no
+                process runs is replaced.
+            ProjectionError, EventStoreError: The tables cannot be made: as in ``register``.
         """
         await self.register(session)
         async with session.transaction(**_limits()) as transaction:
@@ -128,23 +131,23 @@ class Declared:
             return True
 
     def sink(self, session: Session, skipped: Collection[int], outlet: "Outlet | None") -> Sink:  # noqa: ARG002  the same
-        """See ``Followed``."""
+        """Return the sink that writes its tables; see ``Followed``."""
         return ProjectionSink(self.domain, self.projection, session, skipped)
 
     async def promote(self, session: Session, follower_id: int, fence: int) -> bool:
-        """Have readers read a new build, if it is as far as the one that they read.
+        """Let readers see a new build, if it has caught up with the one that they see.
 
         Returns:
-            Whether they do now. If not, try again later.
+            Whether readers see it now. If not, try again later.
 
         Raises:
-            ProjectionError: As ``show_tables``.
-            EventStoreError: The database does not do it now; readers may hold the old tables.
+            ProjectionError: The views cannot be replaced: as in ``show_tables``.
+            EventStoreError: The database cannot do it now; readers may have locked the old tables.
         """
         async with session.transaction(**_limits()) as transaction:
             followers = Followers(transaction)
             await followers.lock(self.name)
-            # Neither moves from here on. A position that readers were told of stays true.
+            # Neither follower advances from here on. A position that readers were given stays valid.
             rows = await followers.hold(self.name)
             new = next((row for row in rows if row.follower_id == follower_id and row.fence == fence), None)
             old = next((row for row in rows if row.is_current), None)
@@ -169,14 +172,14 @@ class Declared:
         fence: int,
         error: HistoryDiverged,
     ) -> Failure | None:
-        """See ``Followed``: it is built anew."""
+        """Mark the follower for a rebuild; see ``Followed``."""
         _log.error("%s: the log was rewritten behind it; it is built anew: %s", row.name, error)
         async with session.transaction() as transaction:
             await Followers(transaction).diverge(row.follower_id, fence)
         return None
 
     def _later(self, rows: list[FollowerRow]) -> FollowerRow | None:
-        """Return what is being built of a later version."""
+        """Return the follower of a later version that is being built; None if there is none."""
         return next((row for row in rows if row.version > self.version and not row.is_current), None)
 
     def _superseded(self, there_is: str) -> Superseded:
@@ -198,7 +201,7 @@ async def drop_retired(session: Session) -> None:
     """Drop the tables of builds that were replaced, each in a transaction of its own.
 
     Raises:
-        EventStoreError: One cannot be dropped now.
+        EventStoreError: A table cannot be dropped now.
     """
     async with session.transaction() as transaction:
         retired = await Followers(transaction).retired()
@@ -210,7 +213,8 @@ async def drop_retired(session: Session) -> None:
 def _limits() -> dict[str, str]:
     return {
         "idle_in_transaction_session_timeout": f"{5 * IDLE_SECONDS}s",
-        # From PostgreSQL 17 on: it also ends what is frozen between two exchanges, see ``Transaction.prepare``.
+        # From PostgreSQL 17 on. It also ends a process that is frozen between two exchanges: see
+        # ``Transaction.prepare``.
         "transaction_timeout": f"{5 * IDLE_SECONDS}s",
         "lock_timeout": _LOCK_TIMEOUT,
     }

@@ -1,6 +1,6 @@
-"""CloudEvents: an event on record as the message that consumers in any language read.
+"""CloudEvents: a recorded event as a message that consumers in any language can read.
 
-Version 1.0, by the AMQP binding of the package ``cloudevents``. Source:
+Version 1.0, with the AMQP binding of the package ``cloudevents``. Source:
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/amqp-protocol-binding.md
 """
 
@@ -24,23 +24,23 @@ from worker.message import CONTENT_TYPE
 __all__ = ["message_of"]
 
 _TIME = "cloudEvents_time"
-# Extensions of the specification: what the event's metadata says, by their names.
+# Extensions of the specification, by the key of the event's metadata.
 _EXTENSIONS = {"traceparent": "traceparent", "correlation_id": "correlationid", "command_id": "causationid"}
 
 
 class _ExactFormat(JSONFormat):
-    """The package's JSON, written as everything else here is: each number with all of its digits."""
+    """The package's JSON format, with numbers written as everywhere here: with all of their digits."""
 
     def write(self, event: BaseCloudEvent) -> bytes:
-        """Write all of an event as one JSON object."""
+        """Encode the whole event as one JSON object."""
         attributes = {
             name: _written(value) if isinstance(value, datetime) else value
             for name, value in event.get_attributes().items()
         }
         return encode_object({**attributes, "data": event.get_data()}).encode()
 
-    def write_data(self, data: Mapping[str, Any] | str | bytes | None, datacontenttype: str | None) -> bytes:  # noqa: ARG002  as the package has it
-        """Write the payload as a JSON object."""
+    def write_data(self, data: Mapping[str, Any] | str | bytes | None, datacontenttype: str | None) -> bytes:  # noqa: ARG002  the package's signature
+        """Encode the payload as a JSON object."""
         if not isinstance(data, Mapping):
             raise TypeError("the payload of an event is an object")
         return encode_object(data).encode()
@@ -50,18 +50,18 @@ _FORMAT = _ExactFormat()
 
 
 def message_of(event: RecordedEvent, domain: Domain, relay: Relay, source: str) -> Outgoing:
-    """Return the message of an event, as it would be recorded today, routed by its type.
+    """Return the message of an event, in today's version, with its type as routing key.
 
     Args:
         event: The event.
-        domain: Whose it is.
-        relay: Says how it is put into a message.
-        source: What it names as its source; empty for ``/`` and the domain's name.
+        domain: The domain of the event.
+        relay: The relay: it says which field is the subject, among others.
+        source: The source that the message names; empty for ``/`` and the domain's name.
 
     Raises:
-        InvalidRelay: The field of its subject holds what is none.
-        UnknownEventType, UnreadableEvent, InvalidEvent: As ``Domain.as_of_today``.
-        CloudEventValidationError: The source, or the subject, cannot be.
+        InvalidRelay: The field for the subject contains an object or a list.
+        UnknownEventType, UnreadableEvent, InvalidEvent: The event cannot be converted: as in ``Domain.as_of_today``.
+        CloudEventValidationError: The source or the subject is not valid.
     """
     event_type, payload = domain.as_of_today(event)
     number = str(event.sequence_number)
@@ -82,7 +82,7 @@ def message_of(event: RecordedEvent, domain: Domain, relay: Relay, source: str) 
     message = to_binary(made, _FORMAT) if relay.mode == "binary" else to_structured(made, _FORMAT)
     headers = dict(message.application_properties)
     if _TIME in headers:
-        # AMQP 0.9.1 knows seconds alone, and of a number nobody could tell that it is a time.
+        # AMQP 0.9.1 has timestamps in seconds only, and a number would not be recognised as a time.
         headers[_TIME] = _written(event.occurred_at)
     return Outgoing(
         routing_key=event_type,
@@ -98,14 +98,14 @@ def message_of(event: RecordedEvent, domain: Domain, relay: Relay, source: str) 
 
 
 def _subject(relay: Relay, payload: Mapping[str, Any]) -> str:
-    """Return the text of the field that says what an event is about; empty where it has none."""
+    """Return the text of the field that is the event's subject; empty if there is none."""
     found = None if relay.subject is None else payload.get(relay.subject)
     if isinstance(found, Mapping | list):
         raise InvalidRelay(
             f"the field {relay.subject} is the subject of {relay.described}, and holds {kind_of(found)}; a subject is "
             "a text or a number"
         )
-    # As JSON has them.
+    # As in JSON.
     return "" if found is None else str(found).lower() if isinstance(found, bool) else str(found)
 
 

@@ -1,4 +1,4 @@
-"""Complaints: what an error of the database means to who follows the log, with what to do."""
+"""Complaints: explains database errors to a person who runs followers, with what to do."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +10,7 @@ from worker.reading.names import role_of
 
 __all__ = ["complaint", "session_at"]
 
-# SQLSTATEs: a schema, a table or a function that is missing; a column; a right.
+# SQLSTATEs: a missing schema, table or function; a missing column; a missing right.
 _MISSING = frozenset({"3F000", "42P01", "42883"})
 _NO_COLUMN = "42703"
 _LACKS_RIGHT = "42501"
@@ -18,11 +18,11 @@ _NO_ROLE = "42704"
 
 
 def complaint(error: EventStoreError, schema: Schema) -> EventStoreError | FollowerError:
-    """Return what is told of an error of the database that checkpoints, and the tables of projections, are in.
+    """Return the error to report for an error of the database with the checkpoints and the projections' tables.
 
     Args:
-        error: That.
-        schema: The store's whose log is followed.
+        error: The database's error.
+        schema: The schema of the store whose log is followed.
     """
     cause = error.__cause__ or error
     if error.code == _NO_COLUMN or (error.code in _MISSING and isinstance(error, StoreMisconfigured)):
@@ -45,7 +45,7 @@ async def session_at(url: str, *, purpose: str, schema: str, reads: bool = False
     The arguments are those of ``Session``.
 
     Raises:
-        FollowerError, EventStoreError: As ``complaint`` has it, where the body raises an ``EventStoreError``.
+        FollowerError, EventStoreError: The body raised an ``EventStoreError``, which ``complaint`` has converted.
     """
     session = Session(url, purpose=purpose, schema=schema, reads=reads)
     try:

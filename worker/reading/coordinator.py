@@ -1,4 +1,4 @@
-"""The coordinator: which followers this process runs now, by the leases that it has, and what becomes of them."""
+"""The coordinator: runs the followers that this process holds leases of, and reacts to changes in their rows."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ from worker.reading.followers import FollowerName, FollowerRow, Followers
 from worker.reading.lease import IDLE_SECONDS, LEASE_SECONDS, TICK_SECONDS, Candidate
 from worker.reading.metrics import Figures
 
-if TYPE_CHECKING:  # it needs the broker's library, and who only asks does not
+if TYPE_CHECKING:  # it needs the AMQP library, which readers do not need
     from worker.reading.outlet import Outlet
 
 __all__ = ["Coordinator"]
@@ -28,25 +28,25 @@ __all__ = ["Coordinator"]
 _log = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 10.0
-# Every so many ticks the tables of replaced builds are looked for again: readers may have held them.
+# How many ticks pass before tables of replaced builds are dropped, or tried again: readers may have locked them.
 _TICKS_BETWEEN_DROPS = 60
 
 
 class Coordinator:
-    """Runs what follows one log and has its checkpoints in one database, as far as no other process does.
+    """Runs the followers of one log with checkpoints in one database, except those that other processes run.
 
     Args:
-        declared: The projections, reactions and relays.
-        store: The log.
-        target: Makes a session with the database of the checkpoints, and of the tables.
-        outlet: The way to the broker; None where nothing is sent.
-        purpose: How its connections appear in ``pg_stat_activity``.
-        answer_seconds: How long that database may take to answer before it counts as silent.
+        declared: The projections, reactions and relays to run.
+        store: The event store whose log is followed.
+        target: Returns a new session, for a given purpose, with the database of checkpoints and tables.
+        outlet: The connections to the broker; None if nothing is sent.
+        purpose: Name of its connections in ``pg_stat_activity``.
+        answer_seconds: How long that database may take to answer before it counts as unavailable.
 
     Attributes:
-        running: Those that this process has the lease of, by follower.
-        problems: What keeps some of them from being run at all, by name.
-        trouble: Why the database of the checkpoints cannot be asked now; None while it can.
+        running: The runs that this process holds the lease of, by the follower's number.
+        problems: Why some of them cannot be run at all, by name.
+        trouble: Why the database of the checkpoints cannot be used now; None if it can.
     """
 
     def __init__(
@@ -75,30 +75,30 @@ class Coordinator:
 
     @property
     def active(self) -> int:
-        """How many this process has the lease of."""
+        """How many followers this process holds the lease of."""
         return len(self.running)
 
     @property
     def troubles(self) -> list[str]:
-        """What keeps some of them from going on, in sentences."""
+        """What prevents followers from going on, a sentence each."""
         found = [*self.problems.values(), *([self.trouble] if self.trouble is not None else [])]
         return found + [told for run in self.running.values() if (told := run.told) is not None]
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """What this process did."""
+        """What this process has done."""
         return {"followed": sum(run.progress.events for run in self.running.values())}
 
     def figures(self) -> list[Figures]:
-        """Return what is observed of each that this process runs."""
+        """Return the figures of each follower that this process runs."""
         return [run.figures() for run in self.running.values()]
 
     async def open(self) -> None:
-        """See that each has a follower, and each projection its tables.
+        """Register everything that is declared: its follower, and its tables if it is a projection.
 
         Raises:
-            FollowerError: One cannot be run as it is declared, or as the database is.
-            EventStoreError: The database cannot be used now, or as it is.
+            FollowerError: One cannot be run with its declaration or its database.
+            EventStoreError: The database cannot be reached, or cannot be used as it is.
         """
         for declared in self._declared.values():
             try:
@@ -111,7 +111,7 @@ class Coordinator:
         await self._session.close()
 
     async def serve(self) -> None:
-        """Run them until cancelled; what is under way is rolled back then, and the leases are given back."""
+        """Run followers until cancelled; then roll back what is in progress, and release the leases."""
         backoff = Backoff(first=FIRST_REST, longest=LONGEST_REST)
         try:
             while True:
@@ -128,13 +128,13 @@ class Coordinator:
             await self._stop_all()
 
     async def _tick(self) -> None:
-        """Keep the leases that there are, take those that are free, and see to what has changed."""
+        """Renew the leases held, take free ones, and react to changed rows."""
         held = {follower_id: run.fence for follower_id, run in self.running.items()}
         try:
             async with asyncio.timeout(self._answer_seconds):
                 rows, kept = await self._renewed(held)
         except TimeoutError:
-            # Another process goes on by now, and a person is to know that this one does not.
+            # Another process has taken over by now; the log must say that this one has stopped.
             raise StoreUnavailable(f"the database has not answered for {self._answer_seconds:g} s") from None
         there = {row.follower_id: row for row in rows}
         for follower_id in held:
@@ -151,7 +151,7 @@ class Coordinator:
             self._turns.rotate(-1)
             await self._see_to(self._declared[name], [row for row in rows if row.name == name])
             if time.monotonic() - seen_to > TICK_SECONDS:
-                break  # one that waits for what others hold; the leases are kept before the rest have their turn
+                break  # a follower that waits for a lock; the leases are renewed before the others have their turn
         if self._ticks % _TICKS_BETWEEN_DROPS == 0:
             try:
                 await drop_retired(self._session)
@@ -160,19 +160,19 @@ class Coordinator:
         self._ticks += 1
 
     async def _renewed(self, held: Mapping[int, int]) -> tuple[list[FollowerRow], frozenset[int]]:
-        """Return the rows as they are, and which of the leases are still this process's."""
+        """Return the current rows, and the followers whose leases are still this process's."""
         async with self._session.transaction(idle_in_transaction_session_timeout=f"{IDLE_SECONDS}s") as transaction:
             followers = Followers(transaction)
             kinds = {name.kind for name in self._declared}
             rows = [row for row in await followers.all(*kinds) if row.name in self._declared]
-            # Last, and in one exchange with the server: a process that is frozen here must not keep rows locked.
+            # Last, and in one exchange with the server: if the process is frozen here, no row stays locked.
             return rows, await followers.renew(held, LEASE_SECONDS)
 
     async def _see_to(self, declared: Followed, rows: list[FollowerRow]) -> None:
         try:
             if declared.lacks_row(rows):
                 await declared.register(self._session, self._store)
-                return  # the next tick sees it
+                return  # the next tick finds it
         except FollowerError as error:
             self._problem(declared.name, str(error))
             for row in rows:
@@ -188,11 +188,11 @@ class Coordinator:
                 continue
             run.row = row
             if not run.is_under_way and (run.failure is None or row.failure is None):
-                # Resumed by hand, or past an event that is left out from now on; or what ended it is settled.
+                # Resumed by a person, or past a skipped event; or what ended the run is resolved.
                 run.start()
             is_ready = not row.is_current and run.progress.has_caught_up and run.is_under_way
             if is_ready and await run.promote(self._session):
-                self._ticks = 0  # the old tables are to go
+                self._ticks = 0  # so that the next tick drops the old tables
 
     async def _take(self, declared: Followed, row: FollowerRow) -> None:
         fence = await self._candidate.take(self._session, row)
@@ -210,11 +210,11 @@ class Coordinator:
         run.start()
 
     async def _stop(self, follower_id: int) -> None:
-        """Stop what runs for a follower, and give its lease back."""
+        """Stop the run of a follower, and release its lease."""
         if (run := self.running.pop(follower_id, None)) is None:
             return
         await _cancelled([run])
-        with suppress(EventStoreError):  # it runs out by itself
+        with suppress(EventStoreError):  # it expires by itself
             async with self._session.transaction() as transaction:
                 await Followers(transaction).release(follower_id, run.fence)
 

@@ -1,4 +1,4 @@
-"""What is meant of what follows the log, where its events are, and where its checkpoints and tables go."""
+"""The projections, reactions and relays to run, with the log of their events and the database of their checkpoints."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ from worker.stores import StoreSettings, stores_of
 __all__ = ["EVERY_KIND", "PROJECTION", "REACTION", "RELAY", "AnyDeclared", "Target", "chosen", "sends", "targets_of"]
 
 EVERY_KIND = (PROJECTION, REACTION, RELAY)
-"""The kinds of what follows the log."""
+"""All kinds of followers."""
 
 AnyDeclared: TypeAlias = Declared | Output
-"""What follows the log, as its domain declares it."""
+"""A projection, reaction or relay, as its domain declares it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What follows one log, and has its checkpoints in one database.
+    """The followers of one log with checkpoints in one database.
 
     Attributes:
-        store: The log.
-        url: The database of the checkpoints, and of the tables.
-        declared: What follows it.
+        store: The store with the log.
+        url: Address of the database of checkpoints and tables.
+        declared: The projections, reactions and relays.
     """
 
     store: StoreSettings
@@ -40,16 +40,16 @@ class Target:
 def targets_of(
     settings: Settings, names: Sequence[str] = (), *, kinds: Collection[str] = (PROJECTION,), may_be_none: bool = False
 ) -> list[Target]:
-    """Return what is to be run, by log.
+    """Return the followers to run, grouped by log.
 
     Args:
-        settings: The addresses, and the domains.
-        names: Which, as ``name`` or ``domain.name``; none: all.
-        kinds: Of which kinds.
-        may_be_none: Whether it is no mistake that there are none.
+        settings: The worker's settings.
+        names: Their names, as ``name`` or ``domain.name``; empty for all.
+        kinds: The kinds to return.
+        may_be_none: Whether it is allowed that there are none.
 
     Raises:
-        FollowerError: There are none, or none of such a name.
+        FollowerError: There are none, or none with one of the names.
         SettingsError: An address is missing or wrong.
     """
     domains = served_domains(settings)
@@ -68,10 +68,15 @@ def targets_of(
 def chosen(
     domains: Sequence[Domain], names: Sequence[str], *, kinds: Collection[str] = (PROJECTION,)
 ) -> list[AnyDeclared]:
-    """Return what is meant by some names.
+    """Return the projections, reactions or relays with these names.
+
+    Args:
+        domains: The domains to search.
+        names: Their names, as ``name`` or ``domain.name``; empty for all.
+        kinds: The kinds to search.
 
     Raises:
-        FollowerError: There is none of a name, or several domains have one.
+        FollowerError: A name is unknown, or several domains have it.
     """
     every = [each for domain in domains for each in _of(domain) if each.name.kind in kinds]
     if not names:
@@ -89,7 +94,7 @@ def chosen(
 
 
 def sends(target: Target) -> bool:
-    """Whether something of it is sent to the broker."""
+    """Whether any of its followers sends to the broker."""
     return any(isinstance(each, Output) for each in target.declared)
 
 

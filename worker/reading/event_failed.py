@@ -1,4 +1,4 @@
-"""An event that cannot be dealt with: it stops who follows the log, and waits for a person."""
+"""An event that cannot be processed: it stops its follower until a person decides."""
 
 import traceback
 
@@ -11,10 +11,10 @@ _LONGEST = 4000
 
 
 class EventFailed(Exception):
-    """Raised when an event cannot be dealt with. What came before it has taken effect.
+    """Raised when an event cannot be processed. The effects of earlier events are kept.
 
     Attributes:
-        failure: The event, and what went wrong.
+        failure: The event, and the error.
     """
 
     def __init__(self, failure: Failure) -> None:
@@ -23,7 +23,7 @@ class EventFailed(Exception):
 
 
 def failure_of(event: RecordedEvent, error: BaseException) -> Failure:
-    """Return what is written down of an event at which something was raised."""
+    """Return the record of an event and the error that its processing raised."""
     cause = error.__cause__ if isinstance(error, EventStoreError) and error.__cause__ is not None else error
     told = f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
     lines = "".join(traceback.format_exception(error))
@@ -31,6 +31,6 @@ def failure_of(event: RecordedEvent, error: BaseException) -> Failure:
 
 
 def _fit(text: str) -> str:
-    """Return what a column of text can hold."""
+    """Return a text that a database column can hold."""
     plain = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:_LONGEST]
     return plain.encode("utf-8", "replace").decode()

@@ -1,4 +1,4 @@
-"""What a domain declares to follow the log: a projection, a reaction or a relay, as the coordinator runs it."""
+"""The interface of projections, reactions and relays that the coordinator uses."""
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Protocol
@@ -9,38 +9,38 @@ from handlers import Domain
 from worker.reading.follower import Sink
 from worker.reading.followers import Failure, FollowerName, FollowerRow
 
-if TYPE_CHECKING:  # it needs the broker's library, and who only asks does not
+if TYPE_CHECKING:  # it needs the AMQP library, which readers do not need
     from worker.reading.outlet import Outlet
 
 __all__ = ["Followed"]
 
 
 class Followed(Protocol):
-    """What follows the log."""
+    """A projection, reaction or relay."""
 
     @property
     def domain(self) -> Domain:
-        """Whose it is."""
+        """The domain that declares it."""
         ...
 
     @property
     def name(self) -> FollowerName:
-        """What its followers are called."""
+        """The name of its followers."""
         ...
 
     @property
     def version(self) -> int:
-        """Which version is declared."""
+        """The declared version."""
         ...
 
     @property
     def events(self) -> Filter:
-        """Which events it follows."""
+        """The filter of the events that it follows."""
         ...
 
     @property
     def is_final(self) -> bool:
-        """Whether what it does cannot be undone: its checkpoint must not be behind what it has done."""
+        """Whether its effects cannot be undone: then the checkpoint must not fall behind them."""
         ...
 
     def fits(self, row: FollowerRow) -> bool:
@@ -48,42 +48,42 @@ class Followed(Protocol):
         ...
 
     def lacks_row(self, rows: list[FollowerRow]) -> bool:
-        """Tell whether a follower is to be added, beside those that there are of its name.
+        """Return whether a follower must be added to the existing ones of this name.
 
         Raises:
-            FollowerError: It cannot be run as it is declared.
+            FollowerError: It cannot be run with its declaration.
         """
         ...
 
     async def register(self, session: Session, store: EventStore) -> None:
-        """See that there is a follower, and what it needs.
+        """Add a follower if one is missing, with everything that it needs.
 
         Raises:
-            FollowerError: It cannot be run as it is declared, or as the database is.
-            EventStoreError: The database or the log does not do it.
+            FollowerError: It cannot be run with its declaration or its database.
+            EventStoreError: The database cannot be written, or the log cannot be read.
         """
         ...
 
     def sink(self, session: Session, skipped: Collection[int], outlet: "Outlet | None") -> Sink:
-        """Return what takes the events.
+        """Return the sink that processes the events.
 
         Args:
-            session: The database of the checkpoint; nobody else uses it meanwhile.
-            skipped: The numbers of events that are left out.
-            outlet: The way to the broker; None where nothing is sent.
+            session: A session with the database of the checkpoint, for the sink alone.
+            skipped: The sequence numbers of events to skip.
+            outlet: The connections to the broker; None if nothing is sent.
         """
         ...
 
     async def promote(self, session: Session, follower_id: int, fence: int) -> bool:
-        """Have a follower that has caught up take the place of the one before it; return whether it has."""
+        """Replace the current follower by one that has caught up with it; return whether that was done."""
         ...
 
     async def diverged(
         self, session: Session, store: EventStore, row: FollowerRow, fence: int, error: HistoryDiverged
     ) -> Failure | None:
-        """Note that the log was rewritten behind a follower.
+        """Handle that the log was rewritten behind a follower's position.
 
         Returns:
-            What stops it on that account; None where it goes on by itself.
+            The failure that stops the follower; None if it goes on by itself.
         """
         ...

@@ -1,4 +1,4 @@
-"""A follower: reads the log on from a checkpoint, and has a sink take it, window by window."""
+"""A follower: reads the log from a checkpoint on, and passes it to a sink, window by window."""
 
 import asyncio
 import time
@@ -12,24 +12,24 @@ from worker.reading.lease import Checkpoint
 
 __all__ = ["Follower", "Progress", "Sink"]
 
-# Events that are read at a time: few as long as it is not known how large they are.
+# Events in a read: few at first, while their size is not known.
 _FIRST_BATCH, _BATCH = 125, 2000
 _BATCH_BYTES = 4 * 1024 * 1024
-# So many of a window are weighed.
+# How many events of a window are sampled for their size.
 _WEIGHED = 8
-# Windows that are read while another one is written.
+# Windows that are read ahead while another is written.
 _AHEAD = 1
 
 
 @dataclass(slots=True)
 class Progress:
-    """What a process knows of a follower that it runs.
+    """The progress of a follower, as known by the process that runs it.
 
     Attributes:
-        number: How far it has come.
-        head: How far the log was when it was last looked at.
-        events: How many events it took in since it began.
-        behind_since: When it was last known to have all there is, by the monotonic clock; None while it has.
+        number: Sequence number up to which it has processed the log.
+        head: Sequence number of the log's head when it was last read.
+        events: How many events it has processed in this process.
+        behind_since: Since when it has been behind the head, on the monotonic clock, in seconds; None if it is not.
     """
 
     number: int = 0
@@ -39,16 +39,16 @@ class Progress:
 
     @property
     def behind_seconds(self) -> float:
-        """For how long it has not had all there is."""
+        """For how long it has been behind the head; 0 if it is not."""
         return 0.0 if self.behind_since is None else time.monotonic() - self.behind_since
 
     @property
     def has_caught_up(self) -> bool:
-        """Whether it had all there was when it last looked."""
+        """Whether it had reached the head when that was last read."""
         return self.behind_since is None
 
     def looked(self, position: Position, head: Position, events: int) -> None:
-        """Take note of a window that is done with."""
+        """Note a window that was processed: its end, the head at that time, and how many events it had."""
         self.number, self.head = position.number, head.number
         self.events += events
         if self.number >= self.head:
@@ -57,21 +57,21 @@ class Progress:
             self.behind_since = time.monotonic()
 
     def sees(self, head: Position) -> None:
-        """Take note of how far the log is."""
+        """Note the position of the log's head."""
         self.head = max(self.head, head.number)
         if self.head > self.number and self.behind_since is None:
             self.behind_since = time.monotonic()
 
 
 class Sink(Protocol):
-    """What a follower hands the log to."""
+    """Processes the log for a follower."""
 
     async def take(self, window: Window, checkpoint: Checkpoint) -> None:
-        """Have a window's events take effect, and move the checkpoint to its end.
+        """Process the events of a window, and move the checkpoint to its end.
 
         Raises:
             LeaseLost: Another process has the lease.
-            Exception: What ends the follower; from the checkpoint it can go on.
+            Exception: Any other error ends the follower's run. It can continue from the checkpoint.
         """
         ...
 
@@ -80,11 +80,11 @@ class Follower:
     """Reads a log for a sink.
 
     Args:
-        store: The log; eventual reads, on a replica if there is one.
-        events: Which events.
-        sink: What takes them.
-        checkpoint: Where to begin.
-        progress: Kept up to date.
+        store: The event store, read with eventual consistency: on a replica if there is one.
+        events: The filter of the events to follow.
+        sink: Processes the events.
+        checkpoint: The checkpoint to begin from.
+        progress: Updated as the follower goes on.
     """
 
     def __init__(
@@ -97,12 +97,12 @@ class Follower:
         self._progress = progress
 
     async def run(self) -> None:
-        """Follow until cancelled. While a window is taken, the next one is read.
+        """Follow the log until cancelled. While a window is processed, the next one is read.
 
         Raises:
-            HistoryDiverged: The checkpoint is not in the log's history any more.
-            EventStoreError: The log cannot be read, in a way that waiting does not mend.
-            LeaseLost, Exception: Whatever the sink raises.
+            HistoryDiverged: The checkpoint is not part of the log's history any more.
+            EventStoreError: The log cannot be read, and waiting does not help.
+            LeaseLost, Exception: Any error of the sink.
         """
         progress, at = self._progress, self._checkpoint.position
         head = await self._store.position()
@@ -148,7 +148,7 @@ class Follower:
 
 
 def _next_batch(window: Window, batch: int) -> int:
-    """Return how many events to read at a time behind a window, so that what is held of them stays small."""
+    """Return how many events to read at a time after a window, so that their size in memory stays limited."""
     events = window.events
     weighed = events[:: max(len(events) // _WEIGHED, 1)]
     size = sum(len(repr(event.payload)) for event in weighed) / max(len(weighed), 1)

@@ -1,4 +1,4 @@
-"""The run of a follower: it follows, through every interruption, as long as this process has the lease."""
+"""The run of a follower: follows the log through every interruption, as long as this process has the lease."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ from worker.reading.followers import Failure, FollowerRow, Followers
 from worker.reading.lease import Checkpoint, LeaseLost
 from worker.reading.metrics import Figures
 
-if TYPE_CHECKING:  # it needs the broker's library, and who only asks does not
+if TYPE_CHECKING:  # it needs the AMQP library, which readers do not need
     from worker.reading.outlet import Outlet
 
 __all__ = ["FIRST_REST", "LONGEST_REST", "FollowerRun"]
@@ -26,11 +26,11 @@ __all__ = ["FIRST_REST", "LONGEST_REST", "FollowerRun"]
 _log = logging.getLogger(__name__)
 
 FIRST_REST, LONGEST_REST = 0.5, 5.0
-"""For how long, in seconds, what cannot go on rests before it is tried again."""
+"""The first and the longest delay before a failed run is tried again, in seconds."""
 
 
 class _Stopped(Exception):
-    """Raised where a follower is stopped until a person says where it goes on."""
+    """Raised when a follower is stopped until a person sets a position to go on from."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.error)
@@ -38,22 +38,22 @@ class _Stopped(Exception):
 
 
 class FollowerRun:
-    """A follower that this process has the lease of.
+    """A follower that this process holds the lease of.
 
     Args:
-        declared: What it is of.
-        row: As it is on record.
-        fence: The lease's number.
-        store: The log.
-        target: Makes a session with the database of the checkpoint, and of the tables.
-        outlet: The way to the broker; None where nothing is sent.
+        declared: The projection, reaction or relay.
+        row: The follower's row.
+        fence: The lease's fencing number.
+        store: The event store whose log is followed.
+        target: Returns a new session with the database of checkpoint and tables.
+        outlet: The connections to the broker; None if nothing is sent.
 
     Attributes:
-        row: As it was on record when it was last looked at.
-        fence: The same.
-        progress: How far it has come.
-        failure: The event that stopped it.
-        trouble: Why it rests, where no event is to blame.
+        row: The follower's row when it was last read.
+        fence: The lease's fencing number.
+        progress: The follower's progress.
+        failure: The event that stopped it; None if none has.
+        trouble: Why it waits, if no event is the cause; None if it does not.
     """
 
     def __init__(
@@ -75,26 +75,26 @@ class FollowerRun:
         self._store = store
         self._target = target
         self._outlet = outlet
-        # How far its checkpoint was known to be, by this process.
+        # The highest position at which this process has seen the checkpoint.
         self._reached: Position | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
     def is_under_way(self) -> bool:
-        """Whether it follows, or rests before it does again."""
+        """Whether it follows the log, or waits to do so again."""
         return self._task is not None
 
     @property
     def told(self) -> str | None:
-        """What keeps it from going on, in a sentence; None where nothing does."""
+        """What prevents it from going on, in a sentence; None if nothing does."""
         if (failure := self.failure) is not None:
-            # Without a type, it is no event but the whole log.
+            # Without a type it is not an event, but the whole log.
             by = f" by event {failure.number}" if failure.event_type else ""
             return f"{self.row.name} is stopped{by}: {failure.error}"
         return None if self.trouble is None else f"{self.row.name}: {self.trouble}"
 
     def figures(self) -> Figures:
-        """Return what is observed of it."""
+        """Return its figures, for metrics."""
         return Figures(
             kind=self.row.name.kind,
             name=str(self.row.name),
@@ -107,18 +107,18 @@ class FollowerRun:
         )
 
     def start(self) -> None:
-        """Follow, until an event stops it or the lease is lost."""
+        """Begin to follow, until an event stops it or the lease is lost."""
         self.failure = None
         self._task = asyncio.create_task(self._run(), name=f"{self.row.name.kind} {self.row.name}")
 
     def cancel(self) -> "asyncio.Task[None] | None":
-        """Have it end, with what is under way rolled back; return what ends then, if it had not."""
+        """Cancel it and roll back what is in progress; return its task, or None if it had ended."""
         if self._task is not None:
             self._task.cancel()
         return self._task
 
     async def promote(self, session: Session) -> bool:
-        """Have it take the place of the one before it, if it may already; return whether it has."""
+        """Replace the current follower by this one if it has caught up; return whether that was done."""
         row = self.row
         try:
             is_promoted = await self._declared.promote(session, row.follower_id, self.fence)
@@ -143,13 +143,13 @@ class FollowerRun:
                     await self._follow(session)
                 except _Stopped as stopped:
                     self.failure = stopped.failure
-                    return  # the row says why, and a person had it in the log when it happened
+                    return  # the row says why, and it was logged when it happened
                 except EventFailed as failed:
                     self.failure = failed.failure
                     _log.error("%s: stopped: %s", self.row.name, failed)
                     return
                 except LeaseLost:
-                    return  # the next look at the leases sees why
+                    return  # the next tick of the coordinator finds out why
                 except HistoryDiverged as error:
                     await self._diverged(session, error)
                     return
@@ -160,7 +160,7 @@ class FollowerRun:
                     self.trouble = str(told)
                     _log.warning("%s: rests: %s", self.row.name, self.trouble)
                     await backoff.rest()
-                except Exception:  # noqa: BLE001  a bug of ours: said with its trace, and tried again like what passes
+                except Exception:  # noqa: BLE001  a bug: logged with its traceback, and retried like a temporary failure
                     self.trouble = "it failed in a way that this program does not know; its log has the trace"
                     _log.exception("%s: failed", self.row.name)
                     await backoff.rest()
@@ -171,7 +171,7 @@ class FollowerRun:
     async def _follow(self, session: Session) -> None:
         declared, row = self._declared, self.row
         async with session.transaction() as transaction:
-            # What was committed last may not be known: the row tells.
+            # It may not be known whether the last commit succeeded: the row tells.
             now = await self._on_record(transaction)
             skipped = await Followers(transaction).skipped(row.name, row.version)
         if now is None or now.fence != self.fence:
@@ -179,7 +179,7 @@ class FollowerRun:
         if declared.is_final and now.failure is not None and now.diverged_from is not None:
             raise _Stopped(now.failure)
         if declared.is_final and self._reached is not None and now.position.number < self._reached.number:
-            # The database that was failed over to lacks the last checkpoints, and with them perhaps events.
+            # After a failover, the database lacks the last checkpoints, and perhaps events.
             raise HistoryDiverged(f"position {self._reached} was lost with the checkpoint")
         self.trouble = None
         checkpoint = Checkpoint(now, self.fence)
@@ -196,7 +196,7 @@ class FollowerRun:
 
     async def _diverged(self, session: Session, error: HistoryDiverged) -> None:
         self.trouble = "the log was rewritten behind it"
-        with suppress(EventStoreError):  # where the database does not take it now, the next start finds it again
+        with suppress(EventStoreError):  # if the database cannot be written now, the next start finds it again
             async with session.transaction() as transaction:
                 row = await self._on_record(transaction) or self.row
             failure = await self._declared.diverged(session, self._store, row, self.fence, error)

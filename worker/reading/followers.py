@@ -1,4 +1,4 @@
-"""Followers: the rows that say how far what follows the log has come, and which process may write for it."""
+"""Followers: the rows with the checkpoint of each follower, and the process that may write for it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,17 +21,17 @@ _IN_ORDER = "ORDER BY kind, domain, name, is_current DESC"
 
 
 ADVANCE = "SELECT reading.advance_v1($1, $2, $3, $4, $5, $6, $7)"
-"""Moves a checkpoint: see the function. Its values are the follower, the fence, the number to leave, the number and
-token to come to, the head, and the seconds of the lease."""
+"""Moves a checkpoint: see the function. Its parameters are the follower, the fence, the current number, the new number
+and token, the log's head, and the seconds of the lease."""
 
 ADVANCE_ON_TRAIL = "SELECT reading.advance_v2($1, $2, $3, $4, $5, $6, $7)"
-"""Moves a checkpoint as ``ADVANCE`` does, with the same values, and keeps the last positions."""
+"""Moves a checkpoint as ``ADVANCE`` does, with the same parameters, and keeps the last positions."""
 
 HOLDS = "SELECT reading.holds_v1($1, $2)"
-"""Tells whether a process may still act for a follower. Its values are the follower and the fence."""
+"""Checks whether a process may still act for a follower. Its parameters are the follower and the fence."""
 
 
-# The lease is looked at once more: it is not given back where its owner has kept it meanwhile.
+# The lease is checked again: it is not taken if its owner has renewed it since.
 _TAKE_ABANDONED = (
     "SELECT reading.release_v1(f.follower_id, f.fence), reading.take_v1(f.follower_id, $4, $5) AS fence "
     "FROM reading.followers f "
@@ -41,12 +41,12 @@ _TAKE_ABANDONED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class FollowerName:
-    """What follows the log, in whichever version.
+    """The name of a projection, reaction or relay, in any version.
 
     Attributes:
-        kind: What kind of follower it is, such as ``projection``.
+        kind: Its kind, such as ``projection``.
         domain: The domain's name.
-        name: Its own.
+        name: Its own name.
     """
 
     kind: str
@@ -55,7 +55,7 @@ class FollowerName:
 
     @property
     def parts(self) -> tuple[str, str, str]:
-        """Its columns."""
+        """The three values, as columns of its row."""
         return self.kind, self.domain, self.name
 
     def __str__(self) -> str:
@@ -67,11 +67,11 @@ class Failure:
     """The event that stops a follower.
 
     Attributes:
-        number: Its sequence number.
-        event_type: Its type.
+        number: Sequence number of the event.
+        event_type: Type of the event; empty if the cause is not an event but a rewritten log.
         error: What went wrong, in a sentence.
-        trace: Where, in lines.
-        at: When; None where it is not on record yet.
+        trace: The traceback.
+        at: When it was recorded; None if it is not recorded yet.
     """
 
     number: int
@@ -83,27 +83,28 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FollowerRow:
-    """A follower, as it is on record.
+    """The row of a follower.
 
     Attributes:
-        follower_id: Its number.
-        name: What it is of.
-        version: Of which version.
-        layout: What its tables look like.
-        is_current: Whether readers read it; else it is to take the place of the one that they do.
-        position: How far it has come.
-        head: How far the log was then.
-        moved_at: When; None before the first time.
+        follower_id: Number of the follower.
+        name: Name of its projection, reaction or relay.
+        version: Version of that.
+        layout: Hash of the form of its tables.
+        is_current: Whether readers see it; if not, it will replace the one that they see.
+        position: The checkpoint: up to where it has processed the log.
+        head: Sequence number of the log's head when the checkpoint was moved last.
+        moved_at: When the checkpoint was moved last; None if it never was.
         owner: The process that has the lease, or had it last.
-        fence: The lease's number.
-        is_leased: Whether the lease holds, by the server's clock.
-        lease_end: Until when, in seconds since the epoch by that clock.
-        paused_at: Since when it is paused by hand.
-        failure: The event that stops it.
-        diverged_at: Since when it is known to be derived from a history that was rewritten.
-        diverged_from: The first event that is another one than what it has followed; None where nothing depends on it.
-        trail: The last positions that it had come to, the newest first; none of a projection.
-        now: The server's clock.
+        fence: The lease's fencing number.
+        is_leased: Whether the lease is valid, by the server's clock.
+        lease_end: When the lease ends by that clock, in seconds since the epoch.
+        paused_at: Since when it is paused by a person; None if it is not.
+        failure: The event that stops it; None if none does.
+        diverged_at: When it was found to be derived from a rewritten history; None if it is not.
+        diverged_from: Sequence number of the first event that differs from what it has followed; None if that does not
+            matter.
+        trail: Its last positions, the newest first; empty for a projection.
+        now: The server's time when the row was read.
     """
 
     follower_id: int
@@ -127,7 +128,7 @@ class FollowerRow:
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
-        """Read a row."""
+        """Make it of a row of the database."""
         failure = None
         if row["failed_number"] is not None:
             failure = Failure(
@@ -151,15 +152,15 @@ class FollowerRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped:
-    """An event that was left out by hand.
+    """An event that a person has had skipped.
 
     Attributes:
-        number: Its sequence number.
-        event_type: Its type.
-        error: What it failed with.
-        reason: Why it was left out.
-        skipped_by: Who wanted that.
-        skipped_at: When.
+        number: Sequence number of the event.
+        event_type: Type of the event.
+        error: The error that it failed with.
+        reason: Why it was skipped.
+        skipped_by: Name of the person who decided it.
+        skipped_at: When it was decided.
     """
 
     number: int
@@ -171,79 +172,79 @@ class Skipped:
 
 
 class Followers:
-    """The rows, in a transaction. All writing goes through functions, which keep what they promise to each other.
+    """The rows of followers, in a transaction. Everything is written by database functions, which keep the invariants.
 
     Raises:
-        EventStoreError: As ``Session.transaction``, from each method.
+        EventStoreError: From any method, if the database cannot be reached or written: as in ``Session.transaction``.
     """
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
     async def lock(self, name: FollowerName) -> None:
-        """Keep others from adding, replacing and retiring followers of a name, to the transaction's end."""
+        """Prevent others from adding, replacing or retiring followers of a name, until the end of the transaction."""
         await self._value("SELECT reading.lock_v1($1, $2, $3)", *name.parts)
 
     async def all(self, *kinds: str) -> list[FollowerRow]:
-        """Return all of some kinds."""
+        """Return all rows of some kinds."""
         return await self._rows(f"reading.followers WHERE kind = ANY ($1) {_IN_ORDER}", list(kinds))
 
     async def every(self) -> list[FollowerRow]:
-        """Return all of all kinds."""
+        """Return all rows of all kinds."""
         return await self._rows(f"reading.followers {_IN_ORDER}")
 
     async def of(self, name: FollowerName) -> list[FollowerRow]:
-        """Return those of a name: the current one first."""
+        """Return the rows of a name, the current one first."""
         return await self._rows(f"reading.followers {_OF_NAME} {_IN_ORDER}", *name.parts)
 
     async def hold(self, name: FollowerName) -> list[FollowerRow]:
-        """Return those of a name, and keep each from moving to the transaction's end."""
+        """Return the rows of a name, and keep their checkpoints from moving until the end of the transaction."""
         return await self._rows("reading.held_v1($1, $2, $3)", *name.parts)
 
     async def add(self, name: FollowerName, *, version: int, layout: bytes, is_current: bool) -> int:
-        """Add one at the log's start, and return its number."""
+        """Add a follower at the start of the log, and return its number."""
         values = (*name.parts, version, layout, is_current)
         return int(await self._value("SELECT reading.add_v1($1, $2, $3, $4, $5, $6)", *values))
 
     async def add_at(self, name: FollowerName, *, version: int, position: Position, head: int) -> int:
-        """Add one that begins at a position, and return its number."""
+        """Add a follower that begins at a position, and return its number."""
         values = (*name.parts, version, position.number, position.token, head)
         return int(await self._value("SELECT reading.add_v2($1, $2, $3, $4, $5, $6, $7)", *values))
 
     async def retire(self, follower_id: int) -> None:
-        """Take one away; its tables are to go later."""
+        """Remove a follower; its tables are dropped later."""
         await self._value("SELECT reading.retire_v1($1)", follower_id)
 
     async def promote(self, follower_id: int, fence: int) -> bool:
-        """Have one be the current one of its name; return whether the fence is the newest."""
+        """Make a follower the current one of its name; return whether the fence was the newest."""
         return bool(await self._value("SELECT reading.promote_v1($1, $2)", follower_id, fence))
 
     async def retired(self) -> list[int]:
-        """Return those whose tables are to go."""
+        """Return the numbers of removed followers whose tables are not dropped yet."""
         rows = await self._transaction.fetch_own("SELECT follower_id FROM reading.retired ORDER BY follower_id")
         return [row["follower_id"] for row in rows]
 
     async def forget(self, follower_id: int) -> None:
-        """Note that a retired one's tables are gone."""
+        """Note that the tables of a removed follower are dropped."""
         await self._value("SELECT reading.forget_v1($1)", follower_id)
 
     async def take(self, follower_id: int, owner: str, seconds: float) -> int | None:
-        """Take a lease; return its fence, or None where it is somebody's."""
+        """Take a free lease for some seconds; return its fence, or None if it is not free."""
         fence: int | None = await self._value("SELECT reading.take_v1($1, $2, $3)", follower_id, owner, seconds)
         return fence
 
     async def take_abandoned(self, row: FollowerRow, owner: str, seconds: float) -> int | None:
-        """Take a lease that holds by the server's clock, and that nobody keeps; None where somebody has kept it.
+        """Take a lease that is valid by the server's clock but is not renewed; None if its owner has renewed it.
 
-        In a transaction with a ``lock_timeout``: who writes for it now has its row.
+        Call it in a transaction with a ``lock_timeout``: a process that writes for the follower has locked the row.
         """
-        # Read before it runs: whoever is frozen in between keeps no row locked.
+        # The server reads the statement before it runs: a process that is frozen in between locks no row.
         statement = await self._transaction.prepare(_TAKE_ABANDONED)
         rows = await statement.run(row.follower_id, row.fence, row.lease_end, owner, seconds)
         return rows[0]["fence"] if rows else None
 
     async def renew(self, held: Mapping[int, int], seconds: float) -> frozenset[int]:
-        """Keep leases, given as fence by follower; return those followers that are still the caller's."""
+        """Renew leases, given as fence by follower; return the followers whose lease is still the caller's."""
         if not held:
             return frozenset()
         rows = await self._transaction.fetch_own(
@@ -252,40 +253,40 @@ class Followers:
         return frozenset(row["follower_id"] for row in rows)
 
     async def release(self, follower_id: int, fence: int) -> None:
-        """Give a lease back."""
+        """Release a lease."""
         await self._value("SELECT reading.release_v1($1, $2)", follower_id, fence)
 
     async def fail(self, follower_id: int, fence: int, failure: Failure) -> bool:
-        """Note the event that stops one; return whether the fence is the newest."""
+        """Note the event that stops a follower; return whether the fence was the newest."""
         values = (follower_id, fence, failure.number, failure.event_type, failure.error, failure.trace)
         return bool(await self._value("SELECT reading.fail_v1($1, $2, $3, $4, $5, $6)", *values))
 
     async def diverge(self, follower_id: int, fence: int) -> bool:
-        """Note that the log was rewritten behind one; return whether the fence is the newest."""
+        """Note that the log was rewritten behind a follower; return whether the fence was the newest."""
         return bool(await self._value("SELECT reading.diverge_v1($1, $2)", follower_id, fence))
 
     async def stop_diverged(self, follower_id: int, fence: int, *, from_number: int, error: str) -> bool:
-        """Stop one behind which the log was rewritten; return whether the fence is the newest."""
+        """Stop a follower behind which the log was rewritten; return whether the fence was the newest."""
         values = (follower_id, fence, from_number, error)
         return bool(await self._value("SELECT reading.diverge_v2($1, $2, $3, $4)", *values))
 
     async def move(self, follower_id: int, to: Position, *, head: int, by: str) -> bool:
-        """Have one go on at a position, whatever stopped or paused it; return whether there is one."""
+        """Make a follower go on from a position, whatever stopped or paused it; return whether it exists."""
         return bool(
             await self._value("SELECT reading.move_v1($1, $2, $3, $4, $5)", follower_id, to.number, to.token, head, by)
         )
 
     async def pause(self, name: FollowerName, *, paused: bool) -> int:
-        """Pause those of a name, or have them go on, past no event; return how many there are."""
+        """Pause or resume the followers of a name, without skipping an event; return how many there are."""
         values = (*name.parts, paused)
         return int(await self._value("SELECT reading.pause_v1($1, $2, $3, $4)", *values))
 
     async def skip(self, follower_id: int, number: int, *, by: str, reason: str) -> bool:
-        """Leave out the event that stops one; return whether it is this event that does."""
+        """Skip the event that stops a follower; return whether it is this event that does."""
         return bool(await self._value("SELECT reading.skip_v1($1, $2, $3, $4)", follower_id, number, by, reason))
 
     async def skipped(self, name: FollowerName, version: int) -> Sequence[Skipped]:
-        """Return the events that are left out in a version, in order."""
+        """Return the events that are skipped in a version, in order."""
         rows = await self._transaction.fetch_own(
             "SELECT number, event_type, error, reason, skipped_by, skipped_at FROM reading.skipped "  # noqa: S608  the same
             f"{_OF_NAME} AND version = $4 ORDER BY number",
@@ -295,7 +296,7 @@ class Followers:
         return [Skipped(**row) for row in rows]
 
     async def make_schema(self, name: str) -> str:
-        """Make a schema if there is none; return who owns it."""
+        """Make a schema if it does not exist; return its owner."""
         return str(await self._value("SELECT reading.make_schema_v1($1)", name))
 
     async def _rows(self, source: str, *values: object) -> list[FollowerRow]:

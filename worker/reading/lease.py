@@ -1,4 +1,4 @@
-"""Leases: which process may write for a follower, and the checkpoint that it moves as long as it may."""
+"""Leases: which process may write for a follower, and the checkpoint that it may move under the lease."""
 
 import os
 import secrets
@@ -14,57 +14,57 @@ from worker.reading.followers import ADVANCE, ADVANCE_ON_TRAIL, HOLDS, FollowerR
 __all__ = ["IDLE_SECONDS", "LEASE_SECONDS", "TICK_SECONDS", "Candidate", "Checkpoint", "LeaseLost"]
 
 LEASE_SECONDS = 3.0
-"""For how long a lease holds since it was kept last. Another process takes over at most a tick later."""
+"""How long a lease is valid after its last renewal, in seconds. Another process takes over at most a tick later."""
 
 TICK_SECONDS = 0.5
-"""How often leases are kept, and looked for."""
+"""How often leases are renewed, and free ones taken, in seconds."""
 
 IDLE_SECONDS = 2
-"""How long the server lets a transaction rest: a process that is frozen within one holds up nobody for longer."""
+"""Seconds after which the server ends an idle transaction: a frozen process blocks others no longer than that."""
 
 
 _LOCK_TIMEOUT = "200ms"
 
 
 class LeaseLost(Exception):
-    """Raised when another process has the lease by now, or the follower is paused or gone: nothing was written."""
+    """Raised when another process has the lease, or the follower is paused or gone: nothing was written."""
 
 
 class Candidate:
-    """A process that takes leases which are free.
+    """A process that takes free leases.
 
-    One is free when it has run out by the server's clock. It is so, too, when this process has looked on for as long as
-    a lease holds, by its own clock, and nobody has kept it: the server's clock may have been set back behind it.
+    A lease is free when it has expired by the server's clock. It is also free when this process has seen it unchanged
+    for as long as a lease is valid, by its own clock: the server's clock may have been set back.
 
     Args:
-        owner: What the process is called; by its host and its number unless said.
-        clock: Seconds that only grow.
+        owner: Name of the process; by default made of host, process number and a random part.
+        clock: A monotonic clock, in seconds.
     """
 
     def __init__(self, owner: str | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
-        # A container's process has the same number each time.
+        # A process in a container may always have the same number.
         self._owner = owner or f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(4)}"
         self._clock = clock
         self._seen: dict[int, tuple[tuple[int, float], float]] = {}
 
     async def take(self, session: Session, row: FollowerRow) -> int | None:
-        """Take a follower's lease; return its fence, or None where it is somebody's.
+        """Take a follower's lease; return its fence, or None if it is not free.
 
         Args:
-            session: The database.
-            row: The follower, as it was read just now.
+            session: A session with the database.
+            row: The follower's row, read just before.
 
         Raises:
-            EventStoreError: As ``Session.transaction``.
+            EventStoreError: The database cannot be reached or written: as in ``Session.transaction``.
         """
-        # A process that is frozen in one keeps the row locked for no longer.
+        # If the process is frozen in the transaction, the row stays locked for no longer than this.
         limits = {"idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s", "lock_timeout": _LOCK_TIMEOUT}
         if not row.is_leased:
             async with session.transaction(**limits) as transaction:
                 return await Followers(transaction).take(row.follower_id, self._owner, LEASE_SECONDS)
         if not self._is_abandoned(row):
             return None
-        # Who has its row locked is in a batch: it is looked at again.
+        # A process that has locked the row is in a batch, so the lease is in use; it is tried again later.
         with suppress(EventStoreError):
             async with session.transaction(**limits) as transaction:
                 return await Followers(transaction).take_abandoned(row, self._owner, LEASE_SECONDS)
@@ -80,16 +80,16 @@ class Candidate:
 
 
 class Checkpoint:
-    """How far a follower has come, and the right to move it.
+    """The checkpoint of a follower, and the right to move it.
 
     Args:
-        row: The follower.
-        fence: The lease's number.
+        row: The follower's row.
+        fence: The lease's fencing number.
 
     Attributes:
-        follower_id: The follower.
-        fence: The same.
-        position: How far it has come, as far as that is known to be committed.
+        follower_id: Number of the follower.
+        fence: The lease's fencing number.
+        position: The last position that is known to be committed.
     """
 
     def __init__(self, row: FollowerRow, fence: int) -> None:
@@ -98,32 +98,32 @@ class Checkpoint:
         self.position = row.position
 
     async def prepared(self, transaction: Transaction) -> Prepared:
-        """Prepare to move it in a transaction."""
+        """Prepare the statement that moves the checkpoint, in a transaction."""
         return await transaction.prepare_own(ADVANCE)
 
     async def move(self, prepared: Prepared, to: Position, *, head: int) -> None:
-        """Move it in a transaction, as the first statement: nobody takes the lease until its end.
+        """Move the checkpoint as the first statement of a transaction: no process can take the lease until its end.
 
         Args:
-            prepared: What ``prepared`` returned, in the transaction of what is derived from the events up to there.
-                Call ``moved`` after its commit.
-            to: Where to.
-            head: How far the log is.
+            prepared: The result of ``prepared``, in the transaction that writes what is derived from the events up to
+                ``to``. Call ``moved`` after its commit.
+            to: The position to move to.
+            head: Sequence number of the log's head.
 
         Raises:
-            LeaseLost: Nothing may be written.
-            EventStoreError: As ``Session.transaction``.
+            LeaseLost: The lease is lost; nothing may be written.
+            EventStoreError: The database cannot be reached or written: as in ``Session.transaction``.
         """
         ((moved,),) = [row.values() for row in await prepared.run(*self._values(to, head))]
         if not moved:
             raise LeaseLost
 
     async def check(self, session: Session) -> None:
-        """See that the lease is still the caller's, before something is done that cannot be rolled back.
+        """Check that the lease is still the caller's, before an action that cannot be rolled back.
 
         Raises:
-            LeaseLost: It is not.
-            EventStoreError: As ``Session.transaction``.
+            LeaseLost: Another process has the lease, or the follower is paused or gone.
+            EventStoreError: The database cannot be reached or written: as in ``Session.transaction``.
         """
         async with session.transaction() as transaction:
             ((holds,),) = [row.values() for row in await transaction.fetch_own(HOLDS, self.follower_id, self.fence)]
@@ -131,11 +131,11 @@ class Checkpoint:
             raise LeaseLost
 
     async def move_alone(self, session: Session, to: Position, *, head: int) -> None:
-        """Move it in a transaction of its own, behind what was done outside of the database.
+        """Move the checkpoint in a transaction of its own, after an action outside of the database.
 
         Raises:
-            LeaseLost: The lease is somebody else's by now: what was done may be done again.
-            EventStoreError: As ``Session.transaction``.
+            LeaseLost: Another process has the lease: the action may be repeated.
+            EventStoreError: The database cannot be reached or written: as in ``Session.transaction``.
         """
         async with session.transaction(idle_in_transaction_session_timeout=f"{IDLE_SECONDS}s") as transaction:
             rows = await transaction.fetch_own(ADVANCE_ON_TRAIL, *self._values(to, head))
@@ -145,7 +145,7 @@ class Checkpoint:
         self.moved(to)
 
     def moved(self, to: Position) -> None:
-        """Take note of a commit."""
+        """Note that the checkpoint was committed at a position."""
         self.position = to
 
     def _values(self, to: Position, head: int) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""Metrics of what follows the log: how far behind each is, what it takes in, and whether it is stopped."""
+"""Metrics of followers: how far behind each is, what it processes, and whether it is stopped."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,17 +12,17 @@ __all__ = ["Figures", "observed"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What is observed of what a process runs, or would run.
+    """The figures of a follower that a process runs, or is declared to run.
 
     Attributes:
-        kind: What it is: ``projection``, ``reaction`` or ``relay``.
+        kind: Its kind: ``projection``, ``reaction`` or ``relay``.
         name: Its name, with its domain.
-        version: Which version.
-        events: How many events it took in.
-        number: The event that it has come to.
-        head: How far the log was when it was looked at.
-        behind_seconds: For how long it has not had all there is.
-        is_stopped: Whether an event, or what it is declared as, keeps it from going on.
+        version: Its version.
+        events: How many events it has processed in this process.
+        number: Sequence number up to which it has processed the log.
+        head: Sequence number of the log's head when it was last read.
+        behind_seconds: For how long it has been behind the head, in seconds.
+        is_stopped: Whether an event or its declaration prevents it from going on.
     """
 
     kind: str
@@ -36,14 +36,14 @@ class Figures:
 
     @property
     def behind(self) -> int:
-        """How many events of the log it has not looked at."""
+        """How many events of the log it has not processed."""
         return max(self.head - self.number, 0)
 
     @property
     def attributes(self) -> dict[str, str | int]:
-        """What tells it from others."""
+        """The labels of its metrics."""
         named: dict[str, str | int] = {self.kind: self.name}
-        # Of the others there is one version.
+        # Reactions and relays have one version only.
         return named | {"version": self.version} if self.kind == "projection" else named
 
 
@@ -55,7 +55,7 @@ _meter = metrics.get_meter("worker")
 
 @contextmanager
 def observed(figures: _Asked) -> Iterator[None]:
-    """Have what a process runs observed until the context is left."""
+    """Include the figures of a process in the metrics, inside the ``with``."""
     _sources.add(figures)
     try:
         yield
@@ -112,7 +112,7 @@ _meter.create_observable_gauge(
 _meter.create_observable_gauge(
     "worker.projection.stopped",
     [_stopped("projection")],
-    # Not "1": Prometheus would take the gauge for a ratio, and name it so.
+    # Not "1": Prometheus would take the gauge for a ratio, and name it accordingly.
     unit="{projection}",
     description="Whether an event, or the way it is declared, keeps a projection from going on: 1 or 0.",
 )

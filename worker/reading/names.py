@@ -1,24 +1,24 @@
-"""Names in the database: of the schemas that a projection's tables, and what readers read, lie in."""
+"""Names in the database: the schemas of a projection's tables, and of the views that readers use."""
 
 from eventstore.postgres import Schema
 from worker.errors import ProjectionError
 
 __all__ = ["read_schema", "role_of", "table_schema"]
 
-# PostgreSQL cuts longer names off.
+# PostgreSQL truncates longer names.
 _LONGEST = 63
 
 
 def role_of(schema: Schema) -> str:
-    """Return the role that owns these schemas of a store's. Whoever runs projections is its member."""
+    """Return the role that owns these schemas. The role that runs projections is a member of it."""
     return schema.role("projections")
 
 
 def read_schema(schema: Schema, domain: str) -> str:
-    """Return where readers find the tables of a domain's projections.
+    """Return the schema in which readers find the tables of a domain's projections.
 
     Raises:
-        ProjectionError: It cannot be called so.
+        ProjectionError: Its name would be too long.
     """
     name = schema.beside(f"read_{domain.replace('-', '_')}")
     if len(name) > _LONGEST:
@@ -30,5 +30,5 @@ def read_schema(schema: Schema, domain: str) -> str:
 
 
 def table_schema(schema: Schema, follower_id: int) -> str:
-    """Return where the tables lie that a follower fills."""
+    """Return the schema of the tables that a follower fills."""
     return schema.beside(f"projection_{follower_id}")

@@ -1,4 +1,4 @@
-"""The outlet: the connections by which a process sends what reactions and relays make of events."""
+"""The outlet: the connections by which a process sends the messages of reactions and relays."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,24 +19,24 @@ _OPEN_SECONDS = 5.0
 
 
 class Outlet:
-    """What is sent goes this way. Each connection is made when it is needed, and again when it was lost.
+    """The connections to the broker. Each is opened when it is needed, and again after it was lost.
 
     Args:
-        amqp_url: The broker.
-        name: What the connections are called in the broker's management pages.
-        domains: Those that the process knows: their commands are looked at before they are sent.
-        source: What events name as their source; empty for ``/`` and their domain's name.
-        max_message_bytes: The largest command to send.
-        route_seconds: How long a command that no queue takes is sent again before it counts as one that none takes.
+        amqp_url: The broker's address.
+        name: Name of the connections in the broker's management pages.
+        domains: The domains that the process has loaded: commands for them are checked before they are sent.
+        source: The source that relayed events name; empty for ``/`` and the domain's name.
+        max_message_bytes: The largest command to send, in bytes.
+        route_seconds: For how long a command that no queue takes is sent again before it fails.
 
     Attributes:
-        publisher: For commands.
-        domains: The same, by name.
-        source: The same.
-        route_seconds: The same.
+        publisher: Publishes commands.
+        domains: The loaded domains, by name.
+        source: The source that relayed events name; empty for ``/`` and the domain's name.
+        route_seconds: For how long a command that no queue takes is sent again before it fails.
 
     Raises:
-        BrokerMisconfigured: The address cannot be read.
+        BrokerMisconfigured: The address cannot be parsed.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Outlet:
         self._ordered: dict[str, OrderedSender] = {}
 
     def events_of(self, domain: str) -> OrderedSender:
-        """Return what publishes the events of a domain."""
+        """Return the sender of a domain's events."""
         if domain not in self._ordered:
             self._ordered[domain] = OrderedSender(
                 self._url, name=f"{self._name}, events of {domain}", prepare=lambda link: declare_exchange(link, domain)
@@ -72,7 +72,7 @@ class Outlet:
         return self._ordered[domain]
 
     async def open(self) -> Self:
-        """Connect now rather than with the first message, so that a mistake is told. One that is down may come.
+        """Connect now rather than with the first message, so that a wrong address is found. The broker may be down.
 
         Raises:
             BrokerMisconfigured: The broker refuses the connection.

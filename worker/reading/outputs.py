@@ -1,4 +1,4 @@
-"""Outputs: reactions and relays, which send what cannot be unsent. Each has one follower, whatever becomes of it."""
+"""Outputs: reactions and relays, which send messages that cannot be undone. Each has one follower for ever."""
 
 import logging
 from collections.abc import Collection
@@ -14,7 +14,7 @@ from worker.errors import FollowerError
 from worker.reading.follower import Sink
 from worker.reading.followers import Failure, FollowerName, FollowerRow, Followers
 
-if TYPE_CHECKING:  # it needs the broker's library, and who only asks does not
+if TYPE_CHECKING:  # it needs the AMQP library, which readers do not need
     from worker.reading.outlet import Outlet
 
 __all__ = ["REACTION", "RELAY", "Output", "position_before"]
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 REACTION, RELAY = "reaction", "relay"
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
-# It never changes: under another name, it is another one.
+# The version never changes: a changed output that must begin anew gets another name.
 _VERSION = 1
 
 
@@ -36,7 +36,7 @@ class Output:
 
     @property
     def name(self) -> FollowerName:
-        """What its follower is called."""
+        """The name of its follower."""
         kind = REACTION if isinstance(self.output, Reaction) else RELAY
         return FollowerName(kind=kind, domain=self.domain.name, name=self.output.name)
 
@@ -47,19 +47,19 @@ class Output:
 
     @property
     def events(self) -> Filter:
-        """Which events it follows."""
+        """The filter of the events that it follows."""
         if self.output.events is not None:
             return self.output.events
-        # By every name that they had, too: what is relayed has that of today.
+        # Including their former names: an event is relayed under its current name.
         return Filter.matching().any_event_type_of(*self.domain.event_models)
 
     @property
     def is_final(self) -> bool:
-        """See ``Followed``: nothing that was sent is rolled back."""
+        """True: messages that were sent cannot be rolled back."""
         return True
 
-    def fits(self, row: FollowerRow) -> bool:  # noqa: ARG002  as ``Followed`` has it
-        """See ``Followed``: there is one, and it is run."""
+    def fits(self, row: FollowerRow) -> bool:  # noqa: ARG002  the signature of ``Followed``
+        """True: there is one follower only, and it is run."""
         return True
 
     def lacks_row(self, rows: list[FollowerRow]) -> bool:
@@ -67,7 +67,7 @@ class Output:
         return not rows
 
     async def register(self, session: Session, store: EventStore) -> None:
-        """See that there is a follower. The first time, it begins where it is declared to."""
+        """Add a follower if there is none, at the position where the declaration says that it begins."""
         async with session.transaction() as transaction:
             if await Followers(transaction).of(self.name):
                 return
@@ -79,19 +79,23 @@ class Output:
                 await followers.add_at(self.name, version=_VERSION, position=at, head=at.number)
 
     def sink(self, session: Session, skipped: Collection[int], outlet: "Outlet | None") -> Sink:
-        """See ``Followed``."""
+        """Return the sink that sends its messages; see ``Followed``.
+
+        Raises:
+            FollowerError: ``outlet`` is None.
+        """
         if outlet is None:
             raise FollowerError(f"{self.name} has no way to the broker")
         if isinstance(self.output, Reaction):
-            from worker.reading.reaction_sink import ReactionSink  # noqa: PLC0415  it needs the broker's library
+            from worker.reading.reaction_sink import ReactionSink  # noqa: PLC0415  it needs the AMQP library
 
             return ReactionSink(self.domain, self.output, session, outlet, skipped)
         from worker.reading.relay_sink import RelaySink  # noqa: PLC0415  the same
 
         return RelaySink(self.domain, self.output, session, outlet, skipped)
 
-    async def promote(self, session: Session, follower_id: int, fence: int) -> bool:  # noqa: ARG002  as ``Followed`` has it
-        """See ``Followed``: there is nothing to take the place of."""
+    async def promote(self, session: Session, follower_id: int, fence: int) -> bool:  # noqa: ARG002  the signature of ``Followed``
+        """Return False: there is no other follower to replace."""
         return False
 
     async def diverged(
@@ -100,9 +104,9 @@ class Output:
         store: EventStore,
         row: FollowerRow,
         fence: int,
-        error: HistoryDiverged,  # noqa: ARG002  it tells of the last position alone
+        error: HistoryDiverged,  # noqa: ARG002  it names the last position only
     ) -> Failure | None:
-        """See ``Followed``: it stops, until a person says where it goes on."""
+        """Stop the follower until a person sets a position to go on from; see ``Followed``."""
         number, is_exact = await _first_other(store, row)
         which = f"from event {number} on" if is_exact else f"at or before event {number}"
         told = f"the log was rewritten {which}, and what was sent on account of the events before stays sent"
@@ -112,15 +116,15 @@ class Output:
 
 
 async def position_before(store: EventStore, number: int | None) -> tuple[Position, int]:
-    """Return the position behind which an event is the next one, and how far the log is.
+    """Return the position after which an event is the next one, and the sequence number of the log's head.
 
     Args:
-        store: The log.
-        number: The event's number; None for what is recorded from now on.
+        store: The event store.
+        number: Sequence number of the event; None for events that are recorded from now on.
 
     Raises:
-        FollowerError: The log is not so far; or the event before is archived, and is not the last of its range.
-        EventStoreError: It cannot be read.
+        FollowerError: The log has no such event yet; or the event before is archived, and is not the last of its range.
+        EventStoreError: The log cannot be read.
     """
     head = await store.position()
     if number is None:
@@ -144,7 +148,7 @@ async def position_before(store: EventStore, number: int | None) -> tuple[Positi
 
 
 async def _end_of_archived(store: EventStore, last: int) -> Position:
-    """Return the position of the last event of an archived range, which is all that is known of its events' own."""
+    """Return the position of the last event of an archived range: those of its other events are not known."""
     nothing = Filter.matching_any_event().occurred_until(_BEFORE_ALL).narrowed_above(last - 1)
     async for window in store.follow(nothing, batch_size=1, consistency=Consistency.STRONG):
         return window.position
@@ -152,7 +156,7 @@ async def _end_of_archived(store: EventStore, last: int) -> Position:
 
 
 async def _first_other(store: EventStore, row: FollowerRow) -> tuple[int, bool]:
-    """Return the first event that is another one than what was followed; and whether that is known, or the latest."""
+    """Return the first event that differs from what was followed, and whether that is exact or the latest possible."""
     head = await store.position()
     last = row.position.number
     for place, position in enumerate(row.trail):
@@ -163,7 +167,7 @@ async def _first_other(store: EventStore, row: FollowerRow) -> tuple[int, bool]:
         last = position.number
     else:
         return last, False
-    # It has all of what is on record; what was sent behind that is lost, with the checkpoint.
+    # The log has everything that is recorded in the trail; what was sent after that is lost with the checkpoint.
     return row.position.number + 1, True
 
 

@@ -1,4 +1,4 @@
-"""Pending changes: those of many events, collapsed to one a row, so that a batch is written by few statements."""
+"""Pending changes: the changes of many events, merged to one for each row, so that few statements write them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,13 +13,13 @@ _Key = tuple[Any, ...]
 
 @dataclass(slots=True)
 class TableChanges:
-    """What is to become of a table's rows. They are written in this order: inserts, then the rest, a key once each.
+    """The changes of a table's rows. They are written in this order: inserts, then the others, each key once.
 
     Attributes:
-        inserts: Rows that must not be there before.
-        upserts: Rows that are there afterwards, whatever was.
-        updates: What changes of rows, as far as they are there.
-        deletes: Keys of rows that are gone afterwards.
+        inserts: Rows that must not exist before, by key.
+        upserts: Rows that exist afterwards, whether or not they did before, by key.
+        updates: Changed columns of rows, applied if the row exists, by key.
+        deletes: Keys of rows that do not exist afterwards.
     """
 
     inserts: dict[_Key, Row] = field(default_factory=dict)
@@ -29,10 +29,10 @@ class TableChanges:
     rows: list[Row] = field(default_factory=list)
 
     def add(self, change: Insert | Upsert | Update | Delete) -> bool:
-        """Take a change on top of those before it; return whether it can be written together with them.
+        """Merge a change with those before it; return whether it can be written together with them.
 
         Raises:
-            InvalidRow: It inserts a row that is there.
+            InvalidRow: It inserts a row that exists.
         """
         match change:
             case Upsert(table=table, row=row):
@@ -77,18 +77,18 @@ class TableChanges:
         if key in self.inserts or key in self.upserts:
             raise InvalidRow(f"{table.name} has a row with the key {', '.join(map(str, key))} already")
         if key in self.updates:
-            return False  # whether the row is there, only the table can tell
+            return False  # whether the row exists is only known to the table
         self.inserts[key] = row
         return True
 
 
 @dataclass(slots=True)
 class Step:
-    """What is written together: rows of tables first, then statements of a domain's own, in their order.
+    """Changes that are written together: first the rows of tables, then the domain's own statements, in order.
 
     Attributes:
-        tables: The rows' changes.
-        statements: The statements.
+        tables: The changes of rows, by table.
+        statements: The domain's own statements.
     """
 
     tables: dict[Table, TableChanges] = field(default_factory=dict)
@@ -97,10 +97,10 @@ class Step:
     _touches_all: bool = False
 
     def add(self, change: Change) -> bool:
-        """Take a change on top of those before it; return whether it can be written together with them.
+        """Merge a change with those before it; return whether it can be written together with them.
 
         Raises:
-            InvalidRow: It inserts a row that is there.
+            InvalidRow: It inserts a row that exists.
         """
         if isinstance(change, Statement):
             self.statements.append(change)
@@ -108,25 +108,25 @@ class Step:
             self._touches_all = self._touches_all or not change.touches
             return True
         if self._touches_all or change.table.name in self._touched:
-            return False  # a statement before it sees the table without it
+            return False  # an earlier statement must see the table without it
         return self.tables.setdefault(change.table, TableChanges()).add(change)
 
 
 class PendingChanges:
-    """Changes in the order in which they came, as few steps.
+    """Changes in order, merged to few steps.
 
     Attributes:
-        steps: Those.
+        steps: The steps, in order.
     """
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
 
     def add(self, changes: Iterable[Change]) -> None:
-        """Take an event's changes.
+        """Add an event's changes.
 
         Raises:
-            InvalidRow: One of them inserts a row that is there. What came before stays.
+            InvalidRow: A change inserts a row that exists. The changes before it stay added.
         """
         for change in changes:
             if not self.steps or not self.steps[-1].add(change):

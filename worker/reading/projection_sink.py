@@ -17,23 +17,23 @@ from worker.reading.table_sql import writes
 
 __all__ = ["ProjectionSink"]
 
-# So many events are looked at before others have their turn on the loop, which keeps the leases.
+# How many events are processed before other tasks have their turn on the loop, such as the renewal of leases.
 _AT_ONCE = 250
-# So many are held before they are written, whatever they are of: one event more is taken as long as there are fewer.
+# From how many changes on a batch is written. One more event is added as long as there are fewer.
 _MOST_CHANGES = 10_000
-# SQLSTATE classes, and one code, of what a value or a statement is to blame for; of what else there is, the server is.
+# SQLSTATE classes, and one code, that a value or a statement causes. All others are the server's.
 _OF_EVENTS = ("21", "22", "23", "2B", "42", "44", "54", "P0", "0A")
 _LACKS_RIGHT = "42501"
 
 
 class ProjectionSink:
-    """Writes what a projection makes of events into the tables of a follower.
+    """Writes what a projection derives from events into the tables of a follower.
 
     Args:
-        domain: Whose events.
+        domain: The domain of the events.
         projection: The projection.
-        session: The database of its tables; nobody else uses it meanwhile.
-        skipped: The numbers of events that are left out.
+        session: A session with the database of its tables, for this sink alone.
+        skipped: The sequence numbers of events to skip.
     """
 
     def __init__(self, domain: Domain, projection: Projection, session: Session, skipped: Collection[int] = ()) -> None:
@@ -43,12 +43,12 @@ class ProjectionSink:
         self._skipped = frozenset(skipped)
 
     async def take(self, window: Window, checkpoint: Checkpoint) -> None:
-        """See ``Sink.take``.
+        """Process a window as in ``Sink.take``.
 
         Raises:
             EventFailed: An event cannot be projected.
             LeaseLost: Another process has the lease.
-            EventStoreError: The database does not take it now, whichever event it is.
+            EventStoreError: The database cannot be written now, whatever the event.
         """
         await self._take(window.events, window.position, window.head.number, checkpoint)
 
@@ -56,7 +56,7 @@ class ProjectionSink:
         while True:
             pending, end, failure = await self._made(events)
             if failure is not None:
-                if end:  # made anew: some of the changes of the one that failed may be among them
+                if end:  # made anew: they may contain some changes of the event that failed
                     await self._take(events[:end], events[end - 1].position, head, checkpoint)
                 raise EventFailed(failure)
             if end == len(events):
@@ -73,7 +73,7 @@ class ProjectionSink:
         head: int,
         checkpoint: Checkpoint,
     ) -> None:
-        """Write what events change; where the server refuses that, find the event that is to blame."""
+        """Write the changes of events; if the server refuses them, find the event that causes it."""
         try:
             await self._write(pending, to, head, checkpoint)
         except (EventStoreError, InvalidRow) as error:
@@ -86,7 +86,7 @@ class ProjectionSink:
             await self._take(events[middle:], to, head, checkpoint)
 
     async def _made(self, events: Sequence[RecordedEvent]) -> tuple[PendingChanges, int, Failure | None]:
-        """Return what events change; of how many of them, as is written together; and why it goes no further."""
+        """Return the changes of a batch, how many events it covers, and the failure of the event after it, if any."""
         pending, domain, projection, skipped = PendingChanges(), self._domain, self._projection, self._skipped
         count = 0
         for place, event in enumerate(events):
@@ -99,7 +99,7 @@ class ProjectionSink:
             try:
                 changes = projection.changed_by(domain.projected(event))
                 pending.add(changes)
-            except Exception as bug:  # noqa: BLE001  whatever a function of somebody's raises
+            except Exception as bug:  # noqa: BLE001  any error of a domain's function
                 return pending, place, failure_of(event, bug)
             count += len(changes)
         return pending, len(events), None
@@ -107,16 +107,16 @@ class ProjectionSink:
     async def _write(self, pending: PendingChanges, to: Position, head: int, checkpoint: Checkpoint) -> None:
         batch = list(_written(pending))
         async with self._session.transaction(
-            # One whose process is frozen is ended by the server, so that another one can go on.
+            # If the process is frozen, the server ends its transaction, so that another process can go on.
             idle_in_transaction_session_timeout=f"{IDLE_SECONDS}s",
             search_path=f"{table_schema(self._session.schema, checkpoint.follower_id)}, pg_temp",
-            # A batch names its rows by their keys: what is made for small tables must not scan large ones.
+            # A batch finds its rows by their keys: a plan that was made for small tables must not scan large ones.
             enable_seqscan="off",
             enable_hashjoin="off",
             enable_mergejoin="off",
             jit="off",
         ) as transaction:
-            # The server reads all of it before a row is locked: see ``prepare``.
+            # The server receives all of it before a row is locked: see ``prepare``.
             prepared: dict[str, Prepared] = {}
             move = await checkpoint.prepared(transaction)
             for sql, values in batch:
@@ -131,7 +131,7 @@ class ProjectionSink:
 
 
 def _written(pending: PendingChanges) -> Iterator[tuple[str, Sequence[Any]]]:
-    """Iterate over statements and their values, in order."""
+    """Yield the statements with their values, in order."""
     for step in pending.steps:
         for table, changes in step.tables.items():
             try:
@@ -147,7 +147,7 @@ def _written(pending: PendingChanges) -> Iterator[tuple[str, Sequence[Any]]]:
 
 def _is_of_events(error: EventStoreError) -> bool:
     code = error.code or ""
-    # A value that cannot be sent at all has no code of the server's.
+    # A value that cannot be sent at all has no SQLSTATE.
     if isinstance(error, ValueError):
         return True
     return code.startswith(_OF_EVENTS) and code != _LACKS_RIGHT

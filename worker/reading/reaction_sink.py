@@ -22,7 +22,7 @@ from worker.telemetry.trace_context import extracted
 
 __all__ = ["ReactionSink"]
 
-# So many are under way to the broker at a time.
+# How many commands are sent to the broker at the same time.
 _AT_ONCE = 256
 _SEND_SECONDS = 30.0
 _FIRST_REST, _LONGEST_REST = 0.1, 1.0
@@ -30,15 +30,15 @@ _FIRST_REST, _LONGEST_REST = 0.1, 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Command:
-    """A command, and where it comes from.
+    """A command that a reaction returned for an event.
 
     Attributes:
-        command_id: Its derived id.
-        to: The domain that decides it.
+        command_id: Its id, derived from the event.
+        to: Name of the domain that decides it.
         send: What the reaction returned.
-        affinity_key: What chooses its shard, as far as that can be told.
+        affinity_key: Its affinity key; None if it has none, or if its domain is not loaded here.
         cause: The event's position, as text.
-        metadata: The event's.
+        metadata: The event's metadata.
     """
 
     command_id: UUID
@@ -50,14 +50,14 @@ class _Command:
 
 
 class ReactionSink(SendingSink[_Command]):
-    """Sends what a reaction returns.
+    """Sends the commands that a reaction returns.
 
     Args:
-        domain: Whose events.
+        domain: The domain of the events.
         reaction: The reaction.
-        session: The database of the checkpoint; nobody else uses it meanwhile.
-        outlet: The way to the broker.
-        skipped: The numbers of events that are left out.
+        session: A session with the database of the checkpoint, for this sink alone.
+        outlet: The connections to the broker.
+        skipped: The sequence numbers of events to skip.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class ReactionSink(SendingSink[_Command]):
         self._outlet = outlet
 
     def made(self, event: RecordedEvent) -> list[_Command]:
-        """See ``SendingSink``."""
+        """Return the commands of an event; see ``SendingSink``."""
         reaction, position, metadata = self._reaction, event.position, event.metadata
         return [
             _Command(
@@ -84,7 +84,7 @@ class ReactionSink(SendingSink[_Command]):
         ]
 
     async def send(self, messages: Sequence[_Command]) -> Unsent | None:
-        """See ``SendingSink``."""
+        """Send commands; see ``SendingSink``."""
         for start in range(0, len(messages), _AT_ONCE):
             some = messages[start : start + _AT_ONCE]
             outcomes = await asyncio.gather(*map(self._published, some), return_exceptions=True)
@@ -96,7 +96,7 @@ class ReactionSink(SendingSink[_Command]):
         return None
 
     async def _published(self, each: _Command) -> None:
-        # Each is sent in a task of its own, with which the context ends.
+        # Each is sent in a task of its own, so the context ends with it.
         attach(extracted(each.metadata))
         backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
         until = time.monotonic() + self._outlet.route_seconds
@@ -104,7 +104,7 @@ class ReactionSink(SendingSink[_Command]):
             try:
                 return await self._published_once(each)
             except Unroutable:
-                # A broker that has just been started may know an exchange before what is bound to it.
+                # A broker that has just started may know an exchange before its bindings.
                 if time.monotonic() >= until:
                     raise
             await backoff.rest()
@@ -123,7 +123,7 @@ class ReactionSink(SendingSink[_Command]):
         )
 
     def _affinity_key(self, send: Send) -> str | None:
-        """Return what chooses its shard, if its domain is known here, and see that it has such a command."""
+        """Return a command's affinity key, if its domain is loaded here, and check that the domain has the command."""
         to = self._domain if send.to is None else self._outlet.domains.get(send.to)
         if to is None:
             return None

@@ -1,4 +1,4 @@
-"""Read models, for programs that read them: how far they are, and waiting until they are as far as a reply."""
+"""Read models, for programs that read projections' tables: their position, and waiting for a reply's position."""
 
 import asyncio
 import time
@@ -39,21 +39,21 @@ class _OwnConnection:
 
 
 class ReadModels:
-    """How far projections are, in the database that their tables are in.
+    """The positions of projections, from the database of their tables.
 
     ::
 
         async with ReadModels(url) as models:  # or ReadModels.over(pool)
             reply = await publisher.request("library", "LendBookCopyToReader", command)
             await models.wait_for("library.books-lent-out", reply.position)
-            ...  # what is read from now on holds what the reply told of
+            ...  # what is read from now on includes the reply's outcome
 
-    Safe to share between the tasks of one event loop. Over a connection of its own, they ask one after the other.
+    Safe to share between the tasks of one event loop. On a connection of its own, they are served one after another.
 
     Args:
-        url: That database, or a replica of it, as whoever reads the tables: no right but to connect is needed. Ask the
-            server that is read from: another one may be further.
-        schema: That of the store whose events they are made of.
+        url: Address of that database, or of its replica, as the role that reads the tables; the role needs no right but
+            to connect. Use the server that is then read from: another one may have a later position.
+        schema: The schema of the store whose events the projections follow.
     """
 
     def __init__(self, url: str, *, schema: str = DEFAULT_SCHEMA) -> None:
@@ -62,17 +62,17 @@ class ReadModels:
 
     @classmethod
     def over(cls, pool_or_engine: object, *, schema: str = DEFAULT_SCHEMA) -> Self:
-        """Ask over connections that the program has: by the pool or engine with which it reads the tables.
+        """Use connections that the program has: the pool or engine with which it reads the tables.
 
-        Each question takes a connection, and gives it back as it was. The pool is never closed.
+        Each call takes a connection and returns it unchanged. The pool is never closed.
 
         Args:
             pool_or_engine: An ``asyncpg.Pool``, a ``psycopg_pool.AsyncConnectionPool``, or an SQLAlchemy
                 ``AsyncEngine`` over asyncpg or psycopg.
-            schema: As of the class.
+            schema: The schema of the store whose events the projections follow.
 
         Raises:
-            StoreMisconfigured: Something else was handed in.
+            StoreMisconfigured: The argument is something else.
         """
         made = cls.__new__(cls)
         made._schema = Schema(schema)  # noqa: SLF001  its own
@@ -80,14 +80,14 @@ class ReadModels:
         return made
 
     async def position(self, projection: str) -> Position:
-        """Return how far a projection is.
+        """Return the position of a projection.
 
         Args:
             projection: Its name, as ``domain.projection``.
 
         Raises:
-            ProjectionError: There is none of this name, or it was never run.
-            EventStoreError: The database cannot be asked.
+            ProjectionError: There is no projection of this name, or it was never run.
+            EventStoreError: The database cannot be read.
         """
         domain, _, name = projection.partition(".")
         rows = await self._reads.fetch(self._schema.render(_POSITION), KIND, domain, name)
@@ -96,19 +96,19 @@ class ReadModels:
         return Position(number=rows[0]["number"], token=rows[0]["token"])
 
     async def wait_for(self, projection: str, position: Position, *, seconds: float = 5.0) -> Position:
-        """Wait until a projection holds everything up to a position.
+        """Wait until a projection includes everything up to a position.
 
         Args:
             projection: Its name, as ``domain.projection``.
-            position: A reply's, a receipt's, or one of the store's.
-            seconds: How long to wait at most.
+            position: The position of a reply, of a receipt, or of the store.
+            seconds: The longest time to wait, in seconds.
 
         Returns:
-            How far it is.
+            The projection's position.
 
         Raises:
-            PositionNotProjected: It is not there in time: it lags, is stopped, or nothing runs it.
-            ProjectionError, EventStoreError: As ``position``.
+            PositionNotProjected: It was not reached in time: the projection lags, is stopped, or no process runs it.
+            ProjectionError, EventStoreError: The position cannot be read: as in ``position``.
 
         Safe to cancel.
         """
@@ -125,7 +125,7 @@ class ReadModels:
             poll = min(2 * poll, _LONGEST_POLL)
 
     async def close(self) -> None:
-        """Close the connection, if it is its own. Safe to repeat."""
+        """Close the connection if it is this object's own. Safe to repeat."""
         await self._reads.close()
 
     async def __aenter__(self) -> Self:

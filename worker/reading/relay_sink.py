@@ -1,4 +1,4 @@
-"""The sink of a relay: events in their order to the domain's topic exchange, each once or more."""
+"""The sink of a relay: publishes events in order to the domain's topic exchange, each at least once."""
 
 from collections.abc import Collection, Sequence
 
@@ -14,20 +14,20 @@ from worker.topology import events_exchange
 
 __all__ = ["RelaySink"]
 
-# So many are under way to the broker at a time.
+# How many messages are sent to the broker at the same time.
 _AT_ONCE = 500
 _SEND_SECONDS = 30.0
 
 
 class RelaySink(SendingSink[Outgoing]):
-    """Publishes events.
+    """Publishes the events of a relay.
 
     Args:
-        domain: Whose events.
+        domain: The domain of the events.
         relay: The relay.
-        session: The database of the checkpoint; nobody else uses it meanwhile.
-        outlet: The way to the broker.
-        skipped: The numbers of events that are left out.
+        session: A session with the database of the checkpoint, for this sink alone.
+        outlet: The connections to the broker.
+        skipped: The sequence numbers of events to skip.
     """
 
     def __init__(
@@ -41,16 +41,17 @@ class RelaySink(SendingSink[Outgoing]):
         self._exchange = events_exchange(domain.name)
 
     def made(self, event: RecordedEvent) -> list[Outgoing]:
-        """See ``SendingSink``."""
+        """Return the message of an event; see ``SendingSink``."""
         return [message_of(event, self._domain, self._relay, self._source)]
 
     async def send(self, messages: Sequence[Outgoing]) -> Unsent | None:
-        """See ``SendingSink``."""
+        """Publish messages; see ``SendingSink``."""
         for start in range(0, len(messages), _AT_ONCE):
             unsent = await self._published(messages[start : start + _AT_ONCE], start)
             place = unsent.place if unsent is not None else len(messages)
             if unsent is not None and isinstance(unsent.error, MessageRefused):
-                # It may be one behind the first that is not confirmed, and only alone it tells that it is the one.
+                # The refused message may come after the first unconfirmed one. Sent alone, each shows whether it is the
+                # one.
                 unsent = None
                 while unsent is None and place < min(start + _AT_ONCE, len(messages)):
                     unsent = await self._published([messages[place]], place)
@@ -64,6 +65,6 @@ class RelaySink(SendingSink[Outgoing]):
         if unsent is None:
             return None
         error = unsent.error
-        # Somebody has deleted the exchange: it is made again with the next channel.
+        # The exchange was deleted: it is declared again with the next channel.
         passing = BrokerUnavailable(str(error)) if isinstance(error, Unroutable) else error
         return Unsent(place=start + unsent.place, error=passing)

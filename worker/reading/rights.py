@@ -1,4 +1,4 @@
-"""Rights in the database: what whoever follows the log, or runs a schedule, lacks there."""
+"""Rights in the database: what a role that runs followers or a schedule lacks there."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,14 +9,14 @@ from worker.reading.names import role_of
 __all__ = ["READING", "SCHEDULE", "missing_rights"]
 
 READING: Mapping[str, Sequence[str]] = {"reading": ("take_v1", "renew_v1", "advance_v1", "advance_v2", "move_v1")}
-"""What followers need: functions, the last of each migration among them, by schema."""
+"""What followers need: for each schema its functions, including the last one of each migration."""
 
 SCHEDULE: Mapping[str, Sequence[str]] = {**READING, "schedule": ("keep_v1", "put_v1", "claim_v1", "sent_v1")}
 """What schedules need."""
 
-# Purpose: tell what a role lacks of what follows the log.
-# Parameters: the role that it is to be a member of; the schemas; the functions, each with its schema.
-# Result: one row: who asks; whether they are a member; what is not there; what is there and may not be used.
+# Purpose: return what a role lacks for followers or schedules.
+# Parameters: the role that it must be a member of; the schemas; the functions, each with its schema.
+# Result: one row: the role in use; whether it is a member; what does not exist; what exists and may not be used.
 _LOOK = """
 SELECT current_user AS who,
     EXISTS (SELECT FROM pg_roles r WHERE r.rolname = $1 AND pg_has_role(r.oid, 'MEMBER')) AS is_member,
@@ -48,16 +48,16 @@ _MOST_TOLD = 3
 async def missing_rights(
     url: str, needed: Mapping[str, Sequence[str]], *, migration: str, schema: str = DEFAULT_SCHEMA
 ) -> str | None:
-    """Say what whoever an address logs in lacks, and what to do; None where nothing is lacking.
+    """Return which rights the role of an address lacks, and what to do, for people; None if it has all.
 
     Args:
-        url: The database.
+        url: Address of the database.
         needed: ``READING`` or ``SCHEDULE``.
-        migration: The command that makes what is not there.
-        schema: That of the store beside which it is needed.
+        migration: The command that creates what is missing.
+        schema: The schema of the store.
 
     Raises:
-        EventStoreError: It cannot be asked.
+        EventStoreError: The database cannot be read.
     """
     session = Session(url, purpose="worker check", schema=schema, reads=True)
     there = {session.schema.beside(each): names for each, names in needed.items()}

@@ -1,4 +1,4 @@
-"""The sink of what is sent: confirmed by the broker first, the checkpoint after that, so that nothing is left out."""
+"""The sink of messages: the broker confirms them before the checkpoint moves, so that none is left out."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
@@ -17,18 +17,18 @@ __all__ = ["SendingSink"]
 
 M = TypeVar("M")
 
-# So many are made before they are sent, whatever they are of: one event more is taken as long as there are fewer.
+# From how many messages on they are sent. One more event is added as long as there are fewer.
 _MOST = 2000
 
 
 class SendingSink(ABC, Generic[M]):
     """Makes messages of events, sends them, and then moves the checkpoint.
 
-    What is sent and not yet behind the checkpoint when a process ends is sent again by the next one.
+    Messages that were sent when a process ended before it moved the checkpoint are sent again by the next one.
 
     Args:
-        session: The database of the checkpoint; nobody else uses it meanwhile.
-        skipped: The numbers of events that are left out.
+        session: A session with the database of the checkpoint, for this sink alone.
+        skipped: The sequence numbers of events to skip.
     """
 
     def __init__(self, session: Session, skipped: Collection[int]) -> None:
@@ -37,31 +37,31 @@ class SendingSink(ABC, Generic[M]):
 
     @abstractmethod
     def made(self, event: RecordedEvent) -> Sequence[M]:
-        """Return what is sent on account of an event, in order. Whatever it raises stops the follower there."""
+        """Return the messages of an event, in order. An error that it raises stops the follower at this event."""
 
     @abstractmethod
     async def send(self, messages: Sequence[M]) -> Unsent | None:
         """Send messages, and wait until the broker has confirmed them.
 
         Returns:
-            None where all are confirmed. Else the first that is not: with ``BrokerUnavailable`` or
-            ``BrokerMisconfigured`` where it is for later, with any other error where it can never be sent.
+            None if all are confirmed. Otherwise the first that is not: with ``BrokerUnavailable`` or
+            ``BrokerMisconfigured`` if it can be sent later, with any other error if it never can.
         """
 
     async def take(self, window: Window, checkpoint: Checkpoint) -> None:
-        """See ``Sink.take``.
+        """Process a window as in ``Sink.take``.
 
         Raises:
             EventFailed: An event has no message that can be sent.
             LeaseLost: Another process has the lease.
-            BrokerUnavailable, BrokerMisconfigured: Not all is confirmed; what is, lies behind the checkpoint.
-            EventStoreError: The database does not take the checkpoint now.
+            BrokerUnavailable, BrokerMisconfigured: Not all are confirmed. The checkpoint is after those that are.
+            EventStoreError: The checkpoint cannot be written now.
         """
         events, head, start = window.events, window.head.number, 0
         while True:
             made = self._made(events, start)
             if made.messages:
-                # A process that was frozen must not send behind whoever took over.
+                # A process that was frozen must not send after another one has taken over.
                 await checkpoint.check(self._session)
                 if (unsent := await self.send(made.messages)) is not None:
                     place = made.places[unsent.place]
@@ -85,14 +85,14 @@ class SendingSink(ABC, Generic[M]):
             await checkpoint.move_alone(self._session, events[place - 1].position, head=head)
 
     def _made(self, events: Sequence[RecordedEvent], start: int) -> "_Made[M]":
-        """Make what is sent together, from an event on."""
+        """Make the messages to send together, from an event on."""
         made: _Made[M] = _Made(end=start)
         for place in range(start, len(events)):
             event = events[place]
             if event.sequence_number not in self._skipped:
                 try:
                     messages = self.made(event)
-                except Exception as bug:  # noqa: BLE001  whatever a function of somebody's raises
+                except Exception as bug:  # noqa: BLE001  any error of a domain's function
                     made.failure = failure_of(event, bug)
                     return made
                 made.messages += messages
@@ -105,13 +105,13 @@ class SendingSink(ABC, Generic[M]):
 
 @dataclass(slots=True, kw_only=True)
 class _Made(Generic[M]):
-    """What is sent together on account of some events.
+    """The messages of some events, to be sent together.
 
     Attributes:
-        end: How many events of the window are done with.
-        messages: What is sent.
-        places: Of which event each is.
-        failure: Why the next event has none.
+        end: How many events of the window are processed.
+        messages: The messages.
+        places: For each message, the index of its event.
+        failure: The failure of the next event; None if there is none.
     """
 
     end: int

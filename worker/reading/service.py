@@ -1,4 +1,4 @@
-"""The service of what follows the log: everything that a process needs which runs it, from its settings."""
+"""The service of followers: opens everything that a process needs to run them, from its settings."""
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["POOL_SIZE", "Wanted", "opened"]
 
-# How often the log is asked for what is new, in seconds: a small part of how late a reader may be.
+# How often the log is polled for new events, in seconds: a small part of the time that a reader may lag.
 _FOLLOW_SECONDS = 0.1
 POOL_SIZE = 4
-"""How many connections it has at most to each server of a log."""
+"""The most connections to each server of a log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +32,11 @@ class Wanted:
     """What a process is to run.
 
     Attributes:
-        names: Which, as ``name`` or ``domain.name``; none: all.
-        kinds: Of which kinds.
-        command: The command that a person has typed.
-        doing: What it does, for its log and its health.
-        schedules: Whether the schedules of all domains are run as well. Then nothing needs to follow the log.
+        names: The names of followers, as ``name`` or ``domain.name``; empty for all.
+        kinds: The kinds of followers.
+        command: The command that was typed.
+        doing: The activity, in a word, for log and health.
+        schedules: Whether the schedules of all domains are run as well. Then there may be no followers.
     """
 
     names: tuple[str, ...] = ()
@@ -48,17 +48,17 @@ class Wanted:
 
 @asynccontextmanager
 async def opened(settings: Settings, wanted: Wanted) -> AsyncIterator[LeasedService]:
-    """Open logs, databases and the broker for what is wanted, and make what is missing of followers and tables.
+    """Open the stores, databases and the broker for what is wanted, and register missing followers with their tables.
 
     Args:
-        settings: Everything.
-        wanted: What is to be run.
+        settings: The worker's settings.
+        wanted: What to run.
 
     Raises:
-        FollowerError: There is none of such a name, or one cannot be run as it is declared, or as the database is.
-        ScheduleError: Schedules cannot be run as the database is.
-        StoreUnavailable, StoreMisconfigured: A database cannot be used now, or as it is.
-        BrokerMisconfigured: The broker cannot be used as it is.
+        FollowerError: A name is unknown, or a follower cannot be run with its declaration or its database.
+        ScheduleError: Schedules cannot be run with the database.
+        StoreUnavailable, StoreMisconfigured: A database cannot be reached, or cannot be used as it is.
+        BrokerMisconfigured: The broker refuses the connection or a declaration.
         SettingsError: An address is missing or wrong.
     """
     targets = targets_of(settings, wanted.names, kinds=wanted.kinds, may_be_none=wanted.schedules)
@@ -66,7 +66,7 @@ async def opened(settings: Settings, wanted: Wanted) -> AsyncIterator[LeasedServ
         coordinators = await _coordinators(settings, wanted, targets, stack)
         parts: list[LeasedPart] = [*coordinators]
         if wanted.schedules:
-            from worker.schedule.service import schedules  # noqa: PLC0415  it needs the broker's library
+            from worker.schedule.service import schedules  # noqa: PLC0415  it needs the AMQP library
 
             parts += await stack.enter_async_context(schedules(settings))
         figures = [coordinator.figures for coordinator in coordinators]
@@ -77,7 +77,7 @@ async def opened(settings: Settings, wanted: Wanted) -> AsyncIterator[LeasedServ
 async def _coordinators(
     settings: Settings, wanted: Wanted, targets: Sequence[Target], stack: AsyncExitStack
 ) -> list[Coordinator]:
-    """Return what runs each log's followers; the stack closes it."""
+    """Return the coordinator of each log's followers; the stack closes them."""
     outlet = await _outlet(settings, targets, wanted, stack)
     coordinators = []
     for target in targets:
@@ -107,7 +107,7 @@ async def _outlet(
 ) -> "Outlet | None":
     if not any(map(sends, targets)):
         return None
-    from worker.reading.outlet import Outlet  # noqa: PLC0415  it needs the broker's library, and projections do not
+    from worker.reading.outlet import Outlet  # noqa: PLC0415  it needs the AMQP library, and projections do not
 
     if not settings.amqp_url:
         raise SettingsError(not_set("amqp_url"))

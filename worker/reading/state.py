@@ -1,4 +1,4 @@
-"""The state of a follower, as a person is told of it wherever it is shown."""
+"""The state of a follower, as text for people."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -9,7 +9,7 @@ __all__ = ["Look", "State", "state_of"]
 
 
 class Look(StrEnum):
-    """How a state is shown, at a glance."""
+    """The severity of a state, for colours."""
 
     GOOD = "good"
     REST = "rest"
@@ -20,8 +20,8 @@ class State(NamedTuple):
     """A state.
 
     Attributes:
-        look: How it is shown.
-        text: What it is, in words.
+        look: Its severity.
+        text: Its description, for people.
     """
 
     look: Look
@@ -29,11 +29,11 @@ class State(NamedTuple):
 
 
 def state_of(row: FollowerRow, *, is_declared: bool = True) -> State:
-    """Return how a follower stands.
+    """Return the state of a follower.
 
     Args:
-        row: The follower.
-        is_declared: Whether a domain of WORKER_DOMAINS declares it, as far as that is known.
+        row: The follower's row.
+        is_declared: Whether a domain of WORKER_DOMAINS declares it; True if that is not known.
     """
     if row.diverged_from is not None:
         return State(Look.BAD, f"stopped: the log was rewritten from event {row.diverged_from:,} on")

@@ -1,4 +1,4 @@
-"""The SQL of a projection's tables. They are named without a schema: the transaction says which one is meant."""
+"""The SQL of a projection's tables. Tables are named without a schema: the transaction's search path determines it."""
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -14,7 +14,7 @@ Write = tuple[str, list[list[Any]]]
 
 
 def create_table(table: Table) -> str:
-    """Return the statements that make a table and its indexes."""
+    """Return the statements that create a table and its indexes."""
     lines = [f'"{column.name}" {column.kind}{"" if column.nullable else " NOT NULL"}' for column in table.layout]
     if table.key:
         lines.append(f"PRIMARY KEY ({_listed(table.key)})")
@@ -24,7 +24,7 @@ def create_table(table: Table) -> str:
 
 
 def writes(table: Table, changes: TableChanges) -> Iterator[Write]:
-    """Iterate over the statements that write a table's changes, in order, with their values."""
+    """Yield the statements that write a table's changes, in order, with their values."""
     names = tuple(table.columns)
     if rows := changes.rows or list(changes.inserts.values()):
         yield _insert(table), _turned(rows, names)

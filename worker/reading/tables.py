@@ -1,4 +1,4 @@
-"""Tables of followers: made from their declaration, shown to readers under names that never change, and dropped."""
+"""Tables of followers: created from their declaration, shown to readers by views of constant names, and dropped."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -40,30 +40,30 @@ WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = format('%I.%I', $1::t
 
 
 async def make_tables(transaction: Transaction, follower_id: int, projection: Projection) -> None:
-    """Make the empty tables of a follower, in a schema of their own."""
+    """Create the empty tables of a follower, in a schema of their own."""
     schema = table_schema(transaction.schema, follower_id)
     await _own_schema(transaction, schema)
     role, made = role_of(transaction.schema), "; ".join(map(create_table, projection.tables))
-    # In the name of the role, so that whichever of its members runs the projection next may write and drop them.
+    # Owned by the role, so that any of its members may later write and drop them.
     await transaction.script(f"SET LOCAL ROLE {role}; SET LOCAL search_path = {schema}, pg_temp; {made}; RESET ROLE")
 
 
 async def show_tables(
     transaction: Transaction, domain: str, follower_id: int, tables: Iterable[Table], *, gone: Iterable[str] = ()
 ) -> None:
-    """Have readers read the tables of a follower from now on, under the names that they are declared by.
+    """Let readers see the tables of a follower, under their declared names, from the end of the transaction on.
 
-    Who may read them stays who may. Waits for readers' transactions that read them now, as long as ``lock_timeout``.
+    Rights to read them are kept. Waits for transactions that read the views now, as long as ``lock_timeout``.
 
     Args:
-        transaction: It happens at its end.
+        transaction: The transaction in which the views are replaced.
         domain: The domain's name.
-        follower_id: Whose tables.
-        tables: Those.
-        gone: The names of tables that readers read until now, and there are no more.
+        follower_id: Number of the follower.
+        tables: The tables of the follower.
+        gone: Names of tables that readers could read until now and that do not exist any more.
 
     Raises:
-        ProjectionError: Something of another owner has such a name, or somebody's view keeps a table from changing.
+        ProjectionError: A relation of another owner has such a name, or a view of another owner depends on a table.
     """
     schema, role = read_schema(transaction.schema, domain), role_of(transaction.schema)
     source = table_schema(transaction.schema, follower_id)
@@ -95,7 +95,7 @@ async def show_tables(
 
 
 async def tables_of(transaction: Transaction, follower_id: int) -> list[str]:
-    """Return the names of the tables that a follower has."""
+    """Return the names of a follower's tables."""
     rows = await transaction.fetch(
         "SELECT c.relname FROM pg_catalog.pg_class c WHERE c.relnamespace = to_regnamespace($1) AND c.relkind = 'r'",
         table_schema(transaction.schema, follower_id),
@@ -104,7 +104,7 @@ async def tables_of(transaction: Transaction, follower_id: int) -> list[str]:
 
 
 async def drop_tables(transaction: Transaction, follower_id: int) -> None:
-    """Drop the tables of a follower that is retired, and their schema."""
+    """Drop the tables of a removed follower, and their schema."""
     schema = table_schema(transaction.schema, follower_id)
     script = [
         f"SET LOCAL ROLE {role_of(transaction.schema)}",
@@ -135,7 +135,7 @@ def _columns(table: Table) -> list[tuple[str, str]]:
 
 
 async def _dropped(transaction: Transaction, schema: str, name: str) -> list[str]:
-    """Return what drops a view, if no other one is made of it."""
+    """Return the statements that drop a view, if no other view depends on it."""
     rows = await transaction.fetch(_DEPENDENTS, schema, name)
     if rows:
         others = ", ".join(row["name"] for row in rows)
@@ -147,7 +147,7 @@ async def _dropped(transaction: Transaction, schema: str, name: str) -> list[str
 
 
 async def _granted(transaction: Transaction, schema: str, name: str) -> list[str]:
-    """Return what gives the rights on a view again that there are now."""
+    """Return the statements that grant the current rights on a view again."""
     rows: Any = await transaction.fetch(_GRANTS, schema, name)
     return [
         f'GRANT {row["privilege_type"]} ON {schema}."{name}" TO {"PUBLIC" if row["is_public"] else row["grantee"]}'

@@ -1,1 +1,1 @@
-"""Reports: what each worker process tells now and then of what it does, and what they are made of."""
+"""Reports: what each worker process publishes about itself at intervals, and what it is made of."""

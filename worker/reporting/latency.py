@@ -1,4 +1,4 @@
-"""The latency histogram: how many commands took how long, in a few numbers that can be added up over processes."""
+"""The latency histogram: counts of durations by bucket, which can be added up over processes."""
 
 import math
 from bisect import bisect_left
@@ -14,10 +14,10 @@ BOUNDS = (
 
 
 class LatencyHistogram:
-    """Counts durations by bucket. It only grows: who wants those of a while takes the difference of two moments.
+    """Counts durations by bucket. Counts only grow: those of a period are the difference of two moments.
 
     Attributes:
-        counts: How many durations fell into each bucket.
+        counts: The number of durations in each bucket; the last is for those above all bounds.
     """
 
     __slots__ = ("counts",)
@@ -26,20 +26,20 @@ class LatencyHistogram:
         self.counts = [0] * (len(BOUNDS) + 1)
 
     def record(self, seconds: float) -> None:
-        """Count one."""
+        """Count a duration."""
         self.counts[bisect_left(BOUNDS, seconds)] += 1
 
 
 def quantile(bounds: Sequence[float], counts: Sequence[int], share: float) -> float | None:
-    """Estimate which duration a share of all did not exceed, evenly spread inside a bucket.
+    """Estimate a quantile of durations, assuming that they are evenly spread inside a bucket.
 
     Args:
-        bounds: The buckets' upper bounds, in seconds, ascending.
-        counts: How many durations fell into each, and as the last number how many exceeded all bounds.
-        share: Between 0 and 1.
+        bounds: The upper bounds of the buckets, in seconds, ascending.
+        counts: The number of durations in each bucket, and last the number above all bounds.
+        share: The quantile, between 0 and 1.
 
     Returns:
-        Seconds; infinity where it exceeds all bounds; None if nothing was counted.
+        The duration in seconds; infinity if it is above all bounds; None if nothing was counted.
     """
     wanted = share * sum(counts)
     if not wanted:

@@ -1,4 +1,4 @@
-"""The report: what a worker process tells of itself, as a message that says nothing of what commands contain."""
+"""The report: a worker process's message about itself, without any content of commands."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ import msgspec
 __all__ = ["MOST_BYTES", "REPORT_TYPE", "DomainReport", "PartReport", "Report", "encode", "hashed", "read_report"]
 
 REPORT_TYPE = "worker-report"
-"""What the message's ``type`` says."""
+"""The ``type`` of the message."""
 MOST_BYTES = 64 * 1024
-"""A larger message is no report."""
+"""The largest size of a report, in bytes. A larger message is no report."""
 
 _MOST_TEXT = 300
 _MOST_DOMAINS = 200
@@ -26,9 +26,9 @@ class DomainReport:
     """A domain that the process serves.
 
     Attributes:
-        name: What it is called.
-        shards: Over how many queues its commands are spread; None for one queue.
-        paused: Whether it rests because its database does not answer.
+        name: The domain's name.
+        shards: Number of queues over which its commands are spread; None for one queue.
+        paused: Whether it is paused because its database does not answer.
     """
 
     name: str
@@ -41,15 +41,15 @@ class DomainReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartReport:
-    """A part that many commands read since the report before.
+    """A part that many commands read since the previous report.
 
     Attributes:
-        domain: Whose.
+        domain: The domain's name.
         view: The view's name.
-        key: Its key, as a JSON array, or a hash of that.
-        hashed: Whether it is a hash.
+        key: The part's key, as a JSON array, or a hash of that.
+        hashed: Whether ``key`` is a hash.
         commands: How many commands read it.
-        conflicts: How many decisions on it were out of date when they were to be recorded.
+        conflicts: How many decisions on it conflicted when they were recorded.
     """
 
     domain: str
@@ -66,27 +66,27 @@ class PartReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a worker process does now. All of its numbers but those of the parts count from its start.
+    """The state of a worker process. All numbers except those of the parts count from its start.
 
     Attributes:
-        worker: The process's own id, another one after each start.
+        worker: Id of the process, a new one after each start.
         host: The host's name.
-        pid: The process's number there.
+        pid: Its process id on that host.
         version: The program's version.
         started_at: When it started, by its own clock.
-        interval: How many seconds pass until the next report.
+        interval: Seconds until the next report.
         ready: Whether it takes commands now.
-        state: Why, for a person.
-        ended: Whether it is the last report: the process has stopped as it should.
-        domains: What it serves.
-        counters: Its figures, by name.
+        state: Why it does or does not, for people.
+        ended: Whether it is the last report: the process has stopped regularly.
+        domains: The domains that it serves.
+        counters: Its counts, by name.
         bounds: The upper bounds of the buckets of ``latency``, in seconds.
-        latency: How many commands were answered in which time after they came in; the last number exceeds all bounds.
-        seconds: For how long the parts were watched.
-        parts: The hottest of them, at most ten.
+        latency: Number of commands by the time from delivery to answer; the last is for those above all bounds.
+        seconds: Length of the period in which the parts were counted.
+        parts: The hottest parts, at most ten.
 
     Raises:
-        ValueError: It cannot be a report.
+        ValueError: A value is not allowed in a report.
     """
 
     worker: str
@@ -129,12 +129,12 @@ _decoder = msgspec.json.Decoder(Report)
 
 
 def encode(report: Report) -> bytes:
-    """Return a report as a message's body."""
+    """Encode a report as a message's body."""
     return _encoder.encode(report)
 
 
 def read_report(body: bytes) -> Report:
-    """Read a message's body. Fields of later versions are passed over.
+    """Parse a message's body. Fields of later versions are ignored.
 
     Raises:
         ValueError: It is no report.
@@ -145,9 +145,9 @@ def read_report(body: bytes) -> Report:
 
 
 def hashed(key: str) -> str:
-    """Return what stands for a key that is not to be told: the same text for the same key, in every process.
+    """Return a hash that replaces a key: the same text for the same key, in every process.
 
-    Who can guess the key can compare it. It keeps names off the screen, and is no secret.
+    A person who guesses the key can compare it. The hash keeps names off the screen, but is no secret.
     """
     return hashlib.blake2b(key.encode(), digest_size=6, person=b"part key").hexdigest()
 

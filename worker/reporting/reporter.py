@@ -1,4 +1,4 @@
-"""The reporter: has a worker process publish its report every few seconds, beside its work and never in its way."""
+"""The reporter: publishes a worker process's report every few seconds, without delaying its work."""
 
 import asyncio
 import heapq
@@ -30,35 +30,35 @@ _MOST_KEY = 200
 _MOST_STATE = 300
 # What a person has to change is not tried again every two seconds.
 _REFUSED_SECONDS = 30.0
-# Of the time after the drain, and as long for closing the connection.
+# The time for the last report after the drain, and the same again for closing the connection.
 _LAST_SECONDS = 0.5
 
 
 class Reported(Protocol):
-    """What is reported of."""
+    """What reports are made of."""
 
     counters: Counters
 
     @property
     def domains(self) -> Sequence[DomainReport]:
-        """What is served."""
+        """Return the domains that are served."""
 
     def health(self) -> Health:
-        """Judge whether it does what it is there for."""
+        """Return the health of the process."""
 
     def take_hottest(self, most: int) -> list[tuple[str, HotPart]]:
-        """Return the hottest parts of each domain since the last call, with the domain's name, so many of each."""
+        """Return the hottest parts of each domain since the last call, up to ``most``, with the domain's name."""
 
 
 class Reporter:
-    """Makes a process's reports, and publishes them. What cannot be published is dropped, and so are no commands.
+    """Makes a process's reports, and publishes them. A report that cannot be published is dropped.
 
     Args:
-        reported: What is reported of.
-        publish: Publishes a report's body. It raises a ``BrokerError`` where it cannot.
-        interval: How many seconds pass between two reports.
-        plain_keys: Whether keys of parts are told as they are.
-        host: The host's name.
+        reported: Supplies the figures, health, domains and parts.
+        publish: Publishes a report's body; raises a ``BrokerError`` if it cannot.
+        interval: Seconds between two reports.
+        plain_keys: Whether keys of parts are reported unhashed.
+        host: The host's name; by default that of this machine.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Reporter:
         self._told: str | None = None
 
     def report(self, *, ended: bool = False) -> Report:
-        """Make a report. The parts in it are those since the one before."""
+        """Make a report. Its parts are those counted since the previous one."""
         now = asyncio.get_running_loop().time()
         seconds, self._watched_since = max(now - self._watched_since, 0.001), now
         health = self._reported.health()
@@ -107,7 +107,7 @@ class Reporter:
     async def run(self) -> None:
         """Publish a report now, and one after each interval, until it is cancelled."""
         clock = asyncio.get_running_loop().time
-        # Before the first report nobody watches the parts.
+        # Parts are counted from now on.
         self._reported.take_hottest(0)
         not_before = clock()
         while True:
@@ -117,18 +117,18 @@ class Reporter:
             await asyncio.sleep(self._interval)
 
     async def say_goodbye(self, seconds: float = _LAST_SECONDS) -> None:
-        """Publish the last report, if that takes no longer than so many seconds."""
+        """Publish the last report, if that takes no longer than this many seconds."""
         with suppress(BrokerError, TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._publish(encode(self.report(ended=True)))
 
     async def _has_published(self, body: bytes) -> bool:
-        """Publish. Returns whether it is worth trying again soon if it was in vain."""
+        """Publish a body. Return False if it was refused and should not be tried again soon; otherwise True."""
         try:
             async with asyncio.timeout(self._interval):
                 await self._publish(body)
         except TimeoutError:
-            return True  # a broker that is away or takes nothing is told of by those who need it
+            return True  # other parts of the worker report a broker that is down or reads nothing
         except BrokerError as error:
             if self._told != (told := str(error)):
                 self._told = told
@@ -157,13 +157,13 @@ class Reporter:
 async def reporting(
     reported: Reported, settings: Settings, *, host: str | None = None, patience: Callable[[float], float] = float
 ) -> AsyncIterator[None]:
-    """Report for as long as the ``async with`` lasts, unless the settings say that nothing is reported.
+    """Report inside the ``async with``, unless the settings turn reports off.
 
     Args:
-        reported: What is reported of.
-        settings: Where to, how often, and whether with keys.
-        host: The host's name; without it, the machine's.
-        patience: Says of a number of seconds how many of them the end may take.
+        reported: Supplies the figures, health, domains and parts.
+        settings: The worker's settings: broker, interval, form of keys.
+        host: The host's name; by default that of this machine.
+        patience: Called with a number of seconds; returns how many of them the end may take.
     """
     if not settings.worker_report_interval:
         yield

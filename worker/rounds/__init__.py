@@ -1,1 +1,1 @@
-"""The way of a command, from its message to its settlement."""
+"""The path of a command, from its message to its settlement."""

@@ -1,4 +1,4 @@
-"""The active jobs: the commands of one domain that are under way, each id once."""
+"""The active jobs: the commands of one domain that are in progress, at most one for each command id."""
 
 import asyncio
 import time
@@ -14,10 +14,10 @@ __all__ = ["ActiveJobs"]
 
 
 class ActiveJobs:
-    """The commands under way. What is known of their parts is held for as long.
+    """The commands in progress. The cached states of their parts are kept for as long.
 
     Args:
-        states: Where that is kept.
+        states: The cache of part states. An entry stays while a job here uses it.
     """
 
     def __init__(self, states: PartStates) -> None:
@@ -31,13 +31,13 @@ class ActiveJobs:
         return len(self._jobs)
 
     def __iter__(self) -> Iterator[Job]:
-        """Iterate over those that are under way now; they may end meanwhile."""
+        """Iterate over a copy of the active jobs: they may end during the iteration."""
         return iter([*self._jobs.values()])
 
     def joined(self, job: Job) -> bool:
-        """Have a command await the answer of another one with its id, if there is one; say whether there is.
+        """Make a command wait for the answer to an active command with the same id; return whether there is one.
 
-        Decided at the same time, one of them would break the round of the other.
+        If both were decided at the same time, one would break the round of the other.
         """
         first = self._jobs.get(job.command_id)
         if first is None:
@@ -49,27 +49,27 @@ class ActiveJobs:
         return True
 
     def number(self, job: Job) -> None:
-        """Give a command its place among all, by when it came first."""
+        """Give a command its ticket, in order of first arrival. Does nothing if it has one."""
         if not job.ticket:
             self._tickets += 1
             job.ticket = self._tickets
 
     def begin(self, job: Job) -> None:
-        """Take up a command whose parts are known by now. Its time begins."""
+        """Add a prepared command: look up the entries of its parts, and start its handler timeout."""
         job.started_at = time.monotonic()
         job.entries = self._states.use(job.parts)
         self._jobs[job.command_id] = job
         self._idle.clear()
 
     def end(self, job: Job, happened: Answer | Exception | None) -> list[Job]:
-        """End a command, and tell it.
+        """End a command and call its callback.
 
         Args:
             job: The command.
-            happened: Its answer, what kept it from one, or None if it is given back undecided.
+            happened: Its answer, the error that prevented one, or None if it is given back undecided.
 
         Returns:
-            Those that awaited its answer. They are under way no more.
+            The followers: commands with the same id that waited for its answer. They are not active.
         """
         end_attempt(job)
         followers, job.followers = job.followers, []
@@ -82,16 +82,16 @@ class ActiveJobs:
         return followers
 
     def give_back(self, job: Job) -> None:
-        """End a command undecided, and with it those that await its answer."""
+        """End a command undecided, together with the followers that wait for its answer."""
         for follower in self.end(job, None):
             follower.end(None)
 
     def restart_time(self) -> None:
-        """Give every command its whole time again."""
+        """Restart the handler timeout of every active command."""
         now = time.monotonic()
         for job in self._jobs.values():
             job.started_at = now
 
     async def until_none(self) -> None:
-        """Wait until no command is under way."""
+        """Wait until no command is active."""
         await self._idle.wait()

@@ -1,4 +1,4 @@
-"""The attempts: each command is read for, decided in a round, and tried again if it lost, until it has its end."""
+"""The attempts: a command's parts are read, it is decided in a round, and tried again after a conflict."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ from worker.rounds.shared import Shared
 
 __all__ = ["Attempts"]
 
-# How often the lock is held in vain for a command before it goes to the retry queue.
+# How often a command may fail to use the store's lock before it goes to the retry queue.
 _MOST_HOLDS = 3
 
 
@@ -35,13 +35,13 @@ class Attempts:
     """Makes attempts at the commands of one domain. These are the ``Outcomes`` of its rounds.
 
     Args:
-        shared: What it shares with the others.
-        ended: Called with each command that has its end: its receipt, what kept it from one, or None if nobody would
-            hear of it.
+        shared: The objects that are shared within one domain's scheduler.
+        ended: Called once with each command that has ended, and its receipt, the error that prevented one, or None if
+            its caller no longer waits.
 
     Attributes:
-        order: Holds back commands that would overtake another of their key.
-        recorder: Has their rounds recorded.
+        order: Holds back commands that would overtake an earlier one with the same affinity key.
+        recorder: Sends the rounds to the store.
     """
 
     def __init__(
@@ -65,11 +65,17 @@ class Attempts:
         self._confirmation = Confirmation(shared, outcomes=self)
 
     def wake(self) -> None:
-        """Look again at what may be done."""
+        """Have the rounds check again for work."""
         self._rounds.wake()
 
+    def forget_ended(self) -> None:
+        """Wait with none any more that has ended: while the store does not answer, nothing else would let it go."""
+        self._rounds.forget_ended()
+        self._reads.forget_ended()
+        self._lookups.forget_ended()
+
     async def close(self) -> None:
-        """Stop at once. What is being recorded may be on record or not."""
+        """Stop at once. A round that is being recorded may or may not be on record."""
         self._retries.close()
         await asyncio.gather(
             self._rounds.close(),
@@ -80,7 +86,7 @@ class Attempts:
         )
 
     def withdraw(self, job: Job) -> None:
-        """Make no more attempts at a command that has been given back."""
+        """Stop retrying a command that has been given back, and release its affinity key."""
         self._retries.stop(job)
         self.order.release(job)
 
@@ -89,10 +95,10 @@ class Attempts:
 
         Args:
             job: The command.
-            waited: How long it rested before, in seconds.
+            waited: How long the command rested before this attempt, in seconds.
         """
         job.begin(waited)
-        # Whoever takes the lock first has all of its parts near the head by then.
+        # The first command to take the lock has then all of its parts near the head.
         missing = job.entries if self._takes_lock(job) else self._missing(job)
         begin_attempt(job, len(job.entries) - len(missing))
         self._find(job, missing)
@@ -115,15 +121,15 @@ class Attempts:
             self._put(job)
 
     def _put(self, job: Job) -> None:
-        """Take a command that has all it waited for."""
+        """Pass on a command that waits for no read: to a round, or to the lock if it has lost too often."""
         if job.is_recorded:
-            self.order.release(job)  # its place is that of its receipt
+            self.order.release(job)  # its place in the order is that of its receipt
         locked = self._takes_lock(job)
         if not locked or self.order.admits(job):
             self._rounds.put(job, locked=locked)
 
     def let_go(self, job: Job) -> bool:
-        """Let go of a command that has ended, or whose end nobody would hear; say whether it is gone."""
+        """Return whether a command has ended; end it first, without an answer, if its caller no longer waits."""
         if job.has_ended:
             return True
         if not job.is_abandoned():
@@ -132,7 +138,7 @@ class Attempts:
         return True
 
     def again(self, job: Job) -> None:
-        """Have a command decided again that was decided on what did not come about. It spends no attempt."""
+        """Have a command decided again after a state it was decided on was not recorded. This spends no attempt."""
         job.is_sent = False
         self.order.hold(job)
         note_broken(job)
@@ -140,11 +146,11 @@ class Attempts:
             self._find(job, self._missing(job))
 
     def read_first(self, job: Job) -> None:
-        """Have a command's parts read before it is decided."""
+        """Have the parts of a command read before it is decided; all of them if none is missing."""
         self._find(job, self._missing(job) or job.entries)
 
     def judged(self, job: Job, verdict: Receipt | Exception) -> None:
-        """Take what the store says of a command."""
+        """Handle the store's answer to a command: end it, decide it again, or retry it."""
         match verdict:
             case Receipt():
                 self._end(job, verdict)
@@ -160,9 +166,12 @@ class Attempts:
                 self.failed(job, verdict)
 
     def held_in_vain(self, job: Job, error: TransientStoreError) -> None:
-        """Take note that the store's lock was not had for a command, or not used in time."""
+        """Note that the lock was not acquired for a command, or not used in time.
+
+        A command that only shared the lock is decided again. The one that needed it rests, and fails after three times.
+        """
         if not self._takes_lock(job):
-            self.again(job)  # it only came along
+            self.again(job)  # it only shared the lock
             return
         self.order.hold(job)
         job.holds += 1
@@ -173,14 +182,14 @@ class Attempts:
             self._retries.rest(job, self._rested)
 
     def raised(self, job: Job, failure: Exception) -> None:
-        """Take what a command's own code raised; it is believed only if it is raised on what is on record, too."""
+        """Handle an error of the domain's code: it counts only if it occurs on recorded events, too."""
         if job.parts:
             self._confirmation.begin(job, failure)
         else:
             self.failed(job, failure)
 
     def failed(self, job: Job, failure: Exception) -> None:
-        """End a command that cannot be decided."""
+        """End a command that cannot be decided, with its error."""
         end_attempt(job, failure)
         self._end(job, failure)
 
@@ -190,7 +199,7 @@ class Attempts:
         self.order.release(job)
 
     def _lose(self, job: Job, conflict: ConflictError) -> None:
-        """Let a command rest that lost to somebody else's, and try it again."""
+        """Count a conflict, let the command rest, and try it again."""
         self.order.hold(job)
         self._counters.conflicts += 1
         self._counters.stale_conflicts += job.read_from_replica

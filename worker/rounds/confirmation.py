@@ -1,4 +1,4 @@
-"""The confirmation: whether a command whose code has failed fails on what is on record, too."""
+"""The confirmation: whether a command whose code failed in a round also fails on recorded events."""
 
 import asyncio
 import logging
@@ -18,21 +18,19 @@ __all__ = ["Confirmation"]
 
 _log = logging.getLogger(__name__)
 
-# So often a command is decided again that fails in a round and not on a snapshot: in rounds, then alone.
+# How often a command that fails in a round, but not on a snapshot, is decided again: in rounds, then alone.
 _MOST_UNCONFIRMED = 3
 
 
 class Confirmation:
-    """Decides commands once more, on one snapshot of the primary, and records nothing.
+    """Decides failed commands once more on one snapshot of the primary, and records nothing.
 
-    No append validates a failure. It may be that of a state that never comes about, that lacks what others have
-    recorded, or that puts together parts of two times; kept, it would fail the command each time. A command that fails
-    again and again on what is not on record is decided with nothing under way; what it raises there again and again is
-    believed, whatever it does on a snapshot: its code is not pure.
-
-    Args:
-        shared: What it shares with the others.
-        outcomes: Told what became of each command.
+    A failure is validated by no append. The state that caused it may contain events that are never recorded, lack
+    events of other writers, or combine parts read at different times. If it was kept, it would fail the command each
+    time. A command that repeatedly fails only in rounds is decided alone, with nothing else in progress. If it then
+    repeatedly fails, its error counts, whatever happens on a snapshot: its code is not pure.
+        shared: The objects that are shared within one domain's scheduler.
+        outcomes: Gets the result for each command.
     """
 
     def __init__(
@@ -49,11 +47,11 @@ class Confirmation:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self, job: Job, raised: Exception) -> None:
-        """Find out whether a command fails. It is told so, or decided again.
+        """Find out whether a command fails on recorded events. It then ends with that failure, or is decided again.
 
         Args:
             job: The command.
-            raised: What its code raised in a round.
+            raised: The error that its code raised in a round.
         """
         job.is_waiting = True
         task = asyncio.create_task(self._confirm(job, raised), context=Context())
@@ -78,7 +76,7 @@ class Confirmation:
             )
             is_told = not seen.long
             failure = self._failure(job, seen) if is_told else None
-        except Exception as error:  # noqa: BLE001  nobody must wait for ever
+        except Exception as error:  # noqa: BLE001  no command must wait for ever
             if self._breaker.is_patient and isinstance(error, DOWN):
                 self._breaker.open(error, era)
             failure = error
@@ -88,7 +86,8 @@ class Confirmation:
                 self._tell(job, raised, failure)
             else:
                 self._outcomes.read_first(job)
-        # Its traceback leads here: they would keep each other, and a body of any size, until garbage is collected.
+        # Its traceback leads to this frame: a cycle would keep both, and a body of any size, until garbage is
+        # collected.
         del failure
 
     def _tell(self, job: Job, raised: Exception, failure: Exception | None) -> None:
@@ -108,7 +107,7 @@ class Confirmation:
             self._outcomes.again(job)
 
     def _failure(self, job: Job, seen: Glance) -> Exception | None:
-        """Return what a command fails of in one snapshot; None if it does not."""
+        """Return the error of a command on one snapshot; None if it succeeds there."""
         for failure in seen.failures.values():
             return failure
         prepared = job.prepared
@@ -119,12 +118,12 @@ class Confirmation:
             with UserCode(self._watchdog, job.message.command_type, job.context):
                 decision = self._domain.decide(prepared.command, prepared.reads, states)
                 events, _ = prepared.to_record(decision, self._domain, job.attempts)
-                self._domain.sensitive.subjects(events)  # a value that belongs to nobody cannot be recorded
+                self._domain.sensitive.subjects(events)  # a value without a subject cannot be recorded
                 recorded = [event.recorded(NO_NUMBER, 0) for event in events]
                 facts = [self._domain.recorded(event) for event in recorded]
                 for part in job.parts:
                     mine = [fact for event, fact in zip(recorded, facts, strict=True) if part.filter.holds(event)]
                     part.advanced(states[part], mine)
-        except Exception as failure:  # noqa: BLE001  whatever a domain's code raises
+        except Exception as failure:  # noqa: BLE001  any error of a domain's code
             return failure
         return None

@@ -1,4 +1,4 @@
-"""The escalation: commands that lost too often are decided under the store's lock, and cannot lose."""
+"""The escalation: commands that lost too often are decided under the store's lock, where they cannot lose."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,14 +14,14 @@ __all__ = ["Escalation"]
 
 
 class Escalation:
-    """Takes the store's lock first, then reads, decides and appends under it.
+    """Takes the store's lock, then reads, decides and appends under it.
 
-    Begun only while nothing of this process is being recorded. Nothing else is decided meanwhile.
+    It begins only when no round of this process is being recorded. No other command is decided during it.
 
     Args:
-        shared: What it shares with the others.
+        shared: The objects that are shared within one domain's scheduler.
         decide: Decides a command as the next member of a round.
-        outcomes: Told what became of each command.
+        outcomes: Gets the result for each command.
     """
 
     def __init__(
@@ -46,18 +46,18 @@ class Escalation:
         return bool(self._waiting)
 
     def add(self, job: Job) -> None:
-        """Take a command whose parts were just read."""
+        """Add a command to those that wait for the lock. Its parts were just read."""
         self._waiting.append(job)
 
     def company(self, ready: Sequence[Job], most: int) -> tuple[list[Job], list[Job]]:
-        """Take those who wait for the lock, and who else is ready and reads one of their parts.
+        """Take the commands that wait for the lock, and ready commands that read one of their parts.
 
         Args:
-            ready: Those who are ready.
-            most: How many to take at most.
+            ready: The commands that are ready to be decided, in order.
+            most: The most commands to take.
 
         Returns:
-            Those taken; and those who are ready and not taken, in their order.
+            The commands taken; and the ready commands that were not taken, in their order.
         """
         jobs = [job for job in self._waiting if not self._outcomes.let_go(job)]
         self._waiting = jobs[most:]
@@ -69,18 +69,19 @@ class Escalation:
                 jobs.append(job)
             else:
                 staying.append(job)
-        # Who is on record already is last in a round.
+        # Commands that have a receipt already come last in a round.
         return sorted(jobs, key=lambda job: (job.is_recorded, job.ticket)), staying
 
     async def decide(self, jobs: Sequence[Job]) -> tuple[Round | None, Sequence[Verdict]]:
-        """Decide commands under the lock, as one chain.
+        """Decide commands under the lock, as one chain of appends.
 
         Returns:
-            The round and what became of its members; no round if the lock was not had, or not used in time. Everybody
-            has been told then.
+            The round, and one verdict for each of its members. No round if the lock was not acquired or not used in
+            time; ``outcomes`` has then been called for every command.
 
         Raises:
-            StoreUnavailable, StoreMisconfigured, OutcomeUnknown: The store does not answer. Everybody has been told.
+            StoreUnavailable, StoreMisconfigured, OutcomeUnknown: The store does not answer. ``outcomes`` has been
+                called for every command.
         """
         if not jobs:
             return None, ()
@@ -91,7 +92,7 @@ class Escalation:
             round_.abandon()
             for job in jobs:
                 job.is_sent = False
-                # Who failed under the lock is on its way already.
+                # A command that failed under the lock has its result already.
                 if not (job.has_ended or job.is_waiting or job.is_alone):
                     self._missed(job, failure)
             if isinstance(failure, DOWN):
@@ -103,7 +104,7 @@ class Escalation:
         parts = list(dict.fromkeys(entry.part for job in jobs for entry in job.entries))
         async with self._store.exclusive() as held:
             self._counters.holds += 1
-            # They were brought up to date before: while the lock is held, everybody waits.
+            # Their parts were brought up to date before: every writer waits while the lock is held.
             seen = await self._reader.glance(
                 parts,
                 consistency=Consistency.STRONG,
@@ -127,5 +128,5 @@ class Escalation:
         if isinstance(failure, TransientStoreError):
             self._outcomes.held_in_vain(job, failure)
         else:
-            # As without the lock: a history that diverged is read anew, and fails nobody.
+            # As without the lock: after a diverged history the states are read anew, and no command fails.
             self._outcomes.judged(job, failure)

@@ -1,4 +1,4 @@
-"""Failures: what is done about deliveries whose command has no answer, by the settlement table."""
+"""Failures: what happens to deliveries whose command has no answer, by the settlement table."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from eventstore import EventStore, EventStoreError, Receipt, StoreUnavailable
+from eventstore import EventStore, EventStoreError, PermanentError, Receipt, StoreUnavailable
 from handlers.complaint import text_of
 from worker.amqp.delivery import POISON_HEADER
 from worker.counters import Counters, End
@@ -33,16 +33,16 @@ _REFUSED = "refused_copy"
 
 
 class Failures:
-    """Sends the deliveries of one domain that failed to its retry queue or to its dead letters.
+    """Sends failed deliveries of one domain to its retry queue or its dead-letter queue.
 
     Args:
-        store: Where receipts are looked up.
-        topology: Where deliveries come from, and where they are sent on to.
-        handover: Sends them on.
-        replies: Tells who asked for an answer that there will be none.
+        store: The event store, where receipts are looked up.
+        topology: The queues of the domain: where deliveries come from and where they are sent on to.
+        handover: Sends deliveries on to another queue.
+        replies: Sends a reply to publishers that asked for one and get no answer.
         breaker: Open while the database does not answer.
-        counters: Where dead letters are counted.
-        settings: The limits.
+        counters: Counts dead letters.
+        settings: The worker's settings: limits of messages, longest age, retry delay.
     """
 
     def __init__(
@@ -66,10 +66,10 @@ class Failures:
         self._max_age = timedelta(seconds=settings.worker_max_age)
 
     async def settle(self, processing: Processing, failure: Exception) -> Receipt | None:
-        """Settle a delivery that has no answer; unless it turns out to have one after all.
+        """Settle a delivery whose command failed, unless a receipt shows that it was recorded after all.
 
         Returns:
-            The receipt that was found. The delivery is then as it was. None if it is settled.
+            The receipt, if one is found: the delivery is then not settled yet. None if it is settled.
         """
         with processing.current():
             delivery, message = processing.delivery, processing.message
@@ -79,13 +79,13 @@ class Failures:
                 case Answer():
                     raise AssertionError("a failure is no answer")
                 case Pause(reason=reason):
-                    # It outlasted the time for which we may hold a delivery. Its history is as it was.
+                    # It lasted longer than the delivery may be held. Its history stays as it was.
                     settlement = Retry(reason=reason, history=history)
                 case DeadLetter(reason=reason) | Retry(reason=reason, bug=True):
                     if message is not None and reason != _REUSED:
                         try:
                             found = await self._recorded(processing, message)
-                        except TimeoutError:
+                        except (TimeoutError, EventStoreError):
                             failure = StoreUnavailable("the database did not say whether it has an answer")
                             settlement = Retry(reason="store_unavailable", history=history)
                         else:
@@ -100,10 +100,11 @@ class Failures:
             return None
 
     async def _recorded(self, processing: Processing, message: CommandMessage) -> Receipt | None:
-        """Look up a command's answer on the primary: whatever failed, it may be on record.
+        """Look up a command's receipt on the primary: the failed command may have been recorded nevertheless.
 
         Raises:
-            TimeoutError: The database did not answer for as long as we may hold the delivery.
+            TimeoutError: The database did not answer for as long as the delivery may be held.
+            EventStoreError: The database gave up this request, for example because the statement was cancelled.
         """
         try:
             body = read_body(
@@ -124,7 +125,8 @@ class Failures:
                     )
                 except DOWN as error:
                     self._breaker.open(error, era)
-                except EventStoreError as error:
+                except PermanentError as error:
+                    # No request with this id and body can have a receipt.
                     _log.warning("whether it has an answer could not be told: %s", error)
                     return None
 
@@ -173,7 +175,7 @@ class Failures:
         processing.acknowledge(End.DEAD_LETTERED, reason)
 
     async def _put_aside(self, processing: Processing, headers: Mapping[str, Any]) -> None:
-        """Have the broker make a dead letter of a message that it takes no copy of: as it is, without our reason."""
+        """Have the broker dead-letter a message that it accepts no copy of: unchanged, without our headers."""
         delivery = processing.delivery
         reason, said = headers[REASON_HEADER], headers[ERROR_HEADER]
         mark_failed(processing.span, _REFUSED, said)
@@ -188,5 +190,5 @@ class Failures:
 
 
 def _where(failure: BaseException) -> str:
-    """Say what kind of failure it is and where it was raised, also when that was in another process."""
+    """Return the kind of failure and where it was raised, also if that was in another process."""
     return failure.failure.where if isinstance(failure, FailedElsewhere) else whereabouts(failure)

@@ -1,4 +1,4 @@
-"""Forwarding: the one way in which a message moves on to another queue."""
+"""Forwarding: how every message is copied to another queue."""
 
 import re
 import traceback
@@ -34,26 +34,26 @@ TRACEBACK_HEADER = "worker-traceback"
 QUEUE_HEADER = "worker-queue"
 TIME_HEADER = "worker-failed-at"
 OWN_ID_HEADER = "worker-assigned-id"
-"""Marks a message whose id is ours: it came without one."""
+"""Marks a message whose id was assigned by the worker: it came without one."""
 WITHHELD_HEADER = "worker-withheld-headers"
-"""Holds those of the publisher's headers that a broker may act upon: on a copy, they would act once more."""
+"""Holds the publisher's headers that a broker may act on, so that they do not act again on a copy."""
 DROPPED_HEADER = "worker-dropped-headers"
-"""Names the publisher's headers that there was no room for beside ours."""
+"""Names the publisher's headers that were left out because the worker's own left no room."""
 
 # Together below 16 KB: headers travel in one frame, and brokers and their tools show them whole.
 _MAX_ERROR_BYTES = 4 * 1024
 _MAX_TRACEBACK_BYTES = 11 * 1024
 _LEFT_OUT = "left out: the message's headers take up its room"
 _MAX_NAMES_BYTES = 500
-# What a headers' frame of the least size that a broker can be set to still holds.
+# Fits in the headers frame of a broker with the smallest frame size that can be set.
 _MIN_ERROR_BYTES = 500
-# Of the publisher's, those that a worker reads.
+# The publisher's headers that a worker reads.
 _READ_HEADERS = frozenset({"traceparent", "tracestate", CAUSATION_HEADER, AFFINITY_HEADER, DELIVER_AT_HEADER})
 _OWN_PREFIX = "worker-"
-# A broker routes by these two as well; and its plugins delay, drop or route by one or another whose name begins so.
+# Brokers also route by these two; broker plugins delay, drop or route by headers whose names begin with this prefix.
 _ROUTING_HEADERS = frozenset({"CC", "BCC"})
 _BROKER_PREFIX = "x-"
-# What brokers themselves note on a message.
+# Headers that brokers themselves set on a message.
 _NOTED_BY_BROKERS = re.compile(r"x-(death|first-death-.*|last-death-.*|delivery-count|acquired-count|opt-.*)")
 
 
@@ -66,31 +66,32 @@ async def forward(
     exchange: str = "",
     headers: Mapping[str, Any],
     without: Collection[str] = (),
-    timeout: float | None,  # noqa: ASYNC109  the sender's
+    timeout: float | None,  # noqa: ASYNC109  passed on to the sender
     rest: float | None = None,
 ) -> None:
     """Store a copy of a message in a queue. Acknowledge the original only after this returns.
 
-    The copy goes to that queue alone: it carries no header that a broker acts upon. Those that the publisher set are
-    kept inside another one; those that brokers noted, such as deaths and deliveries, were another message's. It is sent
-    alone, so that it costs no other when it is refused. A message that has no id is given one, since only a message
-    with an id can be confirmed, and with it a header that says so: it shall not pass for a command that somebody sent.
+    The copy goes to that queue alone: it carries no header that a broker acts on. Such headers of the publisher are
+    kept inside another header. Headers that brokers set, such as counts of deaths and deliveries, belong to the
+    original and are left out. The copy is published in a batch of its own, so that a refusal affects no other message.
+    A message without an id gets one, since only a message with an id can be confirmed, and a header that says so: it
+    must not pass for a command that was published with that id.
 
     Args:
-        sender: Who sends it.
-        body: The message.
+        sender: The connection to publish on.
+        body: The message's body.
         properties: The original's properties; they are not changed.
-        queue: Where to; on an exchange, the routing key.
-        exchange: The exchange in front of the queue; by default the one that knows queues by their names.
-        headers: What to add to, or replace among, the original's headers.
-        without: Which of the original's headers to leave out.
-        timeout: For all of it, in seconds; None for as long as it takes.
-        rest: How long the copy may stay there, in seconds; None for as long as the queue lets it.
+        queue: The queue's name; if ``exchange`` is given, the routing key.
+        exchange: The exchange in front of the queue; by default the default exchange, which routes by queue name.
+        headers: Headers to add to the original's, or to replace there.
+        without: Names of headers of the original to leave out.
+        timeout: For the whole call, in seconds; None for no limit.
+        rest: Time to live of the copy in the queue, in seconds; None for the queue's own.
 
     Raises:
         Unroutable: The queue does not exist.
-        MessageRefused: The broker refuses the copy for what it is.
-        BrokerUnavailable: Not confirmed; the copy may or may not be there.
+        MessageRefused: The broker refuses the copy because of its size or content.
+        BrokerUnavailable: The copy was not confirmed. It may or may not be in the queue.
     """
     copy = copy_of(properties, sender.fits, headers=headers, without=without, rest=rest)
     await sender.send(body, copy, exchange=exchange, routing_key=queue, timeout=timeout, alone=True)
@@ -104,14 +105,15 @@ def copy_of(
     without: Collection[str] = (),
     rest: float | None = None,
 ) -> Properties:
-    """Return the properties of a message's copy, as ``forward`` sends it.
+    """Return the properties of the copy that ``forward`` publishes.
 
     Args:
-        properties: The original's; they are not changed.
-        fits: Says whether some can be written, and travel. What does not fit is left out, from the least important on.
-        headers: What to add to, or replace among, the original's headers.
-        without: Which of the original's headers to leave out.
-        rest: How long the copy may stay in its queue, in seconds; None for as long as the queue lets it.
+        properties: The original's properties; they are not changed.
+        fits: Returns whether given properties can be encoded within the frame size. If not, headers are left out, the
+            least important first.
+        headers: Headers to add to the original's, or to replace there.
+        without: Names of headers of the original to leave out.
+        rest: Time to live of the copy in the queue, in seconds; None for the queue's own.
     """
     kept: dict[str, Any] = {
         key: _sendable(value) for key, value in _inert(properties.headers or {}).items() if key not in without
@@ -137,7 +139,7 @@ def copy_of(
 
 
 def _inert(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return headers none of which a broker acts upon; those of the publisher's that one may are inside another."""
+    """Return headers that no broker acts on; the publisher's that one may act on are moved into another header."""
     kept: dict[str, Any] = {}
     withheld: dict[str, Any] = {}
     for name, value in headers.items():
@@ -153,7 +155,7 @@ def _inert(headers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ever_fewer(kept: dict[str, Any], ours: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Offer the headers of a copy: all, and then fewer and fewer, down to those without which it cannot be."""
+    """Yield the headers of a copy: all of them, then fewer and fewer, down to the indispensable ones."""
     yield {**kept, **ours}
     if TRACEBACK_HEADER in ours:
         ours = {**ours, TRACEBACK_HEADER: _LEFT_OUT}
@@ -175,13 +177,13 @@ def _dropped(names: Collection[str]) -> dict[str, Any]:
 
 
 def explain(failure: BaseException, *, reason: str, queue: str, with_traceback: bool) -> dict[str, Any]:
-    """Say in headers why a message was moved; under 16 KB together.
+    """Return headers that say why a message was moved; together under 16 KB.
 
     Args:
-        failure: What happened.
-        reason: The same, machine-readable.
-        queue: Where the message came from.
-        with_traceback: Whether to add where in the code it happened.
+        failure: The error.
+        reason: Its machine-readable reason.
+        queue: Name of the queue that the message came from.
+        with_traceback: Whether to add the traceback.
     """
     headers = {
         REASON_HEADER: reason,
@@ -197,15 +199,15 @@ def explain(failure: BaseException, *, reason: str, queue: str, with_traceback: 
 
 
 def _origin(failure: BaseException) -> tuple[str, str]:
-    """Return a failure's headline and traceback, also when it was raised in another process."""
+    """Return a failure's headline and traceback, also if it was raised in another process."""
     if isinstance(failure, FailedElsewhere):
         return failure.failure.headline, failure.failure.traceback
-    # The end tells where it happened; a deep recursion would fill the header with its middle.
+    # The last frames say where it was raised; a deep recursion would fill the header with its middle.
     return headline_of(failure), "".join(traceback.format_exception(failure, limit=-30))
 
 
 def _sendable(value: Any) -> Any:
-    """Return a header's value in a form that the client library can write: it reads text that is not UTF-8 as bytes."""
+    """Return a header's value in a form that the client library encodes: it decodes text that is not UTF-8 as bytes."""
     match value:
         case bytes():
             return bytearray(value)

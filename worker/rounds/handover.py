@@ -1,4 +1,4 @@
-"""The handover: a delivery moves on to another queue, however long the broker takes to store it there."""
+"""The handover: copies a delivery to another queue, for as long as the broker takes to store the copy."""
 
 import asyncio
 import logging
@@ -23,41 +23,41 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 
 class Sent(Enum):
-    """What became of a copy."""
+    """The result of sending a copy."""
 
     STORED = "stored"
-    """It is in its queue."""
+    """The copy is in its queue."""
     REFUSED = "refused"
-    """The broker refuses it for what it is, and always will."""
+    """The broker refuses the copy because of its size or content; another try would be refused as well."""
     LOST = "lost"
-    """The delivery is lost to us, and the broker delivers it again."""
+    """The delivery's channel is lost, and the broker delivers the message again."""
 
 
 class Handover:
     """Sends deliveries on to the other queues of their domain.
 
-    A copy whose confirmation does not come is not sent again while the connection stands: a broker that is short of
-    memory or disk reads nothing for now, and would store every copy in the end.
+    A copy that is not confirmed is not sent again while the connection stands: a broker that is short of memory or disk
+    reads nothing for a while, and would later store every copy.
 
     Args:
-        sender: Sends them.
-        topology: Whose queues. One that somebody has deleted is declared again.
-        patience: How long a copy may wait before that is told, in seconds.
+        sender: The connection to publish on.
+        topology: The queues of the domain. A queue that was deleted is declared again.
+        patience: How long a copy may wait before a warning is logged, in seconds.
     """
 
     def __init__(self, sender: Sender, topology: Topology, *, patience: float = _PATIENCE_SECONDS) -> None:
         self._sender = sender
         self._topology = topology
         self._patience = patience
-        # Whoever misses a queue declares it, one after another.
+        # One declaration at a time: the first caller that finds a queue missing declares it.
         self._declaring = asyncio.Lock()
-        # Since when each copy waits. The oldest comes first.
+        # When each copy began to wait. The oldest comes first.
         self._waiting: dict[Delivery, float] = {}
         self._reason: str | None = None
 
     @property
     def trouble(self) -> str | None:
-        """Why copies have waited for longer than is usual; None if none has."""
+        """Why copies have waited for longer than ``patience``; None if none has."""
         oldest = next(iter(self._waiting.values()), None)
         if oldest is None or time.monotonic() - oldest < self._patience:
             return None
@@ -67,16 +67,16 @@ class Handover:
     async def complete(
         self, delivery: Delivery, queue: str, headers: Mapping[str, Any], *, rest: float | None = None
     ) -> Sent:
-        """Send a delivery on, for as long as it takes, unless its channel is lost meanwhile.
+        """Send a delivery on, for as long as that takes, unless its channel is lost.
 
         Args:
-            delivery: What to send on. It is not acknowledged.
-            queue: Where to.
-            headers: What to add to, or replace among, its headers.
-            rest: How long the copy may stay there, in seconds; None for as long as the queue lets it.
+            delivery: The delivery to copy. It is not acknowledged.
+            queue: Name of the queue that gets the copy.
+            headers: Headers to add to the original's, or to replace there.
+            rest: Time to live of the copy in that queue, in seconds; None for the queue's own.
 
         Returns:
-            Whether the copy is stored.
+            Whether the copy is stored, refused, or lost with the delivery's channel.
 
         On cancellation the copy may still be stored.
         """
@@ -108,9 +108,9 @@ class Handover:
         return Sent.LOST
 
     async def _send(self, delivery: Delivery, queue: str, headers: Mapping[str, Any], rest: float | None) -> Sent:
-        """Try until it is stored. Each try ends with a confirmation, a refusal, or the loss of the connection."""
+        """Publish until it is stored. Each try ends with a confirmation, a refusal, or the loss of the connection."""
         backoff = Backoff(first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
-        told: str | None = None  # each reason is told once
+        told: str | None = None  # each reason is logged once
         while True:
             try:
                 await self._try(delivery, queue, headers, rest)
@@ -129,7 +129,7 @@ class Handover:
         try:
             await self._forward(delivery, queue, headers, rest)
         except Unroutable:
-            # Consuming goes on without that queue, so nobody else would declare it before the next start.
+            # Consuming does not use that queue, so without this it would be declared only at the next start.
             async with self._declaring:
                 await self._sender.declare(self._topology)
             _log.warning("declared the queues of %s again: there was no %s", self._topology.domain_name, queue)

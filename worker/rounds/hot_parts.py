@@ -1,4 +1,4 @@
-"""The hot parts: which parts most commands read, and lose over."""
+"""The hot parts: the parts that most commands read and conflict on."""
 
 import heapq
 from dataclasses import dataclass
@@ -7,21 +7,21 @@ from worker.rounds.part_entry import PartEntry
 
 __all__ = ["HotPart", "HotParts"]
 
-# So many commands that read a part make it as hot as one conflict there: a conflict costs a decision, and a rest.
+# One conflict on a part counts as much as this many commands that read it: it costs a decision and a rest.
 _CONFLICT_HEAT = 10
-# So many parts are counted between two calls: who is in a thousandth of all commands is almost certainly among them.
+# The most parts counted between two calls: a part that a thousandth of all commands reads is almost surely included.
 _MOST_WARM = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HotPart:
-    """A part that many commands read in a while.
+    """A part that many commands read between two calls of ``HotParts.take``.
 
     Attributes:
         view: Its view's name.
         key: Its key, as a JSON array.
         commands: How many commands read it.
-        conflicts: How many decisions on it were out of date when they were to be recorded.
+        conflicts: How many decisions on it conflicted when they were recorded.
     """
 
     view: str
@@ -31,15 +31,15 @@ class HotPart:
 
     @property
     def heat(self) -> int:
-        """What tells a hot part from one that is not."""
+        """The number that hot parts are ordered by."""
         return _heat(self)
 
 
 class HotParts:
-    """Counts what is done with parts, since somebody has asked for it."""
+    """Counts the commands and conflicts of each part, from the first call of ``take`` on."""
 
     def __init__(self) -> None:
-        # Those that are not cold; each is in it once.
+        # The parts that were read or conflicted on since the last call, each once.
         self._warm: list[PartEntry] | None = None
 
     def note_command(self, entry: PartEntry) -> None:
@@ -48,15 +48,15 @@ class HotParts:
             entry.commands += 1
 
     def note_conflict(self, entry: PartEntry) -> None:
-        """Note that a decision on a part was out of date."""
+        """Note that a decision on a part conflicted."""
         if self._warm is not None and (entry.commands or self._has_warmed(entry)):
             entry.conflicts += 1
 
     def take(self, most: int) -> list[HotPart]:
-        """Return the parts that most commands have read since the last call; a conflict counts as ten of them.
+        """Return the parts that most commands have read since the last call; a conflict counts as ten commands.
 
-        Nothing is counted before the first call. Of very many parts, only those are counted that came first: a hot one
-        is among them, and neither time nor memory grows with the rest.
+        Nothing is counted before the first call. If there are very many parts, only the first 4096 are counted. A hot
+        part is among them, and neither time nor memory grows with the rest.
         """
         warm, self._warm = self._warm or [], []
         hottest = [
@@ -73,7 +73,7 @@ class HotParts:
         return hottest
 
     def _has_warmed(self, entry: PartEntry) -> bool:
-        """Have a part counted, if it is not; return whether it is."""
+        """Begin to count a part, if there is room; return whether it is counted."""
         if entry.conflicts:
             return True
         if self._warm is None or len(self._warm) >= _MOST_WARM:

@@ -1,4 +1,4 @@
-"""The job: one command on its way through the rounds."""
+"""The job: one command in the scheduler."""
 
 import logging
 import math
@@ -32,44 +32,44 @@ def _never() -> bool:
 
 
 class Job(msgspec.Struct, eq=False):
-    """A command that is to be decided, and how far it has come.
+    """A command that is to be decided, and its progress.
 
     Attributes:
-        message: The command as it came.
-        ended: Called once, with its answer, with what kept it from one, or with None if it is given back undecided.
-        context: The trace that it belongs to.
-        is_traced: Whether spans are recorded below that.
-        is_abandoned: Whether nobody can be told of its end any more.
-        may_be_recorded: Whether the command may have its answer on record already.
-        held_until: How long it may be kept while the store does not answer, or an earlier one of its key has not been
-            decided, on the monotonic clock.
-        affinity_key: What it keeps its order by; None if by nothing.
-        prepared: The command, once it is read.
-        entries: What is known of each of its parts, while it is under way.
-        ticket: Its place among all: who has a lower one is decided first.
-        started_at: Since when its time runs, on the monotonic clock.
-        lost: How many of these attempts were lost to others.
-        holds: How often it was decided under the lock in vain.
+        message: The command, as received.
+        ended: Called once, with its answer, the error that prevented one, or None if it is given back undecided.
+        context: The trace context that it belongs to.
+        is_traced: Whether spans are recorded below that context.
+        is_abandoned: Returns whether the caller no longer waits for its end.
+        may_be_recorded: Whether the command may already be recorded, so that its receipt is to be looked up.
+        held_until: Until when it may wait for the store or for an earlier command of its key, on the monotonic clock,
+            in seconds.
+        affinity_key: The key whose commands keep their order; None if it is not ordered.
+        prepared: The parsed command; None before it is parsed.
+        entries: The cache entries of its parts, while it is active.
+        ticket: Its place among all commands of the domain: a lower ticket is decided first. 0 before it has one.
+        started_at: When its handler timeout began, on the monotonic clock, in seconds.
+        lost: How many attempts ended in a conflict.
+        holds: How often taking the store's lock for it was in vain.
         is_recorded: Whether a receipt of it was found.
-        was_sent: Whether it was sent before and has had no answer since.
-        is_looked_up: Whether nobody looks for its receipt any more.
-        has_ended: Whether it has been told of its end.
-        is_sent: Whether it is being recorded, so that nothing but the store can end it.
+        was_sent: Whether it was sent to the store before without an answer.
+        is_looked_up: Whether no look-up of its receipt is pending.
+        has_ended: Whether ``ended`` was called.
+        is_sent: Whether it is being recorded, so that only the store's answer can end it.
         read_from_replica: Whether a replica answered a read of this attempt.
-        missing: The parts that it waits for.
-        unconfirmed: How often it failed in a round, and not on a snapshot of what is on record.
-        is_decided_alone: Whether it is to be decided with nothing under way.
-        is_alone: Whether it waits for that.
-        is_waiting: Whether it waits for parts or for its receipt.
-        holds_key: Whether later ones of its key wait until it is decided.
-        is_held_back: Whether it has all that it needs, and waits for an earlier one of its key.
+        missing: The parts whose reads it waits for.
+        unconfirmed: How often it failed in a round, but not on a snapshot of recorded events.
+        is_decided_alone: Whether it must be decided with nothing else in progress.
+        is_alone: Whether it waits to be decided alone.
+        is_waiting: Whether it waits for reads of parts or for the look-up of its receipt.
+        holds_key: Whether later commands of its key wait until it is decided.
+        is_held_back: Whether it is ready and waits for an earlier command of its key.
         events_read: How many events were read for this attempt.
-        has_read: Whether any were read.
-        position_read: How far the log was when they were read.
+        has_read: Whether this attempt read anything.
+        position_read: Sequence number of the log's head at the last read of this attempt.
         waited: How long it rested before this attempt, in seconds.
-        span: That of this attempt.
-        attempt_context: Where the spans of this attempt belong.
-        followers: Others with its id, which await its answer.
+        span: The span of this attempt.
+        attempt_context: The trace context for child spans of this attempt.
+        followers: Other commands with its id, which wait for its answer.
     """
 
     message: CommandMessage
@@ -112,25 +112,25 @@ class Job(msgspec.Struct, eq=False):
 
     @property
     def attempts(self) -> int:
-        """Which attempt this is, from 1; what is decided again without having lost to others is the same one."""
+        """Number of this attempt, from 1. Deciding again without a conflict does not begin another attempt."""
         return self.lost + 1
 
     def begin(self, waited: float = 0.0) -> None:
         """Begin an attempt.
 
         Args:
-            waited: How long it rested before, in seconds.
+            waited: How long it rested before this attempt, in seconds.
         """
         self.waited = waited
         self.events_read = 0
         self.has_read = self.read_from_replica = False
 
     def found(self, events: int, position: Position, *, replica: bool) -> None:
-        """Note what a read of this attempt found.
+        """Note the result of a read of this attempt.
 
         Args:
-            events: How many events of a part.
-            position: How far the log was.
+            events: How many events of a part were read.
+            position: Position of the log's head at the read.
             replica: Whether a replica answered.
         """
         self.events_read += events
@@ -139,12 +139,12 @@ class Job(msgspec.Struct, eq=False):
         self.read_from_replica = self.read_from_replica or replica
 
     def end(self, happened: Answer | Exception | None) -> None:
-        """Tell of its end, once: its answer, what kept it from one, or None if it is given back undecided."""
+        """Call ``ended`` once, with its answer, the error that prevented one, or None if it is given back undecided."""
         if not self.has_ended:
             self.has_ended = True
             try:
                 self.ended(self, happened)
-            except Exception:  # noqa: BLE001  one that cannot be told must not end the round of all others
+            except Exception:  # noqa: BLE001  a callback that fails must not end the round of all others
                 _log.exception("telling of the end of %s failed", self.message.command_type)
 
     @property
@@ -154,5 +154,5 @@ class Job(msgspec.Struct, eq=False):
 
     @property
     def parts(self) -> tuple[Part[Any], ...]:
-        """What it reads; nothing before it is read itself."""
+        """The parts that it reads; empty before it is parsed."""
         return self.prepared.reads.parts if self.prepared is not None else ()

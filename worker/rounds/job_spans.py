@@ -1,4 +1,4 @@
-"""Job spans: what is noted of the attempts at a command."""
+"""Job spans: the trace spans and span events of the attempts at a command."""
 
 from opentelemetry import trace
 from opentelemetry.trace import Span
@@ -31,7 +31,7 @@ def begin_attempt(job: Job, parts_known: int) -> None:
 
 
 def end_attempt(job: Job, failure: BaseException | None = None) -> None:
-    """End the span of an attempt, with what it failed of."""
+    """End the span of an attempt, with the error that it failed with, if any."""
     span, job.span, job.attempt_context = job.span, trace.INVALID_SPAN, job.context
     if failure is not None and span.is_recording():
         mark_failed(span, type(failure).__name__, str(failure))
@@ -39,13 +39,13 @@ def end_attempt(job: Job, failure: BaseException | None = None) -> None:
 
 
 def query_span(job: Job) -> Span:
-    """Begin the span of a command's share in a query that others share; its attempt's is recorded."""
+    """Begin a command's span of a query that several commands share. The attempt's span must be recorded."""
     attributes = {"db.operation.name": "query", "db.collection.name": "events"}
     return tracer.start_span("query events", context=job.attempt_context, attributes=attributes)
 
 
 def decide_span(job: Job) -> Span:
-    """Begin the span of a decision."""
+    """Begin the span of a decision; an invalid span if the attempt is not traced."""
     if not job.span.is_recording():
         return trace.INVALID_SPAN
     return tracer.start_span(
@@ -56,18 +56,18 @@ def decide_span(job: Job) -> Span:
 
 
 def note_broken(job: Job) -> None:
-    """Say on an attempt that what it was decided on did not come about, so that it is decided again."""
+    """Note on the attempt's span that a state it was decided on was not recorded, so that it is decided again."""
     if job.span.is_recording():
         job.span.add_event("broken", {})
 
 
 def note_conflict(job: Job, conflict: ConflictError, known: int) -> None:
-    """Say on an attempt to whom it lost.
+    """Note on the attempt's span which event it conflicted with.
 
     Args:
         job: The command.
-        conflict: What the store says.
-        known: How far the part in which it lost was known, if it was not read for this attempt.
+        conflict: The store's answer.
+        known: Sequence number up to which the conflicting part was known, if this attempt did not read it.
     """
     if not job.span.is_recording():
         return

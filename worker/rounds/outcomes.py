@@ -1,4 +1,4 @@
-"""Outcomes: who is told what became of commands in their rounds."""
+"""Outcomes: the interface through which rounds report the results of their commands."""
 
 from typing import Protocol
 
@@ -9,25 +9,25 @@ __all__ = ["Outcomes"]
 
 
 class Outcomes(Protocol):
-    """Who is told what became of commands."""
+    """Gets the results of commands from the rounds."""
 
     def let_go(self, job: Job) -> bool:
-        """Let go of a command that has ended, or whose end nobody would hear; say whether it is gone."""
+        """Return whether a command has ended; end it first, without an answer, if its caller no longer waits."""
 
     def again(self, job: Job) -> None:
-        """Have a command decided again that was decided on what did not come about."""
+        """Have a command decided again after a state it was decided on was not recorded."""
 
     def read_first(self, job: Job) -> None:
-        """Have a command's parts read before it is decided."""
+        """Have the parts of a command read before it is decided."""
 
     def raised(self, job: Job, failure: Exception) -> None:
-        """Take what a command's own code raised."""
+        """Handle an error that the domain's code raised for a command."""
 
     def failed(self, job: Job, failure: Exception) -> None:
-        """End a command that cannot be decided."""
+        """End a command that cannot be decided, with its error."""
 
     def judged(self, job: Job, verdict: Receipt | Exception) -> None:
-        """Take what the store says of a command."""
+        """Handle the store's answer to a command."""
 
     def held_in_vain(self, job: Job, error: TransientStoreError) -> None:
-        """Take note that the store's lock was not had for a command, or not used in time."""
+        """Note that the store's lock was not acquired for a command, or not used in time."""

@@ -1,4 +1,4 @@
-"""The overlay: the states of a round's parts, on top of what is decided and not on record yet."""
+"""The overlay: the states of a round's parts, including events that are decided but not recorded yet."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -18,26 +18,26 @@ __all__ = ["Alone", "NotKnown", "Overlay"]
 
 
 class Alone(Exception):
-    """Raised when a command can only be decided with nothing under way.
+    """Raised when a command can only be decided with nothing else in progress.
 
-    A part of it counts only from a number on that the log has not reached: whether an event about to be recorded
-    counts cannot be told before it has its number.
+    One of its parts counts only events from a sequence number on that the log has not reached: whether an event that is
+    about to be recorded counts is not known before it has its number.
     """
 
 
 class NotKnown(Exception):
-    """Raised when a part has to be read before it can be decided on."""
+    """Raised when a part has to be read before a command can be decided on it."""
 
 
 class _Overlaid(msgspec.Struct, eq=False, gc=False):
-    """A part's state on top of what is not recorded yet.
+    """A part's state including events that are not recorded yet.
 
     Attributes:
         state: The state.
-        base: The mark of the state that it was begun with.
-        mark: That of the state.
-        seen: Up to which of our own events it is folded.
-        kept: What was known of the part.
+        base: The mark of the state that it was folded from at first.
+        mark: The mark of ``state``: another object whenever the state is folded from other events.
+        seen: Ordinal of the last own event that is folded in.
+        kept: The cached state of the part when the round was sent, or when this state was begun.
     """
 
     state: Any
@@ -48,18 +48,18 @@ class _Overlaid(msgspec.Struct, eq=False, gc=False):
 
 
 class Overlay:
-    """The parts that a round is decided on.
+    """The states that a round is decided on.
 
-    What is folded from an event that is not recorded yet lies here, beside what is known, and is gone when that event
-    is refused.
+    States that include unrecorded events are kept here, apart from the cached ones, and are dropped if such an event is
+    refused.
 
     Args:
-        states: What is known of the parts, all of them in use.
-        own: Our own events.
-        below: That of the round which is being recorded meanwhile; this one lies on top of it.
+        states: The cached states of the parts, all of them in use.
+        own: The events that this process recorded recently or is about to record.
+        below: The overlay of the round that is being recorded; this one builds on its states. None if there is none.
 
     Attributes:
-        last: Up to which of our own events it goes.
+        last: Ordinal of the last own event that this round has seen.
     """
 
     def __init__(self, states: PartStates, own: OwnEvents, below: "Overlay | None") -> None:
@@ -75,24 +75,24 @@ class Overlay:
         return iter(self._overlaid)
 
     def state(self, entry: PartEntry) -> Any:
-        """Return a part's state, on top of all our own events.
+        """Return a part's state, including all events of this process.
 
         Raises:
-            Alone: It can only be told with nothing under way.
-            NotKnown: The part has to be read before.
-            Exception: Whatever a view raises.
+            Alone: The state can only be determined with nothing else in progress.
+            NotKnown: The part has to be read first.
+            Exception: Any error of a view.
         """
         return self._state(entry).state
 
     def advanced(self, entries: Iterable[PartEntry], own: Sequence[OwnEvent]) -> list[tuple[PartEntry, Any]]:
-        """Return the states that parts would have after further events, for those parts that have any of them.
+        """Return the states of parts after further events, for those parts that contain any of these events.
 
         Args:
-            entries: The parts; their states were asked for before.
-            own: The events.
+            entries: The parts; ``state`` was called for each before.
+            own: The further events.
 
         Raises:
-            Exception: Whatever a view raises.
+            Exception: Any error of a view.
         """
         return [
             (entry, entry.part.advanced(self._overlaid[entry].state, mine))
@@ -106,9 +106,9 @@ class Overlay:
         """Add events that are about to be recorded.
 
         Args:
-            own: The events.
+            own: The events, in order.
             entries: The parts that they were decided on.
-            advanced: As ``advanced`` returned it.
+            advanced: What ``advanced`` returned for these events.
         """
         self._own.add(own)
         self.last = self._own.last
@@ -120,13 +120,13 @@ class Overlay:
             self._overlaid[entry].seen = self.last
 
     def stand_alone(self) -> set[PartEntry]:
-        """Lie on nothing any more: what is below has been judged.
+        """Detach from the overlay below, whose round has been answered.
 
         Returns:
-            The parts whose states were begun with what did not come about, or is not known any more.
+            The parts whose states include events that were not recorded, or whose cached state is gone.
         """
         self._below = None
-        # One that is not kept any more is known of nothing.
+        # An entry that was dropped from the cache has no state.
         return {
             entry
             for entry, overlaid in self._overlaid.items()
@@ -134,13 +134,13 @@ class Overlay:
         }
 
     def drop(self, entries: Iterable[PartEntry]) -> None:
-        """Let go of parts."""
+        """Drop the states of parts."""
         for entry in entries:
             self._overlaid.pop(entry, None)
         self._index = None
 
     def touched(self, events: Sequence[OwnEvent]) -> set[PartEntry]:
-        """Return the parts that have one of these events."""
+        """Return the parts that contain one of these events."""
         if not events:
             return set()
         if self._index is None:
@@ -149,7 +149,7 @@ class Overlay:
         return {entries[place] for own in events for place in self._index.matching(own.recorded)}
 
     def note_kept(self) -> None:
-        """Note what is known of the parts now: from there their boundaries are judged."""
+        """Note the cached states of the parts as they are now: their boundaries are checked from there."""
         for entry, overlaid in self._overlaid.items():
             overlaid.kept = entry.kept
 
@@ -161,13 +161,13 @@ class Overlay:
         sent_at: float,
         storage: StateStorage,
     ) -> None:
-        """Take the states over into what is known, as far as they were begun with that.
+        """Move the states into the cache, where they were built on what is cached.
 
         Args:
-            validators: The last receipt that judged a part by its boundary.
-            wrong: The parts that have an event which was refused.
-            sent_at: When the store was asked, on the monotonic clock.
-            storage: Has states stored that are due.
+            validators: For each part, the last receipt whose append checked its boundary.
+            wrong: The parts that contain a refused event. They are left out.
+            sent_at: When the round was sent, on the monotonic clock, in seconds.
+            storage: Stores the states that are due to be stored.
         """
         for entry, overlaid in self._overlaid.items():
             if entry not in wrong:
@@ -180,23 +180,23 @@ class Overlay:
             return
         events = entry.part.filter
         if events.above > entry.number:
-            return  # whether it counts, what was recorded tells by its number only
+            return  # whether a recorded event counts depends on its number, which the fold did not know
         if entry.seen < self._own.gone:
-            return  # what lies between is forgotten, and no range may claim it
+            return  # events in between are forgotten, and no range may claim that they were folded
         own = self._own.matching(entry.search, after=entry.seen, up_to=self.last, bounded=False)
         if own and own[0].number <= entry.kept.position.number:
-            return  # a read that came in meanwhile has them already
+            return  # a read that came in since includes them already
         if overlaid.seen < self.last:
             try:
                 self._fold(entry, overlaid, [each for each in own if each.ordinal > overlaid.seen])
-            except Exception:  # noqa: BLE001  the view's own; whoever reads the part next meets it, and it is that one's
+            except Exception:  # noqa: BLE001  a view's error is that of the next command that reads the part
                 self._known.distrust([entry])
                 return
             overlaid.seen = self.last
         if validator is None or (own and own[-1].number > validator.position.number):
             self._known.extended(entry, overlaid.state, own, self.last, overlaid.mark)
             if validator is not None:
-                # Nobody else's event lies above its position, up to its own ranges.
+                # No event of another writer lies above its position, up to its own ranges.
                 entry.must_read = False
             return
         kept = replace(
@@ -210,12 +210,12 @@ class Overlay:
         self._known.validated(entry, storage.stored_if_due(entry.part, kept, newest), self.last, overlaid.mark)
 
     def _state(self, entry: PartEntry, up_to: int | None = None) -> _Overlaid:
-        """Return a part's state on top of our own events; up to an ordinal of this round, or all there are."""
+        """Return a part's state including own events: up to an ordinal of this round, or all of them."""
         end = self._own.last if up_to is None else up_to
         overlaid = self._overlaid.get(entry)
         above = entry.part.filter.above
-        # Also of what is here already: the bound speaks of numbers that nobody has been given yet, and the store does
-        # not judge by what lies below it.
+        # This also holds for a state that is here already: the bound is about numbers that are not assigned yet, and
+        # the store does not check what lies below it.
         if above and up_to is None and end > self._own.settled and entry.kept is not None and above > entry.number:
             raise Alone
         if overlaid is None:

@@ -1,4 +1,4 @@
-"""Own events: what this process has recorded of late or is about to, found by the filters that it lies in."""
+"""Own events: events that this process recorded recently or is about to record, indexed by their fields."""
 
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -13,23 +13,23 @@ __all__ = ["OwnEvent", "OwnEvents", "Search"]
 
 _Key = tuple[str | None, object]
 
-# A state that lacks more of our own events than are kept here is read anew.
+# A state that lacks more own events than this is read again.
 _MOST_RECORDED = 1024
-# By so many fields events are found. Views name a few; only one that makes names from its key has more.
+# The most fields that events are indexed by. Views use a few; only one that makes field names from its key has more.
 _MOST_FIELDS = 64
 
 
 class OwnEvent(msgspec.Struct, eq=False, gc=False):
-    """An event of our own.
+    """An event of this process.
 
     Attributes:
-        recorded: The event as it is read back; it has no number of its own before it is on record.
-        fact: The same, as the domain knows it.
-        ordinal: Its place among our own events: 1, 2, 3 …
-        number: Its sequence number, once it is on record; 0 before.
-        range: The numbers that its transaction wrote, once it is on record.
-        keys: What it is found by.
-        removed: Whether it is not recorded after all.
+        recorded: The event as it is read back; its sequence number is ``NO_NUMBER`` before it is recorded.
+        fact: The same event, as the domain's own type.
+        ordinal: Its place among the own events: 1, 2, 3 …
+        number: Its sequence number once it is recorded; 0 before.
+        range: The range of numbers that its transaction wrote, once it is recorded.
+        keys: The index keys that it is found by.
+        removed: Whether it was refused, and so is not recorded.
     """
 
     recorded: RecordedEvent
@@ -42,12 +42,12 @@ class OwnEvent(msgspec.Struct, eq=False, gc=False):
 
 
 class Search(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """A filter, with what its events are found by. Made by ``OwnEvents.search``.
+    """A filter, with the index keys that its events are found by. Made by ``OwnEvents.search``.
 
     Attributes:
         filter: The filter.
-        places: The keys that its events are found by: each of them lies in one of these places, by all of its keys.
-            Without keys, all events are looked at.
+        places: The combinations of index keys: an event of the filter has all keys of at least one combination. An
+            empty combination means that all events are examined.
     """
 
     filter: Filter
@@ -55,14 +55,14 @@ class Search(msgspec.Struct, frozen=True, eq=False, gc=False):
 
 
 class OwnEvents:
-    """The events of one domain that this process has recorded of late or is about to, in order.
+    """The events of one domain that this process recorded recently or is about to record, in order.
 
-    Asking for those of a filter costs what is found, however many there are and however many filters ask.
+    The cost of a search grows with what it finds, not with the number of events or filters.
 
     Attributes:
-        last: The ordinal of the newest.
-        settled: Up to which ordinal all are on record, or removed.
-        gone: Up to which ordinal all are forgotten.
+        last: Ordinal of the newest event; 0 before any.
+        settled: Ordinal up to which all events are recorded or removed.
+        gone: Ordinal up to which all events are forgotten.
     """
 
     def __init__(self, most_recorded: int = _MOST_RECORDED) -> None:
@@ -71,12 +71,12 @@ class OwnEvents:
         self.gone = 0
         self._most_recorded = most_recorded
         self._events: deque[OwnEvent] = deque()
-        # By type, and by the value of each field that a filter has asked by.
+        # Index by type, and by the value of each field that a filter uses.
         self._by_key: dict[_Key, deque[OwnEvent]] = {}
         self._fields: set[str] = set()
 
     def search(self, events: Filter) -> Search:
-        """Return how the events of a filter are found."""
+        """Return a filter with its index keys, for ``matching``."""
         return Search(events, tuple([place for item in events.items for place in self._places(item)]))
 
     def add(self, events: Iterable[OwnEvent]) -> None:
@@ -95,14 +95,14 @@ class OwnEvents:
         """Find the events of a filter.
 
         Args:
-            search: The filter. Its bound on the number leaves out nothing that has no number yet.
-            after: Only later ones than this ordinal.
-            up_to: And none later than this one.
-            above: None on record whose number is not higher.
-            bounded: Whether the filter's bound leaves out what is on record below it, as it did not before that.
+            search: The filter. Its bound on the number excludes no event that has no number yet.
+            after: Only events with a higher ordinal than this.
+            up_to: Only events with at most this ordinal.
+            above: Only events whose sequence number is higher, or that have none yet.
+            bounded: Whether the filter's own bound excludes recorded events below it.
 
         Returns:
-            Them, in order.
+            The events, in order.
         """
         if after >= up_to:
             return []
@@ -114,7 +114,7 @@ class OwnEvents:
             if len(keys) == 1:
                 place = self._by_key.get(keys[0], ())
             else:
-                # An event with all of the values is found by each of them.
+                # An event with all of the values is in the list of each of them.
                 place = min([self._by_key.get(key, ()) for key in keys], key=len) if keys else self._events
             for own in reversed(place):
                 if own.ordinal <= after or 0 < own.number <= above:
@@ -124,18 +124,19 @@ class OwnEvents:
         return [found[ordinal] for ordinal in sorted(found)] if len(found) > 1 else list(found.values())
 
     def remove(self, events: Iterable[OwnEvent]) -> None:
-        """Remove events that are not recorded after all."""
+        """Mark events as refused: they are not recorded."""
         for own in events:
             own.removed = True
 
     def settle(self, up_to: int) -> None:
-        """Note that all up to an ordinal are on record or removed."""
+        """Note that all events up to an ordinal are recorded or removed."""
         self.settled = up_to
 
     def trim(self) -> None:
-        """Forget the oldest of many, whole transactions at a time.
+        """Forget the oldest events beyond the limit, whole transactions at a time.
 
-        Of one that is half forgotten, a state could be folded with the other half, and its range would claim both.
+        If a transaction was half forgotten, a state could be folded with the other half, and its range would claim
+        both.
         """
         while self._events and self.settled - self._events[0].ordinal >= self._most_recorded:
             own_range = self._forget_oldest().range
@@ -145,7 +146,7 @@ class OwnEvents:
                 self._forget_oldest()
 
     def forget(self) -> None:
-        """Forget all that are on record: the history that they lie in is not the store's any more."""
+        """Forget all recorded events: the store no longer has the history that they are part of."""
         while self._events and self._events[0].ordinal <= self.settled:
             self._forget_oldest()
         self.gone = self.settled

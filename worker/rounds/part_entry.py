@@ -1,4 +1,4 @@
-"""The part entry: what is known of one part."""
+"""The part entry: the cached state of one part."""
 
 from typing import Any
 
@@ -13,25 +13,25 @@ __all__ = ["PartEntry"]
 
 
 class PartEntry(msgspec.Struct, eq=False, gc=False):
-    """What is known of one part.
+    """The cached state of one part.
 
     Attributes:
         part: The part.
-        search: How our own events of it are found.
-        kept: Its state at its position; None before it was read.
-        state: Its state with our own events above that position.
-        mark: Another one whenever the state is folded from other events. The state itself does not tell: counts and
-            truths that came of different events are one object for Python.
-        ranges: Where these events lie.
-        seen: Up to which of our own events the state is folded.
-        events: How many events it is folded from.
-        must_read: Whether somebody else's event came in that the state may lack.
-        lacks: The number of somebody else's event that it is known to lack, if it lies above.
-        size: About how many bytes it has with its state.
-        measured: How many events the state was folded from when that was measured.
-        users: How many commands are under way that read it.
-        commands: How many commands have read it, since the hottest parts were asked for.
-        conflicts: How many decisions on it were out of date, since then.
+        search: Its filter, prepared for finding own events.
+        kept: Its state at the position of its last read or append; None before it was read.
+        state: Its state including own events above that position.
+        mark: Another object whenever the state is folded from other events. The state itself cannot be compared for
+            that: small numbers and booleans folded from different events are one object in Python.
+        ranges: The ranges of numbers in which these own events lie.
+        seen: Ordinal of the last own event that is folded in, or was found not to belong.
+        events: How many events the state is folded from.
+        must_read: Whether an event of another writer was recorded that the state may lack.
+        lacks: Sequence number of the newest such event that is known, which the state lacks if it lies above; or 0.
+        size: Approximate size of entry and state, in bytes.
+        measured: How many events the state was folded from when its size was measured.
+        users: How many active commands read it.
+        commands: How many commands have read it since the hottest parts were last taken.
+        conflicts: How many decisions on it conflicted since then.
     """
 
     part: Part[Any]
@@ -51,7 +51,7 @@ class PartEntry(msgspec.Struct, eq=False, gc=False):
     conflicts: int = 0
 
     def reset(self) -> None:
-        """Know nothing of the part any more."""
+        """Drop everything that is known of the part."""
         self.kept = self.state = None
         self.mark = object()
         self.ranges = ()
@@ -60,7 +60,7 @@ class PartEntry(msgspec.Struct, eq=False, gc=False):
 
     @property
     def number(self) -> int:
-        """How far it is known, without gaps or with our own ranges."""
+        """Sequence number up to which the part is known, without gaps or with own ranges."""
         if self.ranges:
             return self.ranges[-1].last.number
         return self.kept.position.number if self.kept is not None else 0

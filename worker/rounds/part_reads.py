@@ -33,14 +33,14 @@ __all__ = ["PartReads"]
 class PartReads:
     """Reads the parts of one domain's commands.
 
-    What waits while a statement is under way shares the next one. A part that fails, or has a long history, holds up
-    nobody but those who read it; views that turn out slow are read apart from the others.
+    Reads that are requested while a statement runs share the next one. A part that fails, or has a long history, delays
+    only the commands that read it. Views that turn out slow are read apart from the others.
 
     Args:
-        shared: What it shares with the others.
-        recording: What reads keep step with.
-        ready: Called with each command that has all it waits for.
-        failed: Called with each command that cannot have it, and why.
+        shared: The objects that are shared within one domain's scheduler.
+        recording: Says when to send the next statement, so that reads keep step with rounds.
+        ready: Called with each command whose reads and look-up are done.
+        failed: Called with each command whose read failed, and the error.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class PartReads:
 
         Args:
             job: The command.
-            entries: Which parts, each once.
+            entries: The parts to read, each once.
         """
         job.is_waiting = True
         for entry in entries:
@@ -84,17 +84,17 @@ class PartReads:
             else:
                 waiting.append(job)
             if lane.task is None or lane.task.done():
-                # In a context of its own: what it does concerns no single command.
+                # In a context of its own: a shared read belongs to no single command.
                 lane.task = asyncio.create_task(self._read_lane(lane), context=Context())
 
     def pass_on(self, job: Job) -> None:
-        """Pass on a command that waits for nothing any more; once, however often it waited."""
+        """Pass a command on to ``ready`` if it waits for nothing any more; once, however often it waited."""
         if job.is_waiting and not job.missing and job.is_looked_up and not job.has_ended:
             job.is_waiting = False
             self._ready(job)
 
     def fail(self, jobs: Iterable[Job], error: Exception) -> None:
-        """Have commands wait no more that cannot have what they wait for."""
+        """Fail commands that wait, with a copy of the error each."""
         for job in jobs:
             if job.is_waiting and not job.has_ended:
                 job.is_waiting = False
@@ -102,8 +102,16 @@ class PartReads:
                 own = error.copy_for_caller() if isinstance(error, EventStoreError) else error
                 self._failed(job, own)
 
+    def forget_ended(self) -> None:
+        """Read nothing more for those who have ended."""
+        for lane in self._lanes:
+            for entry, jobs in list(lane.waiting.items()):
+                jobs[:] = [job for job in jobs if not job.has_ended]
+                if not jobs:
+                    del lane.waiting[entry]
+
     async def close(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         tasks = [task for task in (*(lane.task for lane in self._lanes), *self._long) if task is not None]
         for task in tasks:
             task.cancel()
@@ -111,7 +119,7 @@ class PartReads:
 
     async def _read_lane(self, lane: ReadLane) -> None:
         waiting = lane.waiting
-        # Others that come in this turn of the loop share the statement.
+        # Requests that come in during this turn of the loop share the statement.
         await asyncio.sleep(0)
         while waiting:
             await self._recording.step(waiting, lane.since)
@@ -123,7 +131,7 @@ class PartReads:
         batch = {
             entry: jobs
             for entry, waiting in batch.items()
-            # Who has failed of another part does not wait any more.
+            # A command that failed because of another part no longer waits.
             if (jobs := [job for job in waiting if not job.has_ended and entry in job.missing])
         }
         if not batch:
@@ -142,13 +150,14 @@ class PartReads:
             self._fail(batch, error)
         except EventStoreError as error:
             await self._split(lane, batch, era, error)
-        except Exception as bug:  # noqa: BLE001  nobody must wait for ever
+        except Exception as bug:  # noqa: BLE001  no command must wait for ever
             self._fail(batch, bug)
         else:
             self._breaker.served(era)
             was_answered = bool(seen.events or seen.long)
             if was_answered and lane.consistency is Consistency.STRONG and seen.position.number < least:
-                # The log has lost its end. By what is known of these parts, no read would ever be far enough.
+                # The log is shorter than before. Compared with what is cached of these parts, no read would ever be
+                # recent enough.
                 self._states.forget()
             self._lanes.measure(lane, batch, time.monotonic() - started)
             self._distribute(lane, batch, seen)
@@ -159,7 +168,7 @@ class PartReads:
             for job in waiting:
                 jobs.setdefault(job, []).append(entry.part)
         command = next(iter(jobs)).message.command_type
-        # One that is alone has the store's own span below its attempt.
+        # If it is alone, the store's own span goes below its attempt.
         alone = len(jobs) == 1
         token = contexts.attach(next(iter(jobs)).attempt_context) if alone else None
         spans = {} if alone else {job: query_span(job) for job in jobs if job.span.is_recording()}
@@ -182,7 +191,7 @@ class PartReads:
                 contexts.detach(token)
 
     async def _split(self, lane: ReadLane, batch: dict[PartEntry, list[Job]], era: int, error: EventStoreError) -> None:
-        """Halve until the part that the store refuses stands alone: it must not fail its neighbours."""
+        """Halve the batch until the refused part is alone: it must not fail the other parts."""
         if len(batch) == 1:
             self._fail(batch, error)
             return
@@ -209,7 +218,7 @@ class PartReads:
                     self.pass_on(job)
 
     def _read_long(self, lane: ReadLane, entry: PartEntry, before: KeptState, seen: Glance, jobs: list[Job]) -> None:
-        """Read a long history aside; those who wait for it read what has come since, and join a later round."""
+        """Read a long history apart. Its commands then read what was recorded since, and join a later round."""
         task = asyncio.create_task(self._stream(lane, entry, before, seen, jobs), context=Context())
         self._long.add(task)
         task.add_done_callback(self._long.discard)
@@ -230,7 +239,7 @@ class PartReads:
                 self._fail({entry: jobs}, error)
                 return
             self._breaker.open(error, era)
-        except Exception as failure:  # noqa: BLE001  whatever a view raises, it is that of those who read it
+        except Exception as failure:  # noqa: BLE001  any error of a view is that of the commands that read it
             self._fail({entry: jobs}, failure)
             return
         for job in jobs:
@@ -240,7 +249,7 @@ class PartReads:
     def _again(self, lane: ReadLane, batch: dict[PartEntry, list[Job]]) -> None:
         for entry, jobs in batch.items():
             lane.waiting[entry] = [*jobs, *lane.waiting.get(entry, ())]
-        # This lane's own task goes on with them.
+        # The task of this lane reads them next.
 
     def _fail(self, batch: dict[PartEntry, list[Job]], error: Exception) -> None:
         self.fail(dict.fromkeys(job for jobs in batch.values() for job in jobs), error)

@@ -1,4 +1,4 @@
-"""Part states: what is known of the parts that commands read, as far as it is on record."""
+"""Part states: the cached states of the parts that commands read, from recorded events only."""
 
 import time
 from collections import OrderedDict
@@ -15,27 +15,27 @@ from worker.rounds.part_entry import PartEntry
 
 __all__ = ["PartStates"]
 
-# What an entry costs besides its state.
+# Approximate size of an entry without its state.
 _ENTRY_BYTES = 700
-# How far behind the last head known a part may be and still be decided on without a read. Its append looks through
-# what lies between, under the lock.
+# How far a part may be behind the last known head and still be decided on without a read. Its append checks the events
+# in between, under the lock.
 _LARGEST_LAG = 500
-# An append carries each of them for every part.
+# Every append sends all of them for each part.
 _MOST_RANGES = 8
 
 
 class PartStates:
-    """The entries of one domain, bounded by count and bytes; what was not used for longest goes first.
+    """The cached states of one domain, limited by count and bytes; the least recently used goes first.
 
-    They hold recorded events only. An entry that a command under way reads stays.
+    They contain recorded events only. An entry that an active command reads stays.
 
     Args:
-        own: Our own events.
+        own: The events that this process recorded recently or is about to record.
         most: The most entries to keep besides those in use.
-        most_bytes: About how many bytes their states may have together.
+        most_bytes: Approximate limit of the size of all states together, in bytes.
 
     Attributes:
-        hot: Which of the parts are hot.
+        hot: Counts the commands and conflicts of each part.
     """
 
     def __init__(self, own: OwnEvents, most: int, most_bytes: int) -> None:
@@ -52,11 +52,11 @@ class PartStates:
         return len(self._entries)
 
     def note_head(self, number: int) -> None:
-        """Note how far the log is known to be."""
+        """Note the sequence number of the log's head, as far as it is known."""
         self._head = max(self._head, number)
 
     def use(self, parts: Iterable[Part[Any]]) -> list[PartEntry]:
-        """Return the entries of parts, made where there are none. They stay until ``release``."""
+        """Return the entries of parts; make those that do not exist. They stay until ``release``."""
         used = []
         for part in parts:
             entry = self._entries.get(part)
@@ -70,47 +70,43 @@ class PartStates:
         return used
 
     def release(self, entries: Iterable[PartEntry]) -> None:
-        """Let go of entries; each as often as it was used."""
+        """Release entries: once for each ``use``."""
         for entry in entries:
             entry.users -= 1
             if not entry.users and entry.size > self._most_bytes:
-                # It alone goes: the others would have to, and it would find no room all the same.
+                # Only this one is dropped: otherwise all others would go, and there would still be no room for it.
                 self._drop(entry.part)
         if len(self._entries) > self._most or self._bytes > self._most_bytes:
             self._shrink()
 
     def is_known(self, entry: PartEntry) -> bool:
-        """Whether a part can be decided on without a read: nobody else's event is known to lie above it."""
+        """Whether a part needs no read to be decided on: no newer event of another writer is known."""
         if entry.kept is None or entry.must_read or entry.kept.read_at < self._doubted_at:
             return False
         return entry.seen >= self._own.gone and self._head - entry.number <= _LARGEST_LAG
 
-    def peek(self, part: Part[Any]) -> PartEntry | None:
-        """Return a part's entry as it is."""
-        return self._entries.get(part)
-
     @staticmethod
     def least(entries: Iterable[PartEntry]) -> int:
-        """How far the log was already, as far as it is known of these parts."""
+        """Return the highest sequence number that these parts show to be recorded: a read must not be older."""
         return max(max(entry.number, entry.lacks) for entry in entries)
 
     def must_read_strong(self, entry: PartEntry) -> bool:
-        """Whether a replica may lack what is known to have come in."""
-        # One that lacks forgotten events of ours gets them from no replica that is behind them.
+        """Whether a part must be read on the primary: a replica may lack events that are known to be recorded."""
+        # If it lacks forgotten own events, a replica that is behind them does not have them either.
         if entry.kept is not None and entry.kept.read_at < self._doubted_at:
             return True
         return entry.must_read or entry.seen < self._own.gone
 
     def doubt(self) -> None:
-        """Have every part that is known by now read before it is decided on again. Who is under way stays so."""
+        """Have every part that is cached now read before it is decided on again. Active commands stay active."""
         self._doubted_at = time.monotonic()
 
     def distrust(self, entries: Iterable[PartEntry], number: int = 0) -> None:
         """Have parts read before they are decided on again.
 
         Args:
-            entries: Theirs.
-            number: Which event they lack, if that is known.
+            entries: The entries of these parts.
+            number: Sequence number of an event that they lack; 0 if it is not known.
         """
         self.note_head(number)
         for entry in entries:
@@ -120,18 +116,18 @@ class PartStates:
             entry.lacks = max(entry.lacks, number)
 
     def touched(self, events: Iterable[RecordedEvent]) -> list[PartEntry]:
-        """Find the kept parts that events lie in. It asks all of them, and is for what is rare."""
+        """Find the cached parts that contain one of these events. It tests all of them: for rare use only."""
         entries = list(self._entries.values())
         index = BoundaryIndex(entry.part.filter for entry in entries)
         return [entries[place] for place in {place for event in events for place in index.matching(event)}]
 
     def validated(self, entry: PartEntry, kept: KeptState, seen: int, mark: object) -> None:
-        """Note what an append of ours has made of a part: nothing but our own events lay above what was decided on."""
+        """Store a part's state after an own append, which showed that it lacks no event of another writer."""
         entry.must_read = False
         self._put(entry, kept, seen, mark)
 
     def extended(self, entry: PartEntry, state: Any, own: Iterable[OwnEvent], seen: int, mark: object) -> None:
-        """Note our own events above a part's position, of a state that is folded with them."""
+        """Note own events above a part's position, with the state that includes them."""
         entry.state = state
         entry.mark = mark
         entry.seen = seen
@@ -140,12 +136,12 @@ class PartStates:
             self._cover(entry, event)
 
     def find(self, part: Part[Any]) -> KeptState | None:
-        """Return a part's state at its position, from where it is read on."""
+        """Return a part's state at its position, from which a read continues; None if it is not cached."""
         entry = self._entries.get(part)
         return entry.kept if entry is not None else None
 
     def keep(self, part: Part[Any], kept: KeptState) -> None:
-        """Note what a read found, unless more is known already."""
+        """Cache the result of a read, unless a newer state is cached already."""
         self.note_head(kept.position.number)
         entry = self._entries.get(part)
         if entry is None:
@@ -153,14 +149,14 @@ class PartStates:
         elif kept.position.number < entry.number:
             return
         entry.must_read = kept.position.number < entry.lacks
-        # Those of our own that lie below are part of what was read; they are told by their numbers.
+        # Own events below its position are part of what was read; they are recognised by their numbers.
         before = entry.kept
         has_news = before is None or entry.ranges or kept.events != before.events or kept.state is not before.state
         self._put(entry, kept, self._own.gone, object() if has_news else entry.mark)
         self._shrink()
 
     def forget(self) -> None:
-        """Forget everything: the history that it was folded from is not the store's any more."""
+        """Drop everything: the store no longer has the history that the states were folded from."""
         self._own.forget()
         self._head = 0
         self._bytes = 0
@@ -176,7 +172,7 @@ class PartStates:
         entry.ranges = ()
         entry.seen = seen
         entry.events = kept.events
-        # States grow with their events. Measured at every doubling, they cost no more to measure than to fold.
+        # States grow with their events. Measured at every doubling, measuring costs no more than folding.
         if kept.events >= 2 * entry.measured:
             self._bytes -= entry.size
             entry.size = _ENTRY_BYTES + state_size(kept.state)
@@ -184,10 +180,10 @@ class PartStates:
             self._bytes += entry.size
 
     def advance(self, entry: PartEntry) -> None:
-        """Fold our own recorded events that are new to an entry.
+        """Fold recorded own events that are new to an entry into its state.
 
         Raises:
-            Exception: Whatever its view raises.
+            Exception: Any error of its view.
         """
         settled = self._own.settled
         if entry.kept is None or entry.seen >= settled:
@@ -211,7 +207,7 @@ class PartStates:
 
     def _shrink(self) -> None:
         while len(self._entries) > self._most or self._bytes > self._most_bytes:
-            # Those in use were moved to the end when they came into use.
+            # Entries in use were moved to the end when their use began.
             for entry in self._entries.values():
                 if not entry.users:
                     break

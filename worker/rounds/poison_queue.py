@@ -21,13 +21,13 @@ _FULL = 32
 
 
 class PoisonQueue:
-    """Has commands decided in isolation, first come, first decided. They wait for each other, and others for none.
+    """Has commands decided in isolation, first come, first served. Other commands do not wait for them.
 
-    None waits for longer than it may be held: it fails, and comes again later.
+    A command that waits for longer than it may be held fails, and is delivered again later.
 
     Args:
-        isolator: Has them decided.
-        domain_name: Whose commands they are.
+        isolator: Decides a command in a process of its own.
+        domain_name: Name of the domain of these commands.
         breaker: Open while the database does not answer.
     """
 
@@ -38,12 +38,12 @@ class PoisonQueue:
         self._waiting: deque[Job] = deque()
         self._running: Job | None = None
         self._task: asyncio.Task[None] | None = None
-        # With so many, those are looked for that were lost with their channels and delivered again.
+        # At this length, waiting commands are checked for those whose channel was lost: they were delivered again.
         self._full = _FULL
         self._timer: asyncio.TimerHandle | None = None
 
     def submit(self, job: Job) -> None:
-        """Take a command; it is told of its end."""
+        """Add a command; its ``ended`` is called when it ends."""
         if len(self._waiting) >= self._full:
             self._let_lost_go()
         self._waiting.append(job)
@@ -52,10 +52,13 @@ class PoisonQueue:
             self._task = asyncio.create_task(self._run(), context=Context())
 
     async def drain(self, deadline: float) -> int:
-        """Give back what has not started, and let what has finish.
+        """Give back the commands that have not started, and let the one that has finish.
+
+        Args:
+            deadline: How long that may take, in seconds.
 
         Returns:
-            How many commands had started and did not finish within so many seconds.
+            1 if a command had started and did not finish in time; otherwise 0.
         """
         while self._waiting:
             self._waiting.popleft().end(None)
@@ -64,7 +67,7 @@ class PoisonQueue:
         return int(self._running is not None)
 
     async def close(self) -> None:
-        """Stop at once."""
+        """Stop at once, and give back what waits."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -74,7 +77,7 @@ class PoisonQueue:
             self._timer.cancel()
 
     def _watch(self) -> None:
-        """Have those end in time that have waited for as long as they may: the first to come is the first to go."""
+        """Set the timer that ends the first command when it has waited for as long as it may."""
         if self._timer is None and self._waiting and (until := self._waiting[0].held_until) < math.inf:
             self._timer = asyncio.get_running_loop().call_later(until - time.monotonic(), self._let_late_go)
 
@@ -85,7 +88,7 @@ class PoisonQueue:
         self._watch()
 
     def _late(self) -> Exception:
-        """Return what a command fails of that nothing was done about for as long as it may be held."""
+        """Return the error of a command that did not start for as long as it may be held."""
         if self._breaker.is_open:
             return StoreUnavailable("the database did not serve for as long as this was held")
         return IsolationFailed("other messages that may be poison were decided for as long as this was held")
@@ -95,7 +98,7 @@ class PoisonQueue:
         self._waiting = deque(job for job in self._waiting if not job.is_abandoned())
         for job in lost:
             job.end(None)
-        # Twice as many as are left, or each of many that are not lost would have all of them looked at.
+        # Twice what is left: otherwise every further command would check all of many that are not lost.
         self._full = max(_FULL, 2 * len(self._waiting))
 
     async def _run(self) -> None:

@@ -1,4 +1,4 @@
-"""The prepared command: a message, read, with what stays the same over all attempts at it."""
+"""The prepared command: a parsed message, with what stays the same in all attempts at it."""
 
 from typing import Any, Self
 
@@ -18,15 +18,15 @@ __all__ = ["PreparedCommand"]
 
 
 class PreparedCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """A command that is to be decided.
+    """A command that is ready to be decided.
 
     Attributes:
-        message: As it came.
-        command: What it asks for.
-        reads: Which parts its decision is made from.
-        digest: What tells it from another command under its id.
-        metadata: What its events say of where they came from.
-        details: What its receipt says, besides the outcome.
+        message: The message, as received.
+        command: The parsed command.
+        reads: The parts that its decision needs.
+        digest: Hash by which another command with the same id is recognised.
+        metadata: Metadata of its events: where they come from.
+        details: Details of its receipt, besides the outcome.
     """
 
     message: CommandMessage
@@ -38,17 +38,17 @@ class PreparedCommand(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def open(cls, message: CommandMessage, domain: Domain, settings: Settings, span: SpanContext) -> Self:
-        """Read a message.
+        """Parse and check a message.
 
         Args:
             message: The message.
-            domain: Whose command it is.
-            settings: The limits of messages.
-            span: Where what is recorded leads back to.
+            domain: The domain of the command.
+            settings: The limits of messages, and of parts per command.
+            span: The span that the recorded events refer to.
 
         Raises:
             BadMessage: The body can never become a command of this domain.
-            InvalidParts: As ``Domain.reads``.
+            InvalidParts: The domain's code names invalid parts: as in ``Domain.reads``.
         """
         body = read_body(
             message.body, max_bytes=settings.worker_max_message_bytes, max_depth=settings.worker_max_json_depth
@@ -85,17 +85,17 @@ class PreparedCommand(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def to_record(self, decision: Decision, domain: Domain, attempts: int) -> tuple[list[Event], Outcome]:
-        """Return a decision as what the store is to record.
+        """Return a decision as the events and the outcome to record.
 
         Args:
-            decision: The decision.
-            domain: Whose events they are.
-            attempts: How often it was decided.
+            decision: The decision of the domain's code.
+            domain: The domain of its events.
+            attempts: Number of the attempt, from 1.
 
         Raises:
-            TypeError: It is none.
-            InvalidRequest: It has more events than can be recorded at once.
-            UnknownEventType, InvalidEvent: As ``Domain.to_record``.
+            TypeError: ``decision`` is not a decision.
+            InvalidRequest: It has more events than can be appended at once.
+            UnknownEventType, InvalidEvent: An event is unknown to the domain, or invalid: as in ``Domain.to_record``.
         """
         details = {**self.details, "attempts": attempts}
         facts: tuple[DomainEvent, ...]

@@ -1,4 +1,4 @@
-"""The processing of a delivery: its message, its span, and how long it may and does take."""
+"""The processing of a delivery: its message, its span, how long it may take, and how long it took."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -19,16 +19,16 @@ __all__ = ["Processing"]
 
 
 class Processing(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """A delivery on its way to its settlement.
+    """A delivery that is being processed.
 
     Attributes:
         delivery: The delivery.
-        message: Its command; None if its envelope makes no sense.
-        span: What the ``process`` span says of it; whose trace an envelope belongs to that makes no sense cannot be
-            told.
-        domain_name: Whose command it is.
-        held_until: How long the delivery may be kept, on the monotonic clock.
-        labels: What its duration is counted under.
+        message: Its command; None if its properties are no valid envelope.
+        span: Its ``process`` span; an invalid span if there is no command, since the trace it belongs to is then
+            unknown.
+        domain_name: Name of the command's domain.
+        held_until: Until when the delivery may be held, on the monotonic clock, in seconds.
+        labels: Labels of its duration in the metrics.
     """
 
     delivery: Delivery
@@ -46,7 +46,7 @@ class Processing(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        """Have everything inside the ``with`` belong to it: what is traced, and the lines that are logged."""
+        """Attribute spans and log lines inside the ``with`` to this delivery."""
         properties = self.delivery.properties
         with (
             trace.use_span(self.span, record_exception=False, set_status_on_exception=False),
@@ -55,14 +55,14 @@ class Processing(msgspec.Struct, frozen=True, eq=False, gc=False):
             yield
 
     def acknowledge(self, end: End, error: str | None = None) -> float:
-        """Tell the broker that the message is done, and end the span.
+        """Acknowledge the delivery, count its duration, and end its span.
 
         Args:
-            end: How it ended.
-            error: Why it has no answer; None if it has.
+            end: The result that is counted.
+            error: Why the command has no answer; None if it has one.
 
         Returns:
-            How long it took, in seconds.
+            The duration since the delivery was received, in seconds.
         """
         self.delivery.acknowledge(end)
         seconds = self.measure(error)
@@ -70,13 +70,13 @@ class Processing(msgspec.Struct, frozen=True, eq=False, gc=False):
         return seconds
 
     def measure(self, error: str | None) -> float:
-        """Count how long it took.
+        """Count the duration of the processing.
 
         Args:
-            error: Why it has no answer; None if it has.
+            error: Why the command has no answer; None if it has one.
 
         Returns:
-            The same, in seconds.
+            The duration since the delivery was received, in seconds.
         """
         seconds = time.monotonic() - self.delivery.received_at
         labels = self.labels if error is None else {**self.labels, "error.type": error}

@@ -9,7 +9,7 @@ from worker.rounds.part_entry import PartEntry
 
 __all__ = ["ReadLane", "ReadLanes"]
 
-# A statement that takes so much longer than others do holds up whoever shares it. Its views are then read apart.
+# A statement that takes this much longer than usual delays all that share it. Its views are then read apart.
 _SLOW_SECONDS = 0.05
 _SLOW_FACTOR = 8
 _WEIGHT = 0.1
@@ -20,10 +20,10 @@ class ReadLane:
 
     Attributes:
         consistency: Whether a replica may answer.
-        view: Whose parts alone are read; None for those of all views that are not read apart.
-        since: How many rounds had been sent when the first of those who wait came.
-        waiting: Who waits for which part.
-        task: Reads them.
+        view: Name of the only view that is read here; None for all views that are not read apart.
+        since: How many rounds had been sent when the first waiting read was requested.
+        waiting: The parts to read, each with the commands that wait for it.
+        task: The task that reads them; None before the first.
     """
 
     __slots__ = ("consistency", "since", "task", "view", "waiting")
@@ -47,15 +47,15 @@ class ReadLanes:
         self._typical = 0.0
 
     def __iter__(self) -> Iterator[ReadLane]:
-        """Iterate over all of them."""
+        """Iterate over all lanes."""
         return iter((self._strong, self._eventual, *self._apart.values()))
 
     def of(self, view: str, *, is_strong: bool) -> ReadLane:
-        """Return the lane that a view's parts are read in.
+        """Return the lane in which a view's parts are read.
 
         Args:
             view: The view's name.
-            is_strong: Whether no replica may answer.
+            is_strong: Whether the read must be answered by the primary.
         """
         lane = self._strong if is_strong else self._eventual
         if view not in self._slow_views:
@@ -66,11 +66,11 @@ class ReadLanes:
         return apart
 
     def measure(self, lane: ReadLane, entries: Iterable[PartEntry], seconds: float) -> None:
-        """Take note of how long a statement took.
+        """Note how long a statement took, and decide which views are read apart from now on.
 
         Args:
-            lane: Whose.
-            entries: Those of the parts that it asked for.
+            lane: The lane of the statement.
+            entries: The parts that it read.
             seconds: How long it took.
         """
         if seconds > max(_SLOW_SECONDS, _SLOW_FACTOR * self._typical):
@@ -78,6 +78,6 @@ class ReadLanes:
                 self._slow_views.update(entry.part.view.name for entry in entries)
         elif lane.view is not None:
             self._slow_views.discard(lane.view)
-        # What is read apart says nothing of the others: by it, where little else is read, slow would be usual.
+        # Lanes of single views are not counted: if little else was read, slow would become the usual.
         if lane.view is None:
             self._typical = seconds if not self._typical else (1 - _WEIGHT) * self._typical + _WEIGHT * seconds

@@ -1,4 +1,4 @@
-"""The receipt look-ups: whether commands that may have been sent twice are on record already, many by one statement."""
+"""The receipt look-ups: whether commands that may have been sent before are recorded, many by one statement."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -14,13 +14,13 @@ __all__ = ["ReceiptLookups"]
 
 
 class ReceiptLookups:
-    """Looks for the receipts of one domain's commands. What waits while a statement is under way shares the next one.
+    """Looks up the receipts of one domain's commands. Requests made while a statement runs share the next one.
 
     Args:
-        shared: What it shares with the others.
-        recording: What look-ups keep step with.
+        shared: The objects that are shared within one domain's scheduler.
+        recording: Says when to send the next statement, so that look-ups keep step with rounds.
         done: Called with each command that was looked up.
-        failed: Called with those that could not be, and why.
+        failed: Called with the commands whose look-up failed, and the error.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class ReceiptLookups:
         self._task: asyncio.Task[None] | None = None
 
     def want(self, job: Job) -> None:
-        """Look for the receipt of a command, which waits for it."""
+        """Look up the receipt of a command, which waits for the result."""
         job.is_waiting = True
         job.is_looked_up = False
         if not self._waiting:
@@ -51,11 +51,15 @@ class ReceiptLookups:
         self._waiting.append(job)
         self._recording.more(self._waiting)
         if self._task is None or self._task.done():
-            # In a context of its own: what it does concerns no single command.
+            # In a context of its own: a shared look-up belongs to no single command.
             self._task = asyncio.create_task(self._look_up(), context=Context())
 
+    def forget_ended(self) -> None:
+        """Look nothing up any more for those who have ended."""
+        self._waiting[:] = [job for job in self._waiting if not job.has_ended]
+
     async def close(self) -> None:
-        """Look for none any more."""
+        """Stop looking up."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -66,6 +70,8 @@ class ReceiptLookups:
             await self._recording.step(self._waiting, self._since)
             era = await self._breaker.closed()
             jobs, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+            if not jobs:
+                return
             try:
                 found = set(await self._store.receipts([job.command_id for job in jobs], scope=self._domain_name))
             except DOWN as error:
@@ -73,10 +79,10 @@ class ReceiptLookups:
                     self._breaker.open(error, era)
                     self._waiting = [*jobs, *self._waiting]
                     continue
-                found = set()  # the append tells
+                found = set()  # the append finds out
             except EventStoreError:
-                found = set()  # the append tells
-            except Exception as bug:  # noqa: BLE001  nobody must wait for ever
+                found = set()  # the append finds out
+            except Exception as bug:  # noqa: BLE001  no command must wait for ever
                 self._failed(jobs, bug)
                 continue
             for job in jobs:

@@ -1,4 +1,4 @@
-"""The recorder: has rounds recorded, one after another, and tells what became of them."""
+"""The recorder: sends rounds to the store, one after another, and reports the results."""
 
 import asyncio
 import logging
@@ -21,14 +21,14 @@ _log = logging.getLogger(__name__)
 
 
 class Recorder:
-    """Has rounds recorded.
+    """Sends rounds to the store.
 
     Args:
-        shared: What it shares with the others.
-        order: Holds back commands that would overtake another of their key.
-        recording: Told when a round is sent, and when it has its answer.
-        outcomes: Told what became of each command.
-        free: Called when a round has its answer, so that another can be sent.
+        shared: The objects that are shared within one domain's scheduler.
+        order: Holds back commands that would overtake an earlier one with the same affinity key.
+        recording: Notified when a round is sent and when it is answered.
+        outcomes: Gets the result for each command.
+        free: Called when a round is answered, so that another can be sent.
 
     Attributes:
         round: The round that is being recorded; None if none is.
@@ -58,11 +58,11 @@ class Recorder:
         self._task: asyncio.Task[None] | None = None
 
     def send(self, round_: Round, era: int) -> None:
-        """Have a round recorded, in the same turn of the loop in which it was made ready.
+        """Send a round to the store. Call it in the same turn of the loop in which the round was prepared.
 
         Args:
-            round_: The round. It has members, and none is being recorded.
-            era: When the breaker was closed last.
+            round_: The round. It has members, and no other round is being recorded.
+            era: The breaker's era.
         """
         appends = round_.appends()
         for member in round_.members:
@@ -73,13 +73,17 @@ class Recorder:
         self._task = asyncio.create_task(self._record(round_, appends, era), context=Context())
 
     def silence(self, seconds: float) -> StoreUnavailable | None:
-        """Judge whether an append has had no answer for so long: those behind it cannot help it.
+        """Check whether an append has gone unanswered for longer than this.
 
-        Nothing is cut short, since nobody could tell whether it happened. Where commands wait for the store, it is left
-        alone.
+        Nothing is cut short, since it would not be known whether it was recorded. Where commands wait for the store,
+        the breaker is opened instead.
+
+        Args:
+            seconds: The longest time for which an append may go unanswered.
 
         Returns:
-            What the commands under way fail of that do not wait for the store; None if there is no such silence.
+            The error of all active commands, if commands do not wait for the store; None if they do or if there is no
+            such append.
         """
         if self.round is None or time.monotonic() - self._sent_at <= seconds:
             return None
@@ -90,21 +94,21 @@ class Recorder:
         return None
 
     async def close(self) -> None:
-        """Stop at once. What is being recorded may be on record or not."""
+        """Stop at once. A round that is being recorded may or may not be on record."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
     def settle(self, round_: Round, verdicts: Sequence[Verdict]) -> None:
-        """Take note of what became of a round. Whatever a view does, the answers stand."""
+        """Update the cached states by the store's answers to a round. If a view fails at that, the answers stand."""
         for member, verdict in zip(round_.members, verdicts, strict=True):
             if not isinstance(verdict, Receipt):
-                # Before the next round is sent, in which others of its key may be.
+                # Before the next round is sent, which may contain others of its key.
                 self._order.hold(member.job)
         if not all(isinstance(verdict, Receipt | EventStoreError) for verdict in verdicts) or any(
             isinstance(verdict, OutcomeUnknown) for verdict in verdicts
         ):
-            # What is recorded is not known.
+            # It is not known what was recorded.
             round_.abandon()
             return
         try:
@@ -115,13 +119,13 @@ class Recorder:
             self._states.forget()
 
     def tell(self, round_: Round, verdicts: Sequence[Verdict]) -> None:
-        """Tell each command of a round what became of it."""
+        """Report the store's answer to each command of a round."""
         relies_on_none = True
         for member, verdict in zip(round_.members, verdicts, strict=True):
             job = member.job
             job.is_sent = False
             if isinstance(verdict, ChainBroken) and relies_on_none:
-                # Nothing before it was refused: what it was decided on lies too far back.
+                # Nothing before it was refused: the states that it was decided on are too old to be checked.
                 self._states.distrust(job.entries)
             relies_on_none = relies_on_none and isinstance(verdict, Receipt) and not verdict.duplicate
             self._outcomes.judged(job, verdict)
@@ -132,7 +136,7 @@ class Recorder:
             verdicts = await self._store.append_chain(appends)
         except EventStoreError as error:
             verdicts = [error.copy_for_caller() for _ in appends]
-        except Exception as bug:  # noqa: BLE001  its members must be told; what is recorded of them is not known
+        except Exception as bug:  # noqa: BLE001  its members must be told; it is not known which of them are recorded
             _log.exception("recording a round of %s failed", self._domain_name)
             verdicts = [bug for _ in appends]
         self.settle(round_, verdicts)
@@ -144,6 +148,6 @@ class Recorder:
             self._breaker.served(era)
         elif self._breaker.is_patient:
             self._breaker.open(down, era)
-        # The next round is sent first.
+        # The next round is sent before results are reported.
         await asyncio.sleep(0)
         self.tell(round_, verdicts)

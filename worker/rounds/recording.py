@@ -1,4 +1,4 @@
-"""The recording: whether a round is under way to the store, so that reads keep step with the rounds."""
+"""The recording: whether a round is being recorded, so that reads keep step with the rounds."""
 
 import asyncio
 from collections.abc import Sized
@@ -7,10 +7,10 @@ __all__ = ["Recording"]
 
 
 class Recording:
-    """Tells those who gather what waits when to go on: a statement for each that comes would cost as much as a round.
+    """Delays reads and look-ups until enough of them can share a statement; one each would cost as much as a round.
 
-    Who comes while a round is under way can only be in the next one. So few of them are not worth a statement before
-    that is sent.
+    A command that comes while a round is being recorded can only be in the next one. A few of them are not worth a
+    statement before the next round is sent.
     """
 
     __slots__ = ("_begun", "_changed", "_members")
@@ -22,7 +22,7 @@ class Recording:
 
     @property
     def begun(self) -> int:
-        """How many rounds were sent until now."""
+        """How many rounds have been sent so far."""
         return self._begun
 
     def begin(self, members: int) -> None:
@@ -36,20 +36,20 @@ class Recording:
         self._tell()
 
     def end(self) -> None:
-        """Note that it has its answer."""
+        """Note that the round is answered."""
         self._members = 0
         self._tell()
 
     def more(self, waiting: Sized) -> None:
-        """Note that one more waits."""
+        """Note that one more request waits."""
         if 0 <= 2 * len(waiting) - self._members <= 1:
             self._tell()
 
     async def step(self, waiting: Sized, since: int) -> None:
-        """Wait until as many wait as half of the round under way has, or it has its answer, or another was sent.
+        """Wait until half as many wait as the current round has members, or it is answered, or the next was sent.
 
         Args:
-            waiting: Those who wait.
+            waiting: The requests that wait.
             since: How many rounds had been sent when the first of them came.
         """
         while 2 * len(waiting) < self._members and self._begun <= since:

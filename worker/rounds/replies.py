@@ -1,4 +1,4 @@
-"""Replies: what is sent to who asked for an answer. One that fails is counted, and changes nothing else."""
+"""Replies: messages to publishers that asked for the answer. A reply that fails is counted and has no other effect."""
 
 import logging
 import time
@@ -24,13 +24,13 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 
 class Replies:
-    """Answers the commands that name a queue for it.
+    """Sends replies to commands that name a reply queue.
 
     Args:
-        sender: Sends them.
-        direct: Sends those to direct addresses, over another connection: a broker may end it for what it is asked for.
-        counters: Where those that fail are counted.
-        timeout: How long each is tried, in seconds.
+        sender: The connection that publishes replies to queues.
+        direct: Another connection, for direct reply-to addresses: a broker may close it because of an address.
+        counters: Counts the replies that fail.
+        timeout: How long each reply is tried, in seconds.
     """
 
     def __init__(self, sender: Sender, direct: Sender, counters: Counters, *, timeout: float) -> None:
@@ -40,12 +40,12 @@ class Replies:
         self._timeout = timeout
 
     async def answered(self, message: CommandMessage, receipt: Receipt, *, duplicate: bool) -> None:
-        """Say what became of a command.
+        """Reply with the outcome of a command. Does nothing if it asked for no reply.
 
         Args:
             message: The command.
-            receipt: Its answer.
-            duplicate: Whether its sender had been told before.
+            receipt: Its receipt.
+            duplicate: Whether the command was answered before, so that this reply repeats an earlier one.
         """
         if message.reply_to is None:
             return
@@ -61,13 +61,13 @@ class Replies:
         await self._send(message.reply_to, reply, message.correlation_id)
 
     async def failed(self, properties: Properties, message: CommandMessage | None, reason: str) -> None:
-        """Say that a command was put aside for a person, and why.
+        """Reply that a command was dead-lettered, and why. Does nothing if it asked for no reply.
 
         Args:
-            properties: Those of the message.
-            message: The command; None if the message is none. Its sender is told all the same, if it can tell by the
-                correlation id or the id that it gave the message.
-            reason: Why.
+            properties: The message's properties.
+            message: The command; None if the message is not a valid one. A reply is then sent if the properties have a
+                correlation id or a message id.
+            reason: The text of the reply's reason.
         """
         if not properties.reply_to:
             return
@@ -76,7 +76,7 @@ class Replies:
         if identity is None:
             return
         command_id = message.command_id if message is not None else _readable(properties.message_id)
-        # What a domain's code raised may say what no encoding can write.
+        # An error of a domain's code may contain what cannot be encoded.
         said = reason[:_LONGEST_REASON].encode(errors="backslashreplace").decode()
         reply = Reply(command_id=command_id, outcome="failed", reason=said)
         await self._send(properties.reply_to, reply, identity)
@@ -94,14 +94,14 @@ class Replies:
                 await self._send_direct(reply.to_json(), properties, reply_to)
             else:
                 await self._send_again(reply.to_json(), properties, reply_to)
-        except Exception as error:  # noqa: BLE001  the answer is on record: whatever a reply fails of, the delivery is done
+        except Exception as error:  # noqa: BLE001  the answer is on record: a failed reply changes nothing
             self._counters.failed_replies += 1
-            # Whatever the sender says of its message is said of the reply alone: the command is settled.
+            # The sender's error is about the reply only: the command is settled.
             why = f"nobody listens on {printable(reply_to)} any more" if isinstance(error, Unroutable) else error
             _log.info("the command is settled, but its reply could not be sent: %s", why)
 
     async def _send_again(self, body: bytes, properties: Properties, queue: str) -> None:
-        """Send, and again where the connection breaks meanwhile. The same reply may then come twice."""
+        """Publish, and retry when the connection breaks. The same reply may then arrive twice."""
         deadline = time.monotonic() + self._timeout
         backoff = Backoff(first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
         while True:
@@ -114,10 +114,10 @@ class Replies:
             await backoff.rest()
 
     async def _send_direct(self, body: bytes, properties: Properties, address: str) -> None:
-        """Send to the channel that asked, once: the answer of another try would find another channel in its place."""
+        """Publish to the channel that asked, once: after a reconnect, another channel may have its address."""
         if not is_sound(address):
             raise ValueError(f"{address[:_LONGEST_SHOWN]!r} is no address that a broker gives")
-        # Brokers before 3.12 return what is mandatory as unroutable, and hand it over all the same.
+        # Brokers before 3.12 return mandatory messages to such an address as unroutable, and deliver them all the same.
         await self._direct.send(
             body, properties, exchange="", routing_key=address, timeout=self._timeout, mandatory=False
         )

@@ -1,4 +1,4 @@
-"""Retries of conflicts: how long a command rests that lost to others, before it is decided again."""
+"""Retries of conflicts: how long a command rests after a conflict, before it is decided again."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,10 +14,10 @@ _LONGEST_WAIT = 0.5
 
 
 class ConflictRetries:
-    """Lets commands rest. Waits have full jitter; the first is up to 50 ms.
+    """Lets commands rest after conflicts. Waits have full jitter; the first is up to 50 ms.
 
     Args:
-        longest: The longest wait after losing alone, in seconds.
+        longest: The longest wait after a conflict, in seconds, before it is doubled for each use of the lock in vain.
     """
 
     def __init__(self, longest: float = _LONGEST_WAIT) -> None:
@@ -28,7 +28,7 @@ class ConflictRetries:
         """Return how long to rest, in seconds.
 
         Args:
-            lost: How often the command has lost, 1 or more.
+            lost: How often the command has conflicted, 1 or more.
         """
         state = RetryCallState(self._retrying, None, (), {})
         state.attempt_number = lost
@@ -39,9 +39,9 @@ class ConflictRetries:
 
         Args:
             job: The command.
-            rested: Called with it and with how long it rested, in seconds.
+            rested: Called after the rest, with the command and how long it rested, in seconds.
         """
-        # Every hold in vain doubles the wait: others wait while it lasts.
+        # Each time that the lock was taken in vain doubles the wait: all other writers wait during it.
         seconds = self.wait(job.lost) * 2**job.holds
 
         def end() -> None:
@@ -51,12 +51,12 @@ class ConflictRetries:
         self._resting[job] = asyncio.get_running_loop().call_later(seconds, end)
 
     def stop(self, job: Job) -> None:
-        """Let a command that may rest rest no more; nobody is called."""
+        """Cancel the rest of a command, if it rests; its callback is not called."""
         if self._resting and (timer := self._resting.pop(job, None)) is not None:
             timer.cancel()
 
     def close(self) -> None:
-        """Call nobody any more."""
+        """Cancel all rests; no callback is called."""
         for timer in self._resting.values():
             timer.cancel()
         self._resting.clear()

@@ -32,20 +32,20 @@ from worker.rounds.shared import Shared
 __all__ = ["NO_NUMBER", "Member", "Round", "Verdict"]
 
 NO_NUMBER = 2**62
-"""Stands for the number of an event that has none yet: no bound on the number leaves it out."""
+"""Stands for the number of an event that has none yet: no filter's bound on the number excludes it."""
 
 Verdict = Receipt | Exception
-"""What became of a member."""
+"""The store's answer to a member of a round."""
 
 
 class Member(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """A command of a round, with what was decided.
+    """A command of a round, with its decision.
 
     Attributes:
         job: The command.
-        events: What is to be recorded.
-        outcome: What its receipt will say.
-        own: The same events, as later members see them.
+        events: The events to record.
+        outcome: The outcome in its receipt.
+        own: The same events, as later members of the round see them.
     """
 
     job: Job
@@ -58,11 +58,11 @@ class Round:
     """Commands of one domain that are decided together.
 
     Args:
-        shared: What it shares with the others.
-        previous: The round that is being recorded meanwhile; this one is decided on top of it.
+        shared: The objects that are shared within one domain's scheduler.
+        previous: The round that is being recorded; this one is decided on top of it. None if there is none.
 
     Attributes:
-        members: Who takes part, in order.
+        members: The commands that take part, in order.
         overlay: The states that it is decided on.
     """
 
@@ -77,30 +77,30 @@ class Round:
         self._sent_at = 0.0
 
     def states_for(self, job: Job) -> dict[Part[Any], Any]:
-        """Return the states of what a command reads, on top of everything decided before it.
+        """Return the states of the parts that a command reads, on top of everything decided before it.
 
         Raises:
-            Alone: It can only be decided with nothing under way.
-            NotKnown: A part has to be read before.
-            Exception: Whatever a view raises.
+            Alone: The command can only be decided with nothing else in progress.
+            NotKnown: A part has to be read first.
+            Exception: Any error of a view.
         """
         return {entry.part: self.overlay.state(entry) for entry in job.entries}
 
     def add(
         self, job: Job, events: Sequence[Event], outcome: Outcome, *, recorded_as: Sequence[Event] | None = None
     ) -> None:
-        """Add a decision. Its events are read back and folded first: what cannot be is never recorded.
+        """Add a decision. Its events are read back and folded first, so that an event that cannot be is never recorded.
 
         Args:
             job: The command.
-            events: What was decided.
-            outcome: What its receipt will say.
-            recorded_as: The same events as the store gets them, where that differs: with sealed values.
+            events: The events that were decided.
+            outcome: The outcome for its receipt.
+            recorded_as: The same events with sealed values, as the store gets them; None if no value is sealed.
 
         Raises:
-            Alone: With the events before it they would be too many for one round.
-            UnknownEventType, UnreadableEvent: As ``Domain.recorded``.
-            Exception: Whatever a view raises.
+            Alone: Together with the events before them, they would be too many for one round.
+            UnknownEventType, UnreadableEvent: An event cannot be read back: as in ``Domain.recorded``.
+            Exception: Any error of a view.
         """
         if self.members and self._events + len(events) > LARGEST_APPEND:
             raise Alone
@@ -111,50 +111,52 @@ class Round:
                 token=0,
                 type=event.type,
                 payload=decode_object(event.payload_text),
-                metadata=dict(event.metadata),  # it tells the event's version
+                metadata=dict(event.metadata),  # it contains the event's version
                 occurred_at=event.occurred_at,
             )
             own.append(OwnEvent(recorded, self._domain.recorded(recorded)))
         if own:
             advanced = self.overlay.advanced(job.entries, own)
-            # A command that has its answer already records nothing: nobody relies on it.
+            # A command that already has a receipt records nothing, so no other decision may rely on its events.
             if not job.is_recorded:
                 self.overlay.add(own, job.entries, advanced)
         self.members.append(Member(job, events if recorded_as is None else recorded_as, outcome, own))
         self._events += len(events)
 
     def prepare(self, late: Collection[Job] = ()) -> list[Job]:
-        """Make ready to be sent, when nothing else is being recorded any more.
+        """Prepare the round to be sent, once no other round is being recorded.
 
         Args:
-            late: Who must not be recorded yet.
+            late: The commands that must not be recorded yet.
 
         Returns:
-            Those, and who was decided on what did not come about, or relies on one of these. They have left.
+            The commands that left the round: those in ``late``, those decided on events that were not recorded, and
+            those that rely on either.
         """
         stale = self.overlay.stand_alone()
-        # Who has been told of its end meanwhile must not be recorded after that.
+        # A command that has ended must not be recorded after its end was reported.
         ended = any(member.job.has_ended for member in self.members)
         left = self._part_with(stale, late) if stale or late or ended else []
-        # Nobody relies on them, and those who rely on each other are last to be judged.
+        # No member relies on one that has a receipt already. Such duplicates go last: earlier in the chain, they would
+        # have members refused that have their events in the boundary.
         self.members.sort(key=lambda member: member.job.is_recorded)
         if not self.members:
-            # Nothing is under way any more. Who can only be decided then would wait for ever.
+            # Nothing is in progress any more. Otherwise a command that needs that would wait for ever.
             self._own.settle(self.overlay.last)
         return left
 
     def appends(self) -> list[Append]:
-        """Return what is to be recorded, as one chain, to be sent at once."""
+        """Return the appends of the members, as one chain, to be sent at once."""
         self._sent_at = time.monotonic()
         self.overlay.note_kept()
         boundaries: dict[PartEntry, BoundaryPart] = {}
         return [self._append(member, boundaries) for member in self.members]
 
     def settle(self, verdicts: Sequence[Verdict]) -> None:
-        """Take note of what was recorded, and of what was not.
+        """Update own events and cached states by the store's answers.
 
         Args:
-            verdicts: What became of each member.
+            verdicts: The store's answer to each member, in order.
         """
         self._number(verdicts)
         refused = [
@@ -180,28 +182,28 @@ class Round:
             elif isinstance(verdict, ConcurrencyConflict):
                 conflicts.append((member.job.entries, verdict))
         self.overlay.hand_over(validators, wrong=wrong, sent_at=self._sent_at, storage=self._storage)
-        # Before the next round is sent: who read the same part there would lose as well.
+        # Before the next round is sent: a command there that read the same part would conflict as well.
         for entries, conflict in conflicts:
-            # What forgets a subject concerns all that was read of it, and what seals for it.
+            # A forgotten subject affects all parts that were read, and the keys by which values are sealed.
             lacking = entries if conflict.event_type == SUBJECT_FORGOTTEN else [entries[conflict.part]]
             self._known.distrust(lacking, conflict.sequence_number)
         for member in self._far_behind(verdicts):
             self._known.distrust(member.job.entries)
-        # Not before: the states of this round are made of them.
+        # Not earlier: the states of this round are folded from them.
         self._own.trim()
 
     def _far_behind(self, verdicts: Sequence[Verdict]) -> list[Member]:
-        """Find who was refused for nobody's sake: what is known of their parts lies too far behind to be judged."""
+        """Find members refused though none before them was: their parts' cached states are too old to be checked."""
         found = []
         for member, verdict in zip(self.members, verdicts, strict=True):
             if isinstance(verdict, ChainBroken):
                 found.append(member)
             elif not _is_new(verdict):
-                break  # those behind it may have relied on it
+                break  # members after it may rely on it
         return found
 
     def abandon(self) -> None:
-        """Take note that nobody knows what was recorded: everything decided here counts as refused."""
+        """Treat every event of the round as refused: it is not known what was recorded."""
         events = [own for member in self.members for own in member.own]
         self._own.remove(events)
         self._own.settle(self.overlay.last)
@@ -230,7 +232,7 @@ class Round:
         )
 
     def _part_with(self, stale: set[PartEntry], late: Collection[Job]) -> list[Job]:
-        """Let go of who is late or read a stale part, and of who relies on one of these, or follows it in its key."""
+        """Remove members that are late, read a stale part, or rely on, or follow by key, a removed one; return them."""
         staying: list[Member] = []
         left: list[Job] = []
         late_keys: set[str | None] = set()
@@ -250,14 +252,14 @@ class Round:
         return left
 
     def _number(self, verdicts: Sequence[Verdict]) -> None:
-        """Give the recorded events their numbers, and the ranges in which they lie."""
+        """Set the numbers of the recorded events, and the ranges in which they lie."""
         # Runs of numbers without a gap: the first number, the position of the last event, and the events.
         runs: list[tuple[int, Position, list[OwnEvent]]] = []
         for member, verdict in zip(self.members, verdicts, strict=True):
             if not isinstance(verdict, Receipt) or verdict.duplicate or verdict.first is None:
                 continue
             if member.job.is_recorded:
-                continue  # nobody has seen its events
+                continue  # no state contains its events
             for number, own in enumerate(member.own, verdict.first):
                 own.number = number
             if runs and runs[-1][1].number + 1 == verdict.first:

@@ -1,4 +1,4 @@
-"""The rounds: what is ready is decided together and recorded by one append, round after round."""
+"""The rounds: ready commands are decided together and recorded by one append, round after round."""
 
 import asyncio
 import heapq
@@ -27,23 +27,24 @@ __all__ = ["Rounds"]
 
 _log = logging.getLogger(__name__)
 
-# For so long commands are decided without a pause: others on the loop wait.
+# How long commands are decided without a pause: other tasks on the loop wait.
 _BREATH_SECONDS = 0.005
-# After so long a round is sent with whom it has, if nothing keeps it from being sent.
+# How long a round is filled at most, if nothing keeps it from being sent.
 _LONGEST_DECIDING = 0.02
 
 
 class Rounds:
     """Decides and records the commands of one domain.
 
-    What is ready is one round: decided in order, each command on top of those before it, and recorded by one append.
-    While one round is being recorded the next is decided on top of it; it is sent only after the answer to the former.
+    All ready commands form one round: they are decided in order, each on top of those before it, and recorded by one
+    append. While a round is being recorded the next is decided on top of it; it is sent only after the former is
+    answered.
 
     Args:
-        shared: What it shares with the others.
-        order: Holds back commands that would overtake another of their key.
-        recorder: Has the rounds recorded.
-        outcomes: Told what became of each command.
+        shared: The objects that are shared within one domain's scheduler.
+        order: Holds back commands that would overtake an earlier one with the same affinity key.
+        recorder: Sends the rounds to the store.
+        outcomes: Gets the result for each command.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Rounds:
         self._recorder = recorder
         self._most = shared.settings.worker_concurrency
         self._outcomes = outcomes
-        # By their tickets, which are compared without a call.
+        # With their tickets, so that they are compared without a call.
         self._ready: list[tuple[int, Job]] = []
         self._alone: deque[Job] = deque()
         self._runner: asyncio.Task[None] | None = None
@@ -72,7 +73,7 @@ class Rounds:
         self._escalation = Escalation(shared, decide=self.decide, outcomes=outcomes)
 
     def put(self, job: Job, *, locked: bool) -> None:
-        """Take a command that has all it waits for.
+        """Add a command that waits for nothing, and start the task that decides rounds if needed.
 
         Args:
             job: The command.
@@ -86,7 +87,7 @@ class Rounds:
             heapq.heappush(self._ready, (job.ticket, job))
         self._news.set()
         if self._runner is None:
-            # In a context of its own: what it does concerns no single command.
+            # In a context of its own: a round belongs to no single command.
             self._runner = asyncio.create_task(self._run(), name=f"rounds of {self._domain.name}", context=Context())
 
     def _set_aside(self, job: Job) -> None:
@@ -94,11 +95,16 @@ class Rounds:
         self._alone.append(job)
 
     def wake(self) -> None:
-        """Look again at what may be done."""
+        """Check again for work."""
         self._news.set()
 
+    def forget_ended(self) -> None:
+        """Let go of those who are ready and have ended."""
+        self._ready = [each for each in self._ready if not each[1].has_ended]
+        heapq.heapify(self._ready)
+
     async def close(self) -> None:
-        """Decide no more."""
+        """Stop deciding."""
         if self._runner is not None:
             self._runner.cancel()
             await asyncio.gather(self._runner, return_exceptions=True)
@@ -131,18 +137,18 @@ class Rounds:
                 for job in await self._fill(round_):
                     self.decide(round_, job)
             self._send(round_, era)
-        except Exception as bug:  # noqa: BLE001  the rounds go on, whatever became of this one
+        except Exception as bug:  # noqa: BLE001  the rounds go on, whatever happens in this one
             _log.exception("a round of %s failed", self._domain.name)
             round_.abandon()
             for member in round_.members:
                 self._outcomes.failed(member.job, bug)
 
     async def _fill(self, round_: Round) -> list[Job]:
-        """Decide what is ready, until the round can be sent.
+        """Decide ready commands, until the round can be sent.
 
         Returns:
-            Those that are on record already. They are last in the round, and so are to be decided last: should their
-            receipts be gone by then, by a failover, they are recorded as what they were decided on.
+            The commands that have a receipt already. They come last in the round, and so must be decided last: if a
+            failover has lost their receipts by then, they are recorded as they were decided.
         """
         most = self._breaker.room(self._most)
         recorded: list[Job] = []
@@ -165,16 +171,17 @@ class Rounds:
             await self._something_new()
 
     def decide(self, round_: Round, job: Job) -> None:
-        """Decide a command as the next member of a round; one that cannot be is told so, and is none."""
+        """Decide a command as the next member of a round. If that fails, its error is reported, and it is no member."""
         prepared = job.prepared
         if self._outcomes.let_go(job) or prepared is None or not self._order.admits(job):
             return
-        self._counters.attempts += 1
         span = decide_span(job)
         context = trace.set_span_in_context(span, job.context) if span.is_recording() else job.context
         try:
             with UserCode(self._watchdog, job.message.command_type, context):
-                decision = self._domain.decide(prepared.command, prepared.reads, round_.states_for(job))
+                states = round_.states_for(job)
+                self._counters.attempts += 1
+                decision = self._domain.decide(prepared.command, prepared.reads, states)
                 events, outcome = prepared.to_record(decision, self._domain, job.attempts)
                 sealed = sealed_events(self._domain, self._states, round_, job, events)
                 round_.add(job, events, outcome, recorded_as=sealed)
@@ -195,7 +202,7 @@ class Rounds:
             span.end()
 
     def _send(self, round_: Round, era: int) -> None:
-        """Have a round recorded, in the same turn of the loop in which it is made ready."""
+        """Prepare a round and send it, in the same turn of the loop."""
         late = {member.job for member in round_.members if self._order.has_earlier(member.job)}
         for job in round_.prepare(late):
             self._outcomes.again(job)

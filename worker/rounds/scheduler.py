@@ -1,4 +1,4 @@
-"""The scheduler: takes the commands of one domain, and sees each to its answer."""
+"""The scheduler: takes the commands of one domain and finds the answer to each."""
 
 import asyncio
 import logging
@@ -33,26 +33,27 @@ __all__ = ["Scheduler"]
 
 _log = logging.getLogger(__name__)
 
-# After a duplicate was met, so many commands are looked up before they are decided: others may be on record, too.
+# How many commands are looked up before they are decided, after a duplicate was met: they may be recorded, too.
 _LOOKED_UP_AFTER_A_DUPLICATE = 1000
 
 
 class Scheduler:
-    """Decides the commands of one domain against a store.
+    """Decides the commands of one domain against an event store.
 
-    A command is opened, its parts are read if they are not known well enough, and it joins a round, in which it is
-    decided and recorded. Every outcome, also "rejected" and "unchanged", is validated on the primary when its receipt
-    is written: a decision from a lagging replica or a kept state can neither record nor refuse anything wrongly.
+    A command is parsed, its parts are read if their cached states are too old, and it joins a round, in which it is
+    decided and recorded. Every outcome, also "rejected" and "unchanged", is checked on the primary when its receipt is
+    written: a decision from a lagging replica or a cached state can neither record nor refuse anything wrongly.
 
     Args:
-        store: Where to read, and to record.
-        domain: Whose commands to decide.
-        settings: The limits.
-        counters: Where attempts and conflicts are counted.
-        watchdog: Told whenever a domain's code runs.
-        breaker: Keeps everybody from a store that does not answer; several schedulers of a store share one.
-        is_patient: Whether commands wait for a store that does not answer, where no breaker is given that says so.
-        long_reads: Held while a long history is read; the schedulers of a process share one.
+        store: The event store that is read and appended to.
+        domain: The domain whose commands are decided.
+        settings: The worker's settings: limits, timeouts, size of the cache.
+        counters: Counts attempts, reads and conflicts; new ones by default.
+        watchdog: Notified whenever the domain's code runs; a new one by default.
+        breaker: Keeps commands from a store that does not answer. The schedulers of one store share one; a new one by
+            default.
+        is_patient: Whether commands wait for a store that does not answer; used only if no breaker is given.
+        long_reads: Lock that is held while a long history is read. The schedulers of a process share one.
     """
 
     def __init__(
@@ -99,18 +100,19 @@ class Scheduler:
             seconds=settings.worker_handler_timeout,
             outcomes=self._attempts,
             silence=self._attempts.recorder.silence,
+            forget_ended=self._attempts.forget_ended,
         )
         self._draining = False
         self._looked_up_left = 0
 
     @property
     def kept_states(self) -> int:
-        """How many parts are known."""
+        """How many parts have a cache entry."""
         return len(self._states)
 
     @property
     def domain_name(self) -> str:
-        """Whose commands it decides."""
+        """Name of the domain."""
         return self._domain.name
 
     def take_hottest(self, most: int) -> list[HotPart]:
@@ -118,25 +120,26 @@ class Scheduler:
         return self._states.hot.take(most)
 
     def knows(self, command_type: str) -> bool:
-        """Whether the domain has a command of that name."""
+        """Whether the domain has a command with that name."""
         return self._domain.has_command(command_type)
 
     async def process(self, message: CommandMessage) -> Answer:
-        """Find the answer to a command and put it on record.
+        """Decide a command and record its answer.
 
-        A command whose id has an answer already gets that one, and nothing is recorded.
+        If the command's id has an answer already, that one is returned and nothing is recorded.
 
         Raises:
             BadMessage: The body can never become a command of this domain.
-            InvalidParts: The domain's own code names parts that it cannot.
+            InvalidParts: The domain's code names invalid parts.
             IdempotencyKeyReused: The id has an answer to another command.
-            ConflictError: Others were faster, each time.
-            HandlerTimedOut: It had no answer within the handler timeout.
-            StoreUnavailable: The scheduler was told to end.
-            EventStoreError: As the store raises it. Processing the message again is safe.
-            Exception: Whatever a handler raises.
+            ConflictError: Every attempt conflicted with another writer.
+            HandlerTimedOut: There was no answer within the handler timeout.
+            StoreUnavailable: The scheduler drains or was closed; or the store does not answer, and commands do not wait
+                for it.
+            EventStoreError: Any other error of the store. Processing the message again is safe.
+            Exception: Any error of a handler.
 
-        On cancellation the answer may already be on record; processing the message again returns it.
+        On cancellation the answer may already be recorded; processing the message again returns it.
         """
         found: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
@@ -152,7 +155,7 @@ class Scheduler:
         return await found
 
     def submit(self, job: Job) -> None:
-        """Take a command; it is told of its end."""
+        """Add a command; its ``ended`` is called when it ends."""
         if self._draining:
             job.end(None)
             return
@@ -168,23 +171,23 @@ class Scheduler:
         self._attempts.begin(job)
 
     def doubt_states(self) -> None:
-        """Have each part read before it is decided on again: others have recorded what they were asked to meanwhile."""
+        """Have each part read before it is decided on again: another process may have recorded events since."""
         self._states.doubt()
 
     def hold_back_others(self, job: Job) -> None:
-        """Have later commands of its key wait for one that is decided elsewhere, until they may pass."""
+        """Make later commands of its key wait for a command that is decided elsewhere, until ``let_others_pass``."""
         self._active.number(job)
         self._attempts.order.hold(job)
 
     def let_others_pass(self, job: Job) -> None:
-        """Let commands of its key pass one decided elsewhere, and read what that may have changed. Safe to repeat."""
+        """Let later commands of its key pass, and read again what may have changed. Safe to repeat."""
         self._states.doubt()
         self._attempts.order.release(job)
 
     async def drain(self, deadline: float) -> int:
-        """Give back what only waits for its round, and let finish what is being read, recorded, or tried again.
+        """Give back commands that only wait for a round; let those finish that are read, recorded or tried again.
 
-        What follows one of its key that is given back is given back as well, or it would overtake that one.
+        A later command of the same key as one that is given back is given back as well: it must not overtake it.
 
         Args:
             deadline: How long it may take, in seconds.
@@ -208,7 +211,7 @@ class Scheduler:
         return len(self._active)
 
     async def close(self) -> None:
-        """Stop at once. What is being recorded may be on record or not."""
+        """Stop at once. A round that is being recorded may or may not be on record."""
         self._draining = True
         self._limits.close()
         await asyncio.gather(self._attempts.close(), self._reader.close())
@@ -230,7 +233,7 @@ class Scheduler:
         if isinstance(happened, Receipt):
             self._answer(job, happened)
             return
-        # Those that awaited its answer are decided for themselves.
+        # Commands that waited for its answer are decided on their own.
         for follower in self._active.end(job, happened):
             self.submit(follower)
 
@@ -241,7 +244,7 @@ class Scheduler:
             self._answer_follower(job, follower, receipt)
 
     def _answer_follower(self, first: Job, follower: Job, receipt: Receipt) -> None:
-        """Answer a command that came while another with its id was under way."""
+        """Answer a command that came while another with its id was in progress."""
         if not self._open(follower) or follower.prepared is None or first.prepared is None:
             return
         if follower.prepared.digest == first.prepared.digest:
@@ -254,6 +257,6 @@ class Scheduler:
         self._attempts.withdraw(job)
 
     def _resume(self) -> None:
-        # After a pause: no command could use its time.
+        # After a pause: no command could use its handler timeout.
         self._active.restart_time()
         self._attempts.wake()

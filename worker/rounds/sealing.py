@@ -1,4 +1,4 @@
-"""Sealing: the personal values of what is decided are sealed before it is recorded."""
+"""Sealing: personal values of decided events are encrypted before they are recorded."""
 
 from collections.abc import Sequence
 
@@ -17,21 +17,21 @@ __all__ = ["sealed_events"]
 def sealed_events(
     domain: Domain, states: PartStates, round_: Round, job: Job, events: Sequence[Event]
 ) -> Sequence[Event]:
-    """Return a command's events as they are recorded.
+    """Return a command's events as they are recorded: with their personal values sealed.
 
-    What each value is sealed by becomes a part of the command, and of the boundary of its append: should its subject be
-    forgotten before that, the append is refused, and nothing is ever recorded that is sealed by a key that is gone.
+    The key of each value becomes a part of the command and of its append's boundary. If its subject is forgotten before
+    that, the append is refused: no event is ever recorded that is sealed with a deleted key.
 
     Args:
-        domain: Whose events.
-        states: What is known of parts.
+        domain: The domain of the events.
+        states: The cached states of parts.
         round_: The round that the command is decided in.
         job: The command.
-        events: What it is to record.
+        events: The events that it decided.
 
     Raises:
-        NotKnown: A key has to be asked for before.
-        InvalidEvent: A value belongs to nobody.
+        NotKnown: A key has to be read first.
+        InvalidEvent: A personal value has no subject.
     """
     subjects = domain.sensitive.subjects(events) if domain.sensitive else ()
     if not subjects:

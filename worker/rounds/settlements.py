@@ -1,4 +1,4 @@
-"""The settlements under way: deliveries that cannot be settled at once, each of which ends one way or the other."""
+"""The settlements in progress: deliveries that cannot be settled at once, each of which ends one way or the other."""
 
 import asyncio
 import logging
@@ -14,41 +14,45 @@ _log = logging.getLogger(__name__)
 
 
 class Settlements:
-    """Runs what settles deliveries. One that fails is given back, one that is cut short is left to the broker."""
+    """Runs the tasks that settle deliveries.
+
+    A delivery whose task fails is given back to its queue. One whose task is cancelled is left to the broker, which
+    delivers it again.
+    """
 
     def __init__(self) -> None:
         self._tasks: dict[asyncio.Task[None], Delivery] = {}
 
     def begin(self, delivery: Delivery, settle_it: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Have a delivery settled.
+        """Start a task that settles a delivery.
 
         Args:
             delivery: The delivery.
-            settle_it: Settles it.
+            settle_it: Returns the coroutine that settles it.
         """
         task = asyncio.get_running_loop().create_task(_see_to(delivery, settle_it))
         self._tasks[task] = delivery
         task.add_done_callback(self._ended)
 
     def give_back(self, delivery: Delivery) -> None:
-        """Have a delivery put back at its place in the queue."""
+        """Have a delivery returned to its place in the queue."""
         self.begin(delivery, partial(_give_back, delivery))
 
     async def finish(self, seconds: float) -> int:
-        """Let all of them end.
+        """Wait until all tasks have ended.
 
         Args:
-            seconds: How long that may take.
+            seconds: The longest time to wait.
 
         Returns:
-            How many have not.
+            How many tasks have not ended by then.
         """
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
         return len(self._tasks)
 
     async def close(self) -> None:
-        """Cut all of them short."""
+        """Cancel all tasks."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -57,7 +61,7 @@ class Settlements:
     def _ended(self, task: asyncio.Task[None]) -> None:
         delivery = self._tasks.pop(task)
         if delivery.is_open:
-            # It was cut short: the broker delivers the message again.
+            # Its task was cancelled: the broker delivers the message again.
             delivery.abandon()
 
 
@@ -65,7 +69,7 @@ async def _see_to(delivery: Delivery, settle_it: Callable[[], Coroutine[Any, Any
     try:
         await settle_it()
     except Exception:  # noqa: BLE001  one delivery's failure is not another's
-        # Nothing is acknowledged, so nothing is lost: the broker delivers it again, and counts.
+        # It is not acknowledged, so nothing is lost: the broker delivers it again, and counts that.
         _log.exception("settling delivery %d failed", delivery.tag)
         if delivery.is_open:
             await _give_back(delivery)

@@ -1,4 +1,4 @@
-"""The settler: takes one domain's deliveries, and sees every one of them to its settlement."""
+"""The settler: takes one domain's deliveries, and settles each of them."""
 
 import asyncio
 import logging
@@ -37,8 +37,8 @@ __all__ = ["Settler"]
 
 _log = logging.getLogger(__name__)
 
-# From when the delivery came in. With a handler timeout after it, of 10 minutes at most, all ends within the broker's
-# consumer timeout of 30 minutes.
+# Measured from the receipt of the delivery. With a handler timeout after it, of 10 minutes at most, everything ends
+# within the broker's consumer timeout of 30 minutes.
 _HOLD_SECONDS = 600.0
 _NOWHERE = Context()
 _ENDS = {kind.value: End(kind.value) for kind in OutcomeKind}
@@ -48,15 +48,15 @@ class Settler:
     """Settles the deliveries of one domain, each exactly once.
 
     Args:
-        scheduler: Finds the answers.
-        topology: Where the deliveries come from, and where they are sent on to.
-        store: Where receipts are looked up.
-        sender: Sends retries and dead letters; never the connection that consumes.
+        scheduler: Decides the commands.
+        topology: The queues of the domain: where deliveries come from and where they are sent on to.
+        store: The event store, where receipts are looked up.
+        sender: The connection that publishes retries and dead letters; never the one that consumes.
         replies: Sends replies.
-        isolator: Finds the answers to what may be poison.
+        isolator: Decides possibly poisonous commands in a process of their own.
         breaker: Open while the database does not answer.
-        counters: Where everything is counted.
-        settings: The limits.
+        counters: The worker's counters.
+        settings: The worker's settings.
         server: The broker's host and port, for the spans.
     """
 
@@ -104,18 +104,18 @@ class Settler:
 
     @property
     def trouble(self) -> str | None:
-        """Why deliveries cannot be sent on, if some have waited for that too long."""
+        """Why deliveries cannot be sent on, if some have waited for that too long; otherwise None."""
         return self._handover.trouble
 
     def take(self, delivery: Delivery) -> None:
-        """Take a delivery, or give it back at once while we drain, or if it cannot be taken."""
+        """Take a delivery; while draining, or if taking it fails, give it back at once."""
         if self._draining:
             self._settlements.give_back(delivery)
             return
         try:
             self._take(delivery)
         except Exception:  # noqa: BLE001  one delivery's failure is not another's
-            # Nothing is acknowledged, so nothing is lost: the broker delivers it again, and counts.
+            # It is not acknowledged, so nothing is lost: the broker delivers it again, and counts that.
             _log.exception("taking delivery %d failed", delivery.tag)
             if delivery.is_open:
                 self._settlements.give_back(delivery)
@@ -125,7 +125,7 @@ class Settler:
             check_form(delivery.properties)
             message = CommandMessage.parse(delivery.properties, delivery.body)
         except BadMessage as bad:
-            # Whose trace it belongs to cannot be told from an envelope that makes no sense.
+            # The trace of an invalid envelope is not known.
             senseless = self._processing(delivery, None, trace.INVALID_SPAN)
             self._settlements.begin(delivery, partial(self._failed, senseless, bad, was_sent=False))
             return
@@ -165,7 +165,7 @@ class Settler:
             affinity_key=key,
         )
         if may_be_poison:
-            # Earlier ones of its key need not be waited for: the broker has handed them out as often.
+            # Earlier ones of its key need not be waited for: the broker has delivered them as often.
             self._scheduler.hold_back_others(job)
             self._poison.submit(job)
         else:
@@ -182,10 +182,10 @@ class Settler:
         )
 
     async def drain(self, until: float) -> int:
-        """Give back what has not been tried, and let what has finish.
+        """Give back deliveries that have not been tried, and let the others finish.
 
         Args:
-            until: The moment by which all of it is over, on the event loop's clock.
+            until: When all of it must be over, on the event loop's clock, in seconds.
 
         Returns:
             How many commands had been tried and did not finish in time.
@@ -194,12 +194,12 @@ class Settler:
         left = 0
         try:
             clock = asyncio.get_running_loop().time
-            # Rounded, since it is told.
+            # Rounded, since it is logged.
             seconds = round(max(until - clock(), 0.0), 1)
             left = sum(await asyncio.gather(self._scheduler.drain(seconds), self._poison.drain(seconds)))
             left += await self._settlements.finish(max(until - clock(), 0.0))
         finally:
-            # Also when we are told to hurry: every delivery is accounted for by then.
+            # Also on cancellation: every delivery is accounted for by then.
             await self.close()
         return left
 
@@ -207,7 +207,7 @@ class Settler:
         """Stop at once. What is not settled is left to the broker, which delivers it again."""
         self._draining = True
         await asyncio.gather(self._scheduler.close(), self._poison.close())
-        # One turn, in which those just ended say so.
+        # One turn of the loop, in which the jobs that were just ended call back.
         await asyncio.sleep(0)
         await self._settlements.close()
 
@@ -229,10 +229,10 @@ class Settler:
     def _noted(
         self, processing: Processing, message: CommandMessage, answer: Answer, *, was_sent: bool
     ) -> Callable[[], Coroutine[Any, Any, None]] | None:
-        """Note an answer, and acknowledge the delivery at once if nobody asked for it.
+        """Count an answer, and acknowledge the delivery at once unless a reply is to be sent.
 
         Returns:
-            What tells who asked, and acknowledges the delivery then; None if nobody did.
+            What sends the reply and then acknowledges the delivery; None if no reply was asked for.
         """
         delivery, span, receipt = processing.delivery, processing.span, answer.receipt
         outcome = receipt.outcome
@@ -244,12 +244,12 @@ class Settler:
                 span.set_attribute("command.reason", outcome.reason)
         if answer.attempts:
             attempts.record(answer.attempts, {"command": delivery.command})
-        # By an earlier attempt of ours, whose answer did not come, it is no duplicate.
+        # If an earlier attempt of this process recorded it without getting the answer, it is no duplicate.
         end = End.DUPLICATE if receipt.duplicate and not was_sent else _ENDS[outcome.kind.value]
         if message.reply_to is None:
             self._latency.record(processing.acknowledge(end))
             return None
-        # The broker hands a message out again for other reasons than that somebody sent it twice.
+        # The broker also redelivers a message that was published only once.
         repeated = receipt.duplicate and not (was_sent or delivery.is_redelivered or processing.was_retried)
         return partial(self._reply, processing, message, receipt, end, repeated=repeated)
 
@@ -263,9 +263,9 @@ class Settler:
     async def _failed(self, processing: Processing, failure: Exception, *, was_sent: bool) -> None:
         found = await self._failures.settle(processing, failure)
         if found is not None and processing.message is not None:
-            # What failed now was recorded by an earlier delivery, or by a process of ours that has ended.
+            # The command that failed now was recorded by an earlier delivery, or by a process that has ended.
             answer = Answer(receipt=found.as_duplicate(), attempts=0)
             reply = self._noted(processing, processing.message, answer, was_sent=was_sent)
             if reply is not None:
-                # Here, and not beside this: a delivery that nobody settles any more when this ends is given up.
+                # Within this task: a delivery whose settlement ends without settling it is abandoned.
                 await reply()

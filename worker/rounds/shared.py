@@ -1,4 +1,4 @@
-"""What all shares that works on the commands of one domain."""
+"""The objects that are shared within one domain's scheduler."""
 
 from dataclasses import dataclass
 
@@ -17,18 +17,18 @@ __all__ = ["Shared"]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Shared:
-    """What all shares that works on the commands of one domain.
+    """The objects that are shared within one domain's scheduler.
 
     Attributes:
-        store: Where to read, and to record.
-        domain: Whose commands.
-        settings: The limits.
-        states: What is known of parts.
-        own: Our own events.
-        reader: Reads parts.
-        breaker: Asked before the store is, and told if it does not answer.
-        watchdog: Told whenever the domain's code runs.
-        counters: Where attempts, reads and conflicts are counted.
+        store: The event store that is read and appended to.
+        domain: The domain whose commands are decided.
+        settings: The worker's settings.
+        states: The cached states of parts.
+        own: The events that this process recorded recently or is about to record.
+        reader: Reads parts from the store.
+        breaker: Awaited before requests to the store, and notified when one is not answered.
+        watchdog: Notified whenever the domain's code runs.
+        counters: Counts attempts, reads and conflicts.
     """
 
     store: EventStore

@@ -13,22 +13,24 @@ from worker.rounds.outcomes import Outcomes
 __all__ = ["TimeLimits"]
 
 _TICK_SECONDS = 1.0
-# So often at least while a command's time runs.
+# The least number of checks during a command's handler timeout.
 _TICKS = 8
 
 
 class TimeLimits:
-    """Ends the commands whose time is over. None that is being recorded: its answer may be on record.
+    """Ends the commands whose handler timeout is over, except those being recorded: their answer may be on record.
 
-    Commands that do not wait for a silent store are ended before: it is not they who have used up their time.
+    If an append goes unanswered and commands do not wait for the store, they end earlier: the store used up their time.
 
     Args:
-        active: The commands under way.
-        breaker: While it is open, no command's time runs; nor does that of one that waits for another of its key.
+        active: The active commands.
+        breaker: While it is open, no handler timeout runs; nor does that of a command that waits for another of its
+            key.
         seconds: The handler timeout.
-        outcomes: Told of each command whose time is over.
-        silence: Called with how long the store may leave an append without an answer, before the time of those who wait
-            behind it is over. Returns what all that are under way fail of; None if none of them does.
+        outcomes: Gets each command whose timeout is over.
+        silence: Called with how long an append may go unanswered, in seconds: half the handler timeout. Returns the
+            error with which all active commands fail; None if none of them does.
+        forget_ended: Called when a command's timeout is over: ended commands need not be kept in queues any more.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class TimeLimits:
         seconds: float,
         outcomes: Outcomes,
         silence: Callable[[float], StoreUnavailable | None],
+        forget_ended: Callable[[], None],
     ) -> None:
         self._active = active
         self._breaker = breaker
@@ -46,15 +49,16 @@ class TimeLimits:
         self._interval = min(_TICK_SECONDS, seconds / _TICKS)
         self._outcomes = outcomes
         self._silence = silence
+        self._forget_ended = forget_ended
         self._ticker: asyncio.TimerHandle | None = None
 
     def watch(self) -> None:
-        """Begin to watch. Safe to repeat."""
+        """Begin to check. Safe to repeat."""
         if self._ticker is None:
             self._tick()
 
     def close(self) -> None:
-        """Watch no more."""
+        """Stop checking."""
         if self._ticker is not None:
             self._ticker.cancel()
 
@@ -62,7 +66,8 @@ class TimeLimits:
         self._ticker = asyncio.get_running_loop().call_later(self._interval, self._tick)
         silence = self._silence(self._seconds / 2)
         now = time.monotonic()
-        for job in self._active:
+        jobs = [*self._active]
+        for job in jobs:
             if silence is not None:
                 self._outcomes.failed(job, silence.copy_for_caller())
             elif job.is_sent or self._outcomes.let_go(job):
@@ -77,3 +82,5 @@ class TimeLimits:
                     self._outcomes.failed(job, failure)
             elif now - job.started_at > self._seconds:
                 self._outcomes.failed(job, HandlerTimedOut(f"there was no answer within {self._seconds:g} s"))
+        if any(job.has_ended for job in jobs):
+            self._forget_ended()

@@ -1,4 +1,4 @@
-"""User code: what a domain brings along, run so that it is known whose it is and can end nothing but its command."""
+"""User code: runs a domain's code so that its command is known and that it can end nothing but its command."""
 
 from contextvars import Token
 from types import TracebackType
@@ -13,10 +13,11 @@ __all__ = ["UserCode"]
 
 
 class UserCode:
-    """A ``with`` around a domain's own code, which runs without a pause.
+    """A ``with`` block around a domain's code, which runs without an ``await``.
 
     Raises:
-        HandlerCrashed: The code raised what ``crash_of`` says. It is no cancellation, since nothing was awaited.
+        HandlerCrashed: The code raised an exception that ``crash_of`` covers. It is no cancellation: nothing was
+            awaited.
     """
 
     __slots__ = ("_command", "_context", "_token", "_watchdog")
@@ -28,12 +29,12 @@ class UserCode:
         self._token: Token[Context] | None = None
 
     def again(self) -> "UserCode":
-        """Return itself: it may be entered again and again, though not within itself."""
+        """Return itself: it may be entered repeatedly, but not nested."""
         return self
 
     def __enter__(self) -> None:
         self._watchdog.command = self._command
-        # An empty one is what there is without it.
+        # Without it the context is empty, too.
         if self._context:
             self._token = contexts.attach(self._context)
 

@@ -1,7 +1,7 @@
-"""The watchdog: notices a blocked event loop, and says by which command.
+"""The watchdog: detects a blocked event loop, and names the command that blocks it.
 
-A decider that computes for long keeps everything else from running, the connection's heartbeats included: the broker
-then takes the worker for dead. Nothing on the loop can notice while it lasts, so a thread does.
+A decider that computes for long keeps everything else from running, including the connection's heartbeats: the broker
+then takes the worker for dead. Nothing on the loop can detect that while it lasts, so a thread does.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ _log = logging.getLogger(__name__)
 
 
 class Watchdog:
-    """Watches over the event loop of one process.
+    """Watches the event loop of one process.
 
     Args:
-        seconds: For how long the loop may be blocked before that is told.
-        effect: What that means to others, for who reads it.
+        seconds: How long the loop may be blocked before a warning is logged.
+        effect: What the warning names as the consequence.
 
     Attributes:
-        command: Whose own code runs now, if any.
+        command: Name of the command whose code runs now; None if none does.
     """
 
     def __init__(self, seconds: float = 5.0, *, effect: str = "the broker hears no heartbeat") -> None:
@@ -37,12 +37,12 @@ class Watchdog:
         self._over = threading.Event()
 
     def running(self, command: str) -> "_Running":
-        """Note that a command's own code runs, without a pause, inside the ``with``."""
+        """Note that a command's code runs inside the ``with``, without an ``await``."""
         return _Running(self, command)
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
-        """Watch for as long as the ``async with`` lasts."""
+        """Watch the loop inside the ``async with``."""
         self._seen = time.monotonic()
         ticking = asyncio.create_task(self._tick())
         thread = threading.Thread(target=self._watch, args=(threading.get_ident(),), name="watchdog", daemon=True)
@@ -84,7 +84,7 @@ class Watchdog:
 
 
 class _Running:
-    """A ``with`` that is entered several times a command: a generator would cost more than what it watches."""
+    """A ``with`` that is entered several times for a command: a generator would cost more than what it watches."""
 
     __slots__ = ("_command", "_watchdog")
 

@@ -1,1 +1,1 @@
-"""Time: commands that are sent later, from the message that asks for it to the one that a worker decides."""
+"""Time: commands that are sent later, from the request message to the message that a worker decides."""

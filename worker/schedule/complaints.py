@@ -1,4 +1,4 @@
-"""Complaints: what an error of the database means to who runs a schedule, with what to do."""
+"""Complaints: explains database errors to a person who runs a schedule, with what to do."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,13 +12,13 @@ from worker.stores import StoreSettings
 
 __all__ = ["commands_of", "complaint"]
 
-# SQLSTATEs: a schema, a table or a function that is missing; a right that is.
+# SQLSTATEs: a missing schema, table or function; a missing right.
 _MISSING = frozenset({"3F000", "42P01", "42883"})
 _LACKS_RIGHT = "42501"
 
 
 def complaint(error: EventStoreError, schema: Schema) -> EventStoreError | ScheduleError:
-    """Return what is told of an error of the database that commands wait in, beside the store of a schema."""
+    """Return the error to report for an error of the database in which commands wait, beside the store of a schema."""
     cause = error.__cause__ or error
     if error.code in _MISSING and isinstance(error, StoreMisconfigured):
         return ScheduleError(f"the database has no schedule yet: run `worker db migrate` ({cause})")
@@ -29,14 +29,14 @@ def complaint(error: EventStoreError, schema: Schema) -> EventStoreError | Sched
 
 @asynccontextmanager
 async def commands_of(store: StoreSettings, *, purpose: str) -> AsyncIterator[ScheduledCommands]:
-    """Connect to what waits beside a store, for as long as the ``async with`` lasts.
+    """Open the scheduled commands beside a store, and close the connection at the end of the ``async with``.
 
     Args:
         store: The store.
-        purpose: How the connection appears in ``pg_stat_activity``.
+        purpose: Name of the connection in ``pg_stat_activity``.
 
     Raises:
-        ScheduleError, EventStoreError: As ``complaint`` has it, where the body raises an ``EventStoreError``.
+        ScheduleError, EventStoreError: The body raised an ``EventStoreError``, which ``complaint`` has converted.
     """
     commands = ScheduledCommands(Session(store.database_url, purpose=purpose, schema=store.database_schema))
     try:

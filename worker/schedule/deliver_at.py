@@ -1,4 +1,4 @@
-"""The header ``deliver-at``: when a command is to be sent, or that it is not to be sent any more."""
+"""The header ``deliver-at``: when a command is to be sent, or that it is cancelled."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -11,22 +11,22 @@ __all__ = ["DELIVER_AT_HEADER", "LONGEST_DELAY", "NEVER", "deliver_at", "read_de
 
 DELIVER_AT_HEADER = "deliver-at"
 NEVER = "never"
-"""In the place of a time: the command of this id is not to be sent."""
+"""In place of a time: the command with this id is not to be sent."""
 LONGEST_DELAY = timedelta(days=3652)
-"""Ten years. What is further ahead is a mistake, such as milliseconds that were taken for seconds."""
+"""Ten years. A later time is a mistake, such as milliseconds taken for seconds."""
 
 _HOW = "write a time with its offset, such as 2027-01-31T18:00:00Z, or an AMQP timestamp"
 _LONGEST_SHOWN = 100
 
 
 def read_deliver_at(headers: Mapping[str, Any]) -> datetime | None:
-    """Read when a command is to be sent.
+    """Read from the headers when a command is to be sent.
 
     Args:
-        headers: Its message's. The time is a text as RFC 3339 has it, or an AMQP timestamp.
+        headers: The message's headers. The time is a text as in RFC 3339, or an AMQP timestamp.
 
     Returns:
-        The time, in UTC; None where it is not to be sent any more.
+        The time, in UTC; None if the command is cancelled.
 
     Raises:
         BadMessage: ``missing_deliver_at`` or ``bad_deliver_at``.
@@ -36,14 +36,14 @@ def read_deliver_at(headers: Mapping[str, Any]) -> datetime | None:
     given = headers[DELIVER_AT_HEADER]
     if given == NEVER:
         return None
-    if given is None:  # so are read, too, timestamps that count micro- or nanoseconds
+    if given is None:  # timestamps in micro- or nanoseconds are decoded as None as well
         raise _bad("", "is empty, or outside the calendar")
     if isinstance(given, datetime):
-        # What AMQP calls a timestamp is in UTC.
+        # AMQP timestamps are in UTC.
         return _in_utc(given if given.tzinfo is not None else given.replace(tzinfo=UTC), given)
     if not isinstance(given, str):
         raise _bad(given, f"is a {_kind(given)}, which says no time")
-    # Days alone, which the library reads as well, have no offset.
+    # A date alone, which the library parses as well, has no offset.
     try:
         time = datetime.fromisoformat(given.upper())
     except ValueError:
@@ -54,10 +54,10 @@ def read_deliver_at(headers: Mapping[str, Any]) -> datetime | None:
 
 
 def deliver_at(at: datetime | timedelta) -> str:
-    """Return what the header says of when a command is to be sent.
+    """Return the header's value for a time.
 
     Args:
-        at: When, with a time zone; or how long from now on.
+        at: The time, with a time zone; or the time from now.
 
     Raises:
         ValueError: It has no time zone, is outside the calendar in UTC, or is too far ahead.

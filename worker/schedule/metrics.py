@@ -1,4 +1,4 @@
-"""Metrics of schedules: what was stored, cancelled and sent, and how late what is due is."""
+"""Metrics of schedules: what was stored, cancelled and sent, and how late due commands are."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ _meter = metrics.get_meter("worker")
 
 @contextmanager
 def observed(tallies: Iterable[Tally]) -> Iterator[None]:
-    """Have schedules observed until the context is left."""
+    """Include schedules in the metrics, inside the ``with``."""
     those = set(tallies)
     _tallies.update(those)
     try:

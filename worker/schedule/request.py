@@ -1,4 +1,4 @@
-"""The request: a message of the schedule's queue, as what it asks for."""
+"""The request: a message of the schedule queue, parsed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ __all__ = ["Cancellation", "read_request"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancellation:
-    """A command that is not to be sent any more.
+    """A request to cancel a command.
 
     Attributes:
-        command_id: Its id.
+        command_id: Id of the command.
     """
 
     command_id: UUID
@@ -28,17 +28,17 @@ class Cancellation:
 def read_request(
     properties: Properties, body: bytes, fits: Callable[[Properties], bool], *, most_bytes: int
 ) -> Scheduled | Cancellation:
-    """Read a message. Whether its body is the command that it says it is, a worker finds out when it is sent.
+    """Parse a message. Its body is not checked: a worker does that when the command is sent.
 
     Args:
-        properties: Its properties.
-        body: Its bytes.
-        fits: Says whether properties can be written, and travel.
-        most_bytes: The largest body that workers accept.
+        properties: The message's properties.
+        body: The message's body.
+        fits: Returns whether given properties can be encoded within the frame size.
+        most_bytes: The largest body that workers accept, in bytes.
 
     Raises:
-        BadMessage: The time or the id is missing or none, the name is missing, the body is too large, or the name is
-            none that can be stored.
+        BadMessage: The time or the id is missing or invalid; the name is missing or cannot be stored; or the body is
+            too large.
     """
     due_at = read_deliver_at(properties.headers or {})
     if due_at is None:
@@ -52,7 +52,7 @@ def read_request(
         command_id=message.command_id,
         command_type=message.command_type,
         due_at=due_at,
-        # As it will be sent: none of its headers is acted upon by a broker then, and all of them can be written.
+        # As it will be sent: no header that a broker acts on, and only headers that can be encoded.
         properties=copy_of(properties, fits, headers={}).marshal(),
         body=body,
     )

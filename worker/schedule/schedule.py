@@ -1,4 +1,4 @@
-"""The schedule of one domain: what waits for its time, kept by the one process that has the lease."""
+"""The schedule of one domain: commands that wait for their time, run by the one process that has the lease."""
 
 import asyncio
 import logging
@@ -26,28 +26,28 @@ _log = logging.getLogger(__name__)
 _FIRST_REST, _LONGEST_REST = 0.5, 5.0
 _CLOSE_SECONDS = 2.0
 _ANSWER_SECONDS = 10.0
-# Something that is due for longer than this is not on its way.
+# After this time a due command counts as late.
 _LATE_SECONDS = 30.0
 
 
 class Schedule:
-    """Stores what a domain's schedule is asked for, and sends it when its time has come.
+    """Stores the scheduled commands of a domain, and sends each when its time has come.
 
-    One process does so at a time. It stops as soon as it cannot keep its lease, and another one goes on.
+    One process at a time does that. It stops as soon as it cannot renew its lease, and another one takes over.
 
     Args:
-        topology: The domain's queues, with that of the schedule.
-        commands: Where commands wait. Not closed here.
-        url: The broker.
-        sender: Sends what is due, and what is put aside.
-        replies: Tells the senders of what is put aside.
+        topology: The domain's queues, including the schedule queue.
+        commands: The scheduled commands. Not closed here.
+        url: The broker's address.
+        sender: The connection that publishes due commands and dead letters.
+        replies: Sends a reply to publishers whose request is dead-lettered.
         candidate: Takes the lease for this process.
-        most_bytes: The largest body that workers accept.
-        answer_seconds: How long the database may take to answer before it counts as silent: longer than the largest
-            batch takes, which keeps the lease itself.
+        most_bytes: The largest body that workers accept, in bytes.
+        answer_seconds: How long the database may take to answer before it counts as unavailable; longer than the
+            largest batch takes, which renews the lease itself.
 
     Attributes:
-        tally: What this process did.
+        tally: The counts of this process.
     """
 
     def __init__(
@@ -83,12 +83,12 @@ class Schedule:
 
     @property
     def active(self) -> int:
-        """Whether this process has the lease: 1 or 0."""
+        """1 if this process has the lease, otherwise 0."""
         return int(self._storing is not None)
 
     @property
     def troubles(self) -> list[str]:
-        """What keeps it from storing or from sending now, in sentences."""
+        """What prevents it from storing or sending now, a sentence each."""
         parts = [part.trouble for part in (self._storing, self._sending) if part is not None]
         found = [trouble for trouble in (self._trouble, *parts) if trouble is not None]
         if self.tally.late > _LATE_SECONDS and not found:
@@ -97,26 +97,26 @@ class Schedule:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """What this process did."""
+        """What this process has done."""
         return {"stored": self.tally.stored, "cancelled": self.tally.cancelled, "sent": self.tally.sent}
 
     async def open(self) -> None:
-        """See that the database and the broker have what it needs.
+        """Check that the database and the broker have what it needs, and create what is missing.
 
         Raises:
-            ScheduleError, EventStoreError: The database cannot be used now, or as it is.
-            BrokerMisconfigured: Nor can the broker as it is. One that is away may come.
+            ScheduleError, EventStoreError: The database cannot be reached, or cannot be used as it is.
+            BrokerMisconfigured: The broker cannot be used as it is. It may be down: then it is used later.
         """
         try:
             await self._commands.register(self.domain)
         except EventStoreError as error:
             raise complaint(error, self._commands.schema) from error
-        # Who consumes declares what is missing, too.
+        # The consumer declares what is missing, too.
         with suppress(BrokerUnavailable):
             await self._sender.declare(self._topology)
 
     async def serve(self) -> None:
-        """Take the lease whenever it is free, and work under it, until cancelled. It is given back then."""
+        """Take the lease whenever it is free, and work under it, until cancelled; then release it."""
         while True:
             try:
                 lease = await self._commands.take(self.domain, self._candidate)
@@ -128,7 +128,7 @@ class Schedule:
                 self._tell(error)
                 await self._backoff.rest()
                 continue
-            except Exception:  # noqa: BLE001  a bug of ours: said with its trace, and tried again like what passes
+            except Exception:  # noqa: BLE001  a bug: logged with its traceback, and retried like a temporary failure
                 self._say("it failed in a way that this program does not know; its log has the trace")
                 _log.exception("%s: failed", self._topology.schedule_queue)
                 await self._backoff.rest()
@@ -153,19 +153,20 @@ class Schedule:
         try:
             await together(self._keep(lease, storing), storing.run(lease), sending.run(lease))
         except (EventStoreError, BrokerError) as error:
-            self._tell(error)  # before the lease is given back, which may take a while then
+            self._tell(error)  # before the lease is released, which may then take a while
             raise
         finally:
             self._storing = self._sending = None
             self.tally.late = 0.0
-            # Where that cannot be, it runs out by itself.
+            # If that fails, it expires by itself.
             with suppress(EventStoreError, TimeoutError):
                 async with asyncio.timeout(_CLOSE_SECONDS):
                     await self._commands.release(lease)
 
     async def _keep(self, lease: Lease, storing: Storing) -> None:
         while True:
-            # Without an answer we could not tell that another process has the lease, and would keep it from consuming.
+            # Without an answer it is not known whether another process has the lease, which this one would keep from
+            # consuming.
             try:
                 async with asyncio.timeout(self._answer_seconds):
                     await self._commands.renew(lease)

@@ -1,4 +1,4 @@
-"""Scheduled commands: the rows that wait for their time, and what may be done with them."""
+"""Scheduled commands: the rows that wait for their time, and the operations on them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -18,16 +18,16 @@ KIND = "schedule"
 _NAME = "commands"
 
 Stored = Literal["stored", "cancelled", "too_far"]
-"""What became of a command that was to be stored: ``cancelled`` before, or more than ten years ahead."""
+"""The result of storing a command: stored, ``cancelled`` before, or ``too_far``: more than ten years ahead."""
 Cancelled = Literal["cancelled", "being_sent", "unknown"]
-"""What became of a command that was to be cancelled: it waited; it was too late; or none waits, and none will."""
+"""The result of a cancellation: the command waited; it was too late; or none waits, and none will."""
 
 _PUT = "SELECT id, verdict FROM schedule.put_v1($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 _CANCEL = "SELECT id, verdict FROM schedule.cancel_v1($1, $2)"
 _CLAIM = "SELECT * FROM schedule.claim_v1($1, $2, $3, $4, $5, $6, $7)"
 _SENT = "SELECT schedule.sent_v1($1, $2, $3)"
 _REFUSED = "SELECT schedule.refused_v1($1, $2, $3, $4, $5)"
-# Of what was refused, the time that it was due at counts, and not that of the next try.
+# For refused commands, the time that they were due at counts, not that of the next try.
 _OUTLOOK = """
 SELECT one.moment, extract(epoch FROM n.send_at - one.moment)::float8 AS next_in,
     greatest(extract(epoch FROM one.moment - least(n.due_at, r.due_at))::float8, 0) AS late, r.error
@@ -52,8 +52,8 @@ class Lease:
     """The right to write for a domain's schedule.
 
     Attributes:
-        follower_id: The row that it is of.
-        fence: Its number.
+        follower_id: Number of the row that is leased.
+        fence: The lease's fencing number.
     """
 
     follower_id: int
@@ -67,9 +67,9 @@ class Scheduled:
     Attributes:
         command_id: Its id.
         command_type: Its name.
-        due_at: When.
-        properties: Its AMQP properties, as they travel.
-        body: Its bytes.
+        due_at: When it is to be sent, with a time zone.
+        properties: Its AMQP properties, encoded.
+        body: Its body.
     """
 
     command_id: UUID
@@ -85,10 +85,10 @@ class Due:
 
     Attributes:
         command_id: Its id.
-        revision: Which message of this id it is.
+        revision: Number of the message with this id: a later one replaces an earlier one.
         command_type: Its name.
-        properties: Its AMQP properties, as they travel.
-        body: Its bytes.
+        properties: Its AMQP properties, encoded.
+        body: Its body.
     """
 
     command_id: UUID
@@ -100,13 +100,13 @@ class Due:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """What a domain's schedule has before it.
+    """What a domain's schedule has to do next.
 
     Attributes:
-        moment: When it was looked at, by the server's clock.
-        next_in: In how many seconds the next command is to be sent, by the server's clock; None where none waits.
-        late: For how many seconds one has been due that is not sent yet; 0 where none has.
-        error: Why the broker did not take the one that has waited longest; None where it took all.
+        moment: The server's time when it was read.
+        next_in: In how many seconds the next command is to be sent; None if none waits.
+        late: For how many seconds the oldest due command has not been sent; 0 if none is due.
+        error: Why the broker refused the command that has waited longest; None if it refused none.
     """
 
     moment: datetime
@@ -117,16 +117,16 @@ class Outlook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """A command that waits, as a person is told of it.
+    """A command that waits, for people.
 
     Attributes:
-        domain: Its domain.
+        domain: Name of its domain.
         command_id: Its id.
         command_type: Its name.
         due_at: When it is to be sent.
         received_at: When it was stored.
-        is_being_sent: Whether it can be cancelled no more.
-        error: Why the broker did not take it when its time had come.
+        is_being_sent: Whether it is too late to cancel it.
+        error: Why the broker refused it when it was due; None if it has not.
     """
 
     domain: str
@@ -138,10 +138,10 @@ class Waiting:
     error: str | None
 
     def state(self, now: datetime) -> str:
-        """Say how it stands, in words.
+        """Return its state, for people.
 
         Args:
-            now: What time it is.
+            now: The current time, with a time zone.
         """
         if self.error is not None:
             return f"refused: {self.error}"
@@ -151,13 +151,13 @@ class Waiting:
 
 
 class ScheduledCommands:
-    """The rows of a database. Each method is a transaction of its own, and safe to call at once with others.
+    """The rows of a database. Each method is a transaction of its own; methods may be called concurrently.
 
     Args:
-        session: The database.
+        session: A session with the database.
 
     Raises:
-        EventStoreError: As ``Session.transaction``, from each method.
+        EventStoreError: From any method, if the database cannot be reached or written: as in ``Session.transaction``.
     """
 
     def __init__(self, session: Session) -> None:
@@ -166,11 +166,11 @@ class ScheduledCommands:
 
     @property
     def schema(self) -> Schema:
-        """That of the store beside which commands wait."""
+        """The schema of the store beside which commands wait."""
         return self._session.schema
 
     async def register(self, domain: str) -> None:
-        """See that a domain's schedule has the row that its lease is of."""
+        """Add the row for the lease of a domain's schedule, if it is missing."""
         name = _name(domain)
         async with self._transaction() as transaction:
             followers = Followers(transaction)
@@ -179,7 +179,7 @@ class ScheduledCommands:
                 await followers.add(name, version=1, layout=b"", is_current=True)
 
     async def take(self, domain: str, candidate: Candidate) -> Lease | None:
-        """Take the lease of a domain's schedule; None where another process has it."""
+        """Take the lease of a domain's schedule; None if another process has it."""
         async with self._transaction() as transaction:
             rows = await Followers(transaction).of(_name(domain))
         for row in rows:
@@ -189,7 +189,7 @@ class ScheduledCommands:
         return None
 
     async def renew(self, lease: Lease) -> None:
-        """Keep a lease.
+        """Renew a lease.
 
         Raises:
             LeaseLost: Another process has it.
@@ -200,23 +200,23 @@ class ScheduledCommands:
             raise LeaseLost
 
     async def release(self, lease: Lease) -> None:
-        """Give a lease back."""
+        """Release a lease."""
         async with self._transaction() as transaction:
             await Followers(transaction).release(lease.follower_id, lease.fence)
 
     async def put(
         self, lease: Lease, domain: str, commands: Sequence[Scheduled], cancelled: Sequence[UUID] = ()
     ) -> dict[UUID, Stored]:
-        """Store commands, each in the place of an earlier one of its id, and cancel others before that.
+        """Store commands, each in place of an earlier one with its id, after cancelling others.
 
         Args:
-            lease: The right to.
-            domain: Whose.
-            commands: What; no id twice.
-            cancelled: The ids of others, or of the same: what is cancelled is not stored.
+            lease: The lease of the domain's schedule.
+            domain: Name of the domain.
+            commands: The commands to store, no id twice.
+            cancelled: Ids to cancel; one that is also in ``commands`` is not stored.
 
         Returns:
-            What became of each that was to be stored.
+            The result for each command that was to be stored.
 
         Raises:
             LeaseLost: Another process has the lease; nothing was stored or cancelled.
@@ -239,18 +239,18 @@ class ScheduledCommands:
         return {row["id"]: row["verdict"] for row in rows}
 
     async def cancel(self, domain: str, command_id: UUID) -> Cancelled:
-        """Have a command not be sent any more, also where its message comes later."""
+        """Cancel a command, even if the message that schedules it arrives later."""
         async with self._transaction() as transaction:
             (row,) = await transaction.fetch_own(_CANCEL, domain, [command_id])
         verdict: Cancelled = row["verdict"]
         return verdict
 
     async def outlook(self, domain: str, since: datetime | None = None) -> Outlook:
-        """Tell when there is something to do.
+        """Return when there is something to send.
 
         Args:
-            domain: Whose.
-            since: Up to when nothing was to be sent when it was looked at last; None to look at all.
+            domain: Name of the domain.
+            since: The time up to which the last look found nothing to send; None to look at everything.
         """
         async with self._transaction() as transaction:
             (row,) = await transaction.fetch_own(_OUTLOOK, domain, since)
@@ -259,14 +259,14 @@ class ScheduledCommands:
     async def claim(
         self, lease: Lease, domain: str, *, since: datetime | None = None, most: int, most_bytes: int
     ) -> list[Due]:
-        """Take up what is due: it can be cancelled no more, and stays until ``sent``.
+        """Claim due commands: they cannot be cancelled any more, and stay stored until ``sent``.
 
         Args:
-            lease: The right to. Without it nothing is taken up.
-            domain: Whose.
-            since: As in ``outlook``.
-            most: How many, at most.
-            most_bytes: How many bytes of bodies, beyond which one more is taken.
+            lease: The lease of the domain's schedule. If it is lost, nothing is claimed.
+            domain: Name of the domain.
+            since: The time up to which the last look found nothing to send, as in ``outlook``.
+            most: The most commands to claim.
+            most_bytes: The size of all bodies beyond which no more are claimed; one may exceed it.
         """
         async with self._transaction() as transaction:
             rows = await transaction.fetch_own(
@@ -284,22 +284,22 @@ class ScheduledCommands:
         ]
 
     async def sent(self, domain: str, commands: Sequence[Due]) -> None:
-        """Take away what the broker has confirmed, unless a later message of its id has come."""
+        """Remove commands that the broker has confirmed, unless a later message with the same id was stored."""
         async with self._transaction() as transaction:
             await transaction.fetch_own(_SENT, domain, *_identities(commands))
 
     async def refused(self, domain: str, commands: Mapping[Due, str], *, again_in: float) -> None:
-        """Note why the broker did not take commands, and when they are tried again, in seconds from now."""
+        """Note why the broker refused commands, and try them again in ``again_in`` seconds."""
         async with self._transaction() as transaction:
             errors = list(commands.values())
             await transaction.fetch_own(_REFUSED, domain, *_identities(list(commands)), errors, again_in)
 
     async def waiting(self, domains: Sequence[str] | None, most: int) -> list[Waiting]:
-        """Return what waits, what is due first first.
+        """Return the commands that wait, in the order in which they are due.
 
         Args:
-            domains: Whose; None for whatever waits there.
-            most: How many, at most.
+            domains: Names of the domains; None for all.
+            most: The most commands to return.
         """
         async with self._transaction() as transaction:
             rows = await transaction.fetch_own(_WAITING, None if domains is None else list(domains), most)
@@ -311,7 +311,7 @@ class ScheduledCommands:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Transaction]:
-        # Of a process that is frozen in one, the server lets go soon: others wait for its rows.
+        # If the process is frozen in a transaction, the server ends it soon: others wait for its rows.
         limit = {"idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s"}
         async with self._turn, self._session.transaction(**limit) as transaction:
             yield transaction

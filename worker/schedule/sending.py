@@ -1,4 +1,4 @@
-"""Sending: commands whose time has come go to the commands exchange, confirmed, and are taken away after that."""
+"""Sending: publishes commands whose time has come, and removes them after the broker has confirmed them."""
 
 import asyncio
 import logging
@@ -25,22 +25,22 @@ _MOST = 128
 _MOST_BYTES = 8 * 1024 * 1024
 _SEND_SECONDS = 10.0
 _FIRST_REST, _LONGEST_REST = 0.1, 5.0
-# What the broker refuses for what it is, or for want of a queue, waits for a person: others go on.
+# A command that the broker refuses, or that has no queue, waits for a person: others go on.
 _AGAIN_SECONDS = 10.0
-# What was sent lies below what is to be sent, and costs each look while an old snapshot keeps it from being cleared
-# away: so one begins where the last one found nothing, and a little before it, for a clock that has been set back.
+# Rows that were sent lie before those to be sent, and slow down each look while an old snapshot keeps them from being
+# vacuumed. So a look begins where the last one found nothing, and a little before that, in case a clock was set back.
 _OVERLAP = timedelta(minutes=1)
 _LOOK_AT_ALL_SECONDS = 60.0
 
 
 class Sending:
-    """Sends what is due of one domain's schedule, as long as a lease holds.
+    """Sends the due commands of one domain's schedule, as long as a lease is valid.
 
     Args:
         topology: The domain's queues.
-        commands: What waits.
-        sender: Sends it.
-        tally: What is done is counted there.
+        commands: The scheduled commands.
+        sender: The connection that publishes them.
+        tally: The counts of this process.
     """
 
     def __init__(self, topology: Topology, commands: ScheduledCommands, *, sender: Sender, tally: Tally) -> None:
@@ -54,18 +54,18 @@ class Sending:
 
     @property
     def trouble(self) -> str | None:
-        """Why nothing, or not all that is due, can be sent now."""
+        """Why commands that are due cannot be sent now; None if they can."""
         return self._trouble or self._refusal
 
     def wake(self) -> None:
-        """Have it look again: something was stored that may be due before all else."""
+        """Look again for due commands: one was stored that may be due before all others."""
         self._stored.set()
 
     async def run(self, lease: Lease) -> None:
-        """Send until cancelled. What was sent and is not taken away by then is sent again, with the same id.
+        """Send until cancelled. A command that was sent but not removed by then is sent again, with the same id.
 
         Raises:
-            EventStoreError: What is due cannot be told now.
+            EventStoreError: The due commands cannot be read now.
         """
         domain = self._topology.domain_name
         backoff = Backoff(first=_FIRST_REST, longest=_LONGEST_REST)
@@ -91,10 +91,10 @@ class Sending:
                 await backoff.rest()
 
     async def _send_all(self, due: list[Due]) -> str | None:
-        """Send what was taken up; return why not all of it is settled, or None."""
+        """Send claimed commands; return why not all of them are settled, or None."""
         failures = dict(zip(due, await asyncio.gather(*map(self._send, due)), strict=True))
         if astray := [each for each, failure in failures.items() if isinstance(failure, Unroutable)]:
-            # Somebody has deleted their queue, which no worker may have noticed yet.
+            # Their queue was deleted, which no worker may have noticed yet.
             with suppress(BrokerError):
                 await self._sender.declare(self._topology)
             failures |= zip(astray, await asyncio.gather(*map(self._send, astray)), strict=True)
@@ -111,7 +111,7 @@ class Sending:
         return next((str(why) for each, why in failures.items() if why is not None and each not in refused), None)
 
     async def _send(self, due: Due) -> BrokerError | None:
-        """Send a command; return what the broker has against it, or why its answer is not known."""
+        """Send a command; return why the broker refused it or did not answer, or None."""
         try:
             await forward(
                 self._sender,

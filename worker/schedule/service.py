@@ -1,4 +1,4 @@
-"""The service of schedules: everything that a process needs which stores and sends, from its settings."""
+"""The service of schedules: opens everything that a process needs to store and send commands, from its settings."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -24,22 +24,22 @@ __all__ = ["opened", "schedules"]
 
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[LeasedService]:
-    """Open what the schedules of all domains need, and nothing else. Raises as ``schedules``."""
+    """Open what the schedules of all domains need, and nothing else. Raises the errors of ``schedules``."""
     async with schedules(settings) as each:
         yield LeasedService(each, doing="scheduling")
 
 
 @asynccontextmanager
 async def schedules(settings: Settings) -> AsyncIterator[list[Schedule]]:
-    """Open the databases and the broker for the schedules of all domains, and make the queues that are missing.
+    """Open the databases and the broker for the schedules of all domains, and declare missing queues.
 
     Args:
-        settings: Everything.
+        settings: The worker's settings.
 
     Raises:
         SettingsError: An address is missing or wrong.
-        ScheduleError, StoreUnavailable, StoreMisconfigured: A database cannot be used now, or as it is.
-        BrokerMisconfigured: Nor can the broker as it is. One that is away may come.
+        ScheduleError, StoreUnavailable, StoreMisconfigured: A database cannot be reached, or cannot be used as it is.
+        BrokerMisconfigured: The broker cannot be used as it is. It may be down: then it is used later.
     """
     if not settings.amqp_url:
         raise SettingsError(not_set("amqp_url"))
@@ -55,7 +55,7 @@ async def schedules(settings: Settings) -> AsyncIterator[list[Schedule]]:
         made = []
         for store in stores_of(settings, list(domains)):
             for name in store.domains:
-                # One each: a statement that waits holds up no other domain.
+                # A session for each domain: a statement that waits delays no other domain.
                 session = Session(store.database_url, purpose=f"worker schedule: {name}", schema=store.database_schema)
                 commands = ScheduledCommands(session)
                 stack.push_async_callback(commands.close)
@@ -65,7 +65,7 @@ async def schedules(settings: Settings) -> AsyncIterator[list[Schedule]]:
                     url=settings.amqp_url,
                     sender=sender,
                     replies=replies,
-                    # Of its own: followers of two databases may have the same number.
+                    # One for each: followers of two databases may have the same number.
                     candidate=Candidate(),
                     most_bytes=settings.worker_max_message_bytes,
                 )

@@ -1,4 +1,4 @@
-"""Storing: takes the messages of a schedule's queue, and acknowledges each when it is stored until its time."""
+"""Storing: takes the messages of a schedule queue, stores each until its time, and acknowledges it."""
 
 import asyncio
 import logging
@@ -26,23 +26,23 @@ __all__ = ["Storing"]
 _log = logging.getLogger(__name__)
 
 _PREFETCH = 256
-# By it the broker finds out that a process is frozen: the queue has one consumer, and the next one waits until then.
+# The broker detects a frozen process by it: the queue has one active consumer, and the next one waits until then.
 _HEARTBEAT_SECONDS = 4
 _MOST = 128
 _MOST_BYTES = 8 * 1024 * 1024
 
 
 class Storing:
-    """Stores what one domain's schedule is asked for, as long as a lease holds.
+    """Stores the scheduled commands of one domain, as long as a lease is valid.
 
     Args:
-        url: The broker.
+        url: The broker's address.
         topology: The domain's queues.
-        commands: Where to store.
-        sender: Sends what cannot be stored to the dead letters.
-        replies: Tells their senders.
-        tally: What is done is counted there.
-        most_bytes: The largest body that workers accept.
+        commands: The scheduled commands.
+        sender: The connection that publishes dead letters.
+        replies: Sends a reply to publishers whose request is dead-lettered.
+        tally: The counts of this process.
+        most_bytes: The largest body that workers accept, in bytes.
         wake: Called when something was stored.
     """
 
@@ -82,18 +82,18 @@ class Storing:
 
     @property
     def trouble(self) -> str | None:
-        """Why messages do not come in, or cannot be put aside."""
+        """Why messages do not arrive, or cannot be dead-lettered; None if neither is the case."""
         if (seconds := self._consumer.interrupted_for) > 0:
             return f"{self._consumer.queue} has not been consumed for {seconds:.0f} s"
         return self._handover.trouble
 
     async def run(self, lease: Lease) -> None:
-        """Store until cancelled. What is not acknowledged then is delivered again, here or elsewhere.
+        """Store until cancelled. Messages that are not acknowledged then are delivered again, here or elsewhere.
 
         Raises:
-            LeaseLost: Another process has the lease by now.
+            LeaseLost: Another process has the lease.
             EventStoreError: Nothing can be stored now.
-            BrokerUnavailable, BrokerMisconfigured: Consuming cannot be begun.
+            BrokerUnavailable, BrokerMisconfigured: Consuming cannot begin.
         """
         try:
             await self._consumer.start()
@@ -109,7 +109,7 @@ class Storing:
             await self._store(lease, await self._batch())
 
     async def _batch(self) -> list[tuple[Delivery, Scheduled | Cancellation]]:
-        """Wait for a message, and take what waits besides, as far as one statement takes it: no id twice."""
+        """Wait for a message, and take those that wait besides, up to the size of one statement, no id twice."""
         batch: list[tuple[Delivery, Scheduled | Cancellation]] = []
         ids: set[UUID] = set()
         size = 0
@@ -119,7 +119,7 @@ class Storing:
                     return batch
                 delivery = await self._came.get()
                 if delivery.is_lost:
-                    # It comes again: stored twice, it could come behind a later message of its id.
+                    # It is delivered again: stored twice, it could come after a later message with its id.
                     delivery.abandon()
                     continue
                 if (read := self._read(delivery)) is None:
@@ -141,7 +141,7 @@ class Storing:
             return None
 
     async def _store(self, lease: Lease, batch: list[tuple[Delivery, Scheduled | Cancellation]]) -> None:
-        """Store a batch, and acknowledge it. A value that the database refuses costs no other message."""
+        """Store a batch, and acknowledge it. A value that the database refuses affects no other message."""
         commands = [read for _, read in batch if isinstance(read, Scheduled)]
         cancelled = [read.command_id for _, read in batch if isinstance(read, Cancellation)]
         try:
@@ -166,7 +166,7 @@ class Storing:
         self._wake()
 
     async def _put_aside(self, delivery: Delivery, bad: BadMessage) -> None:
-        """Make a dead letter of a message that can never be stored."""
+        """Dead-letter a message that can never be stored."""
         headers = explain(bad, reason=bad.code, queue=self._topology.schedule_queue, with_traceback=False)
         sent = await self._handover.complete(delivery, self._topology.dead_queue, headers)
         if sent is Sent.LOST:
@@ -174,7 +174,7 @@ class Storing:
         _log.error("dead letter: %s: %s", bad.code, bad)
         await self._replies.failed(delivery.properties, None, f"{bad.code}: {headers[ERROR_HEADER]}")
         if sent is Sent.REFUSED:
-            # As it is, without our reason: the broker takes no copy of it.
+            # Unchanged, without our headers: the broker accepts no copy of it.
             await delivery.reject(End.DEAD_LETTERED)
         else:
             delivery.acknowledge(End.DEAD_LETTERED)
@@ -187,7 +187,7 @@ class Storing:
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._asides.discard(task)
         if not task.cancelled() and (failure := task.exception()) is not None:
-            # Nothing is acknowledged, so nothing is lost: the broker delivers it again.
+            # It is not acknowledged, so nothing is lost: the broker delivers it again.
             _log.error("putting a message aside failed", exc_info=failure)
 
 

@@ -1,4 +1,4 @@
-"""The tally: what a process did for a domain's schedule."""
+"""The tally: counts what a process did for a domain's schedule."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,10 @@ class Tally:
 
     Attributes:
         domain: The domain's name.
-        stored: How many messages it stored that are to be sent later.
-        cancelled: How many it took that cancel one.
+        stored: How many requests to send a command later it stored.
+        cancelled: How many cancellations it stored.
         sent: How many commands it sent.
-        late: For how many seconds a command has been due that is not sent yet, when it was last looked at.
+        late: For how many seconds a due command had not been sent at the last look; 0 if none was due.
     """
 
     domain: str

@@ -1,4 +1,4 @@
-"""Together: works of which none goes on without the others."""
+"""Together: coroutines none of which goes on without the others."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,10 +8,10 @@ __all__ = ["together"]
 
 
 async def together(*works: Coroutine[Any, Any, None]) -> None:
-    """Run works until one ends, cancel the others, and wait for their ends.
+    """Run coroutines until one ends, cancel the others, and wait for their ends.
 
     Raises:
-        Exception: Whatever that one raised.
+        Exception: Any error of the one that ended first.
     """
     tasks = [asyncio.create_task(work) for work in works]
     try:

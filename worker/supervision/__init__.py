@@ -1,1 +1,1 @@
-"""Several worker processes: their start and restart, their health, their end."""
+"""Supervision: starts and restarts several worker processes, watches their health, and ends them."""

@@ -1,8 +1,8 @@
-"""The control socket: connects a worker process with the process that started it.
+"""The control socket: connects a worker process with its supervisor.
 
-One socket, both ways. The worker process reports its health, so that one port can answer for several, and its figures
-at its end; the other one tells it to stop. When either of them is gone, however it ended, the other one notices: no
-worker process goes on without supervision.
+One socket, in both directions. The worker process reports its health, so that one port can answer for several, and its
+figures at its end; the supervisor tells it to stop. If either of them is gone, for whatever reason, the other one
+notices: no worker process goes on without supervision.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ __all__ = ["HURRY", "STOP", "Figures", "SupervisorChannel", "WorkerChannel", "su
 _log = logging.getLogger(__name__)
 
 STOP = b"s"
-"""Tells a process to drain. Saying it again changes nothing, unlike a second signal."""
+"""Tells a process to drain. Sending it again has no effect, unlike a second signal."""
 HURRY = b"h"
 """Tells a process to stop at once."""
 
@@ -31,10 +31,10 @@ _FAREWELL_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What a worker process had counted at its end. One that is killed reports none.
+    """The counts of a worker process at its end. A process that is killed reports none.
 
     Attributes:
-        counts: The counts by name, as ``Counters.report`` gives them.
+        counts: The counts by name, as from ``Counters.report``.
     """
 
     counts: Mapping[str, int]
@@ -49,16 +49,16 @@ class SupervisorChannel:
 
     @classmethod
     async def pair(cls) -> tuple["SupervisorChannel", socket.socket]:
-        """Return a supervisor's end, and the socket that its worker process is to be given."""
+        """Return a supervisor's end, and the socket to pass to the worker process."""
         ours, theirs = socket.socketpair()
         return cls(*await asyncio.open_unix_connection(sock=ours)), theirs
 
     def tell(self, what: bytes) -> None:
-        """Tell the process to ``STOP`` or to ``HURRY``. Whether it still runs does not matter."""
+        """Send ``STOP`` or ``HURRY`` to the process. It is no error if the process has ended."""
         self._writer.write(what)
 
     async def report(self) -> Health | Figures | None:
-        """Wait for the next report; None when the process has ended, or has no more to say."""
+        """Wait for the next report; None if the process has ended, or closed its end."""
         with suppress(OSError, ValueError, TypeError):
             match json.loads(await self._reader.readline()):
                 case {"health": health}:
@@ -73,7 +73,7 @@ class SupervisorChannel:
 
 
 class WorkerChannel:
-    """The worker process's end of a control socket; without a socket, it leads nowhere."""
+    """The worker process's end of a control socket; without a socket, reports are dropped."""
 
     def __init__(self, writer: asyncio.StreamWriter | None) -> None:
         self._writer = writer
@@ -87,11 +87,11 @@ class WorkerChannel:
     async def reporting(
         self, *, health: Callable[[], Health], figures: Callable[[], Mapping[str, int]]
     ) -> AsyncIterator[None]:
-        """Report for as long as the ``async with`` lasts.
+        """Report inside the ``async with``.
 
         Args:
-            health: Called for each report.
-            figures: Called once, at the end.
+            health: Returns the health; called for each report.
+            figures: Returns the counts; called once, at the end.
         """
         if (writer := self._writer) is None:
             yield
@@ -103,7 +103,7 @@ class WorkerChannel:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             _write(writer, figures=dict(figures()))
-            # A supervisor that does not read must not keep the process from ending.
+            # A supervisor that does not read must not prevent the process from ending.
             with suppress(OSError):
                 async with asyncio.timeout(_FAREWELL_SECONDS):
                     await writer.drain()
@@ -113,17 +113,17 @@ class WorkerChannel:
 async def supervised(
     descriptor: int | None, *, stop: asyncio.Event, hurry: asyncio.Event
 ) -> AsyncIterator[WorkerChannel]:
-    """Hold the worker process's end, and do as it is told for as long as the ``async with`` lasts.
+    """Hold the worker process's end, and follow the supervisor's requests inside the ``async with``.
 
     Args:
         descriptor: The socket's file descriptor; None for a process without a supervisor.
-        stop: Set when the supervisor says so, or is gone.
-        hurry: Set when the supervisor says so.
+        stop: Set when the supervisor requests it, or is gone.
+        hurry: Set when the supervisor requests it.
     """
     if descriptor is None:
         yield WorkerChannel(None)
         return
-    # Programs that this process starts must not keep it open: its end would not be noticed.
+    # Programs that this process starts must not inherit it: its end would not be noticed.
     os.set_inheritable(descriptor, False)
     reader, writer = await asyncio.open_unix_connection(sock=socket.socket(fileno=descriptor))
     listening = asyncio.create_task(_listen(reader, stop, hurry))

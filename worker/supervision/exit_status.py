@@ -1,4 +1,4 @@
-"""The exit status: how a process ended, in words."""
+"""The exit status: how a process ended, as text."""
 
 import signal
 
@@ -6,10 +6,10 @@ __all__ = ["how_it_ended"]
 
 
 def how_it_ended(status: int) -> str:
-    """Say how a process ended.
+    """Return how a process ended, for people.
 
     Args:
-        status: Its exit status; negative for the number of the signal that ended it.
+        status: Its exit status; if a signal ended it, that signal's number, negative.
     """
     if status >= 0:
         return f"ended with exit status {status}"

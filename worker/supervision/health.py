@@ -1,4 +1,4 @@
-"""Health: what a worker process reports of itself to its supervisor and to probes."""
+"""Health: what a worker process reports about itself to its supervisor and to probes."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ __all__ = ["Health"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """A worker's own judgement of itself, at one moment.
+    """The health of a worker process at one moment.
 
     Attributes:
-        live: Whether it does what it is there for, or rests on purpose. If not, a new start may help.
+        live: Whether it works, or waits on purpose. If not, a restart may help.
         ready: Whether it takes commands now.
-        reason: Why, for a person.
+        reason: Why, for people.
     """
 
     live: bool

@@ -1,6 +1,6 @@
 """The health server: answers liveness and readiness probes over HTTP.
 
-It speaks as much of HTTP as probes do: one GET or HEAD a connection, without a body.
+It implements only what probes need of HTTP: one GET or HEAD request a connection, without a body.
 """
 
 import asyncio
@@ -34,27 +34,27 @@ _PHRASES = {
 
 @asynccontextmanager
 async def health_served(host: str, port: int | None, health: Callable[[], Health]) -> AsyncIterator[int | None]:
-    """Answer probes for as long as the ``async with`` lasts.
+    """Answer probes inside the ``async with``.
 
-    ``/livez`` and ``/readyz`` answer 200 when it is so and 503 when it is not, with the whole ``Health`` as JSON.
+    ``/livez`` and ``/readyz`` answer 200 if the process is live or ready, otherwise 503, with the ``Health`` as JSON.
 
     Args:
         host: The address to listen on.
-        port: The port; 0 for any that is free, None for no server at all.
-        health: Asked for each probe. It must not block.
+        port: The port; 0 for any free one, None for no server at all.
+        health: Returns the health; called for each probe. It must not block.
 
     Yields:
-        The port that answers.
+        The port that is listened on; None without a server.
 
     Raises:
-        SettingsError: The address cannot be listened on.
+        SettingsError: The address or port cannot be listened on.
     """
     if port is None:
         yield None
         return
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # The prober may be gone before it has its answer, which harms nothing here.
+        # The probe may be gone before it gets the answer, which does not matter.
         with suppress(OSError):
             try:
                 writer.write(await _response(reader, health))

@@ -1,6 +1,6 @@
-"""The probe: asks the worker that runs here how it is.
+"""The probe: asks a worker on this machine for its health.
 
-Probes run every few seconds beside every worker, so this module loads hardly anything, and nothing of this project.
+Probes run every few seconds beside each worker, so this module imports little, and nothing of this project.
 """
 
 import json
@@ -15,7 +15,7 @@ READY_PATH = "/readyz"
 _SECONDS = 5.0
 _MOST_BYTES = 64 * 1024
 _OK = 200
-# Who listens on all addresses listens on the loopback one, too.
+# A server that listens on all addresses listens on the loopback address, too.
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  nothing is bound here
 
 
@@ -24,16 +24,16 @@ def ask(host: str, port: int, *, ready: bool, seconds: float = _SECONDS) -> tupl
 
     Args:
         host: The address that it listens on.
-        port: Its port.
-        ready: Whether to ask if it takes commands, and not only if it is live.
-        seconds: How long to wait for its answer.
+        port: The port that it listens on.
+        ready: Whether to ask for readiness; otherwise for liveness.
+        seconds: The longest time to wait for the answer.
 
     Returns:
-        Whether it is so, and why, for a person. What does not answer, or is no worker, is neither live nor ready.
+        Whether it is ready or live, and why, for people. A server that does not answer, or is no worker, is neither.
     """
     try:
         answer = _exchange(_LOOPBACK.get(host, host), port, READY_PATH if ready else LIVE_PATH, seconds)
-    # A name that is none is found out before anybody is asked for it.
+    # An invalid host name is found before a request is sent.
     except (OSError, UnicodeError) as error:
         why = error.strerror or error if isinstance(error, OSError) else error
         return False, f"no worker answers on {host}, port {port}: {why}"
@@ -49,7 +49,7 @@ def ask(host: str, port: int, *, ready: bool, seconds: float = _SECONDS) -> tupl
 
 
 def _exchange(host: str, port: int, path: str, seconds: float) -> bytes:
-    """Return all that is answered until the connection is closed, up to a bound in time and size."""
+    """Return everything that is answered until the connection is closed, limited in time and size."""
     until = time.monotonic() + seconds
     with socket.create_connection((host, port), timeout=seconds) as connection:
         answer = b""
@@ -63,6 +63,6 @@ def _exchange(host: str, port: int, path: str, seconds: float) -> bytes:
                     break
                 answer += more
         except ConnectionError:
-            # One that has not read what it was asked resets the connection when it closes it: no worker does.
+            # A server that has not read the request resets the connection when it closes it; a worker has read it.
             return answer
         return answer

@@ -1,4 +1,4 @@
-"""Signals: how a program is told to stop, and then to stop at once."""
+"""Signals: the first one tells a program to stop, the second one to stop at once."""
 
 import asyncio
 import signal
@@ -12,7 +12,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 @contextmanager
 def stop_signals() -> Iterator[tuple[asyncio.Event, asyncio.Event]]:
-    """Yield two events: the first SIGTERM or SIGINT sets one, the second the other."""
+    """Yield two events: the first SIGTERM or SIGINT sets the first event, the second signal the second."""
     loop = asyncio.get_running_loop()
     stop, hurry = asyncio.Event(), asyncio.Event()
     # A program that stops for another reason may still get its first signal, which must not count as the second.

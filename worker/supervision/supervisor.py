@@ -1,6 +1,6 @@
-"""The supervisor: keeps a number of worker processes running, and answers for them.
+"""The supervisor: keeps a number of worker processes running, and reports their health.
 
-It consumes nothing and decides nothing itself, and so it has little that could fail.
+It consumes and decides nothing itself, so that there is little in it that can fail.
 """
 
 import asyncio
@@ -26,23 +26,23 @@ __all__ = ["RestartLimits", "Supervisor", "supervise"]
 
 _log = logging.getLogger(__name__)
 
-# The exit status of a mistake in the settings or the surroundings, which the process has told itself.
+# The exit status for wrong settings or surroundings, which the process has reported itself.
 _MISTAKE = 2
-# The share of a delay that is left to chance.
+# The random share of a delay.
 _JITTER = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestartLimits:
-    """How often, and how soon, a process is started again. All times in seconds.
+    """How often and how soon a process is restarted. All times in seconds.
 
     Attributes:
-        first_delay: The longest delay before a first restart; each further one in a row doubles it. Half of it is
-            jitter.
-        longest_delay: What it is never longer than.
-        useful: The restarts of a process that was of use for so long are counted anew.
+        first_delay: The longest delay before the first restart; it doubles with each further one in a row. Half of it
+            is jitter.
+        longest_delay: The upper limit of the delay.
+        useful: After a process was useful for this long, its restarts are counted from zero.
         most_restarts: After this many restarts in a row, a process that ends sooner than ``useful`` is given up.
-        most_silence: How long a process may report nothing.
+        most_silence: How long a process may go without a report before it is killed.
         end: How long a process may take to end after its drain deadline, or after it was told to hurry.
     """
 
@@ -55,18 +55,18 @@ class RestartLimits:
 
 
 class Supervisor:
-    """Starts worker processes, and starts those again that end by themselves.
+    """Starts worker processes, and restarts those that end by themselves.
 
-    The first process goes ahead: what is wrong with the settings or the surroundings is told once, by it, and the
-    others are not started.
+    The first process is started before the others: if settings or surroundings are wrong, it alone reports that, and
+    the others are not started.
 
     Args:
-        command: What starts a worker process.
-        processes: How many.
-        grace: How long a process that starts again counts as live, in seconds.
+        command: The command that starts a worker process.
+        processes: The number of processes.
+        grace: How long a process that is restarted counts as live, in seconds.
         drain_deadline: How long a drain may take, in seconds.
-        limits: How often, and how soon, processes are started again.
-        others: What is added to the command of all but the first process.
+        limits: How often and how soon processes are restarted; by default those of ``RestartLimits``.
+        others: Arguments that are added to the command of all but the first process.
     """
 
     def __init__(
@@ -91,14 +91,14 @@ class Supervisor:
             )
             for number in range(1, processes + 1)
         ]
-        # Set once a process has come to consume: then settings and surroundings are known to be right.
+        # Set once a process has begun to consume: settings and surroundings are then known to be right.
         self._proven = asyncio.Event()
         self._stopping = asyncio.Event()
-        # The exit status when the supervisor stops without being told to.
+        # The exit status if the supervisor stops by itself.
         self._failure: int | None = None
 
     def health(self) -> Health:
-        """Judge all of them: live if each is live, ready if each is ready."""
+        """Return the health of all processes: live if each is live, ready if each is ready."""
         if self._stopping.is_set():
             return Health(live=True, ready=False, reason="draining")
         found = {worker.number: worker.judged(self._grace) for worker in self._workers}
@@ -113,12 +113,12 @@ class Supervisor:
         """Keep the processes running until told to stop.
 
         Args:
-            stop: Has them drain.
-            hurry: Has them stop at once.
+            stop: When set, the processes drain.
+            hurry: When set, the processes stop at once.
 
         Returns:
-            The exit status: 0 when each has drained completely, 1 when one has not or was given up, 2 for a mistake
-            that the first process has told.
+            The exit status: 0 if each process has drained completely, 1 if one has not or was given up, 2 if the first
+            process has reported a mistake.
 
         On cancellation all processes are killed.
         """
@@ -142,7 +142,7 @@ class Supervisor:
         return self._failure if self._failure is not None else self._report_drain()
 
     async def _keep(self, worker: WorkerProcess) -> None:
-        """Start one of the processes, and start it again whenever it ends."""
+        """Start one of the processes, and restart it whenever it ends."""
         if worker is not self._workers[0]:
             await first_of(self._proven, self._stopping)
         while not self._stopping.is_set():
@@ -154,13 +154,13 @@ class Supervisor:
             if self._stopping.is_set():
                 return
             delay = self._delay_after(worker)
-            # How it ended is told; what is not there, or never came to consume, has nothing to drain.
+            # How it ended has been reported; a process that is gone, or never consumed, has nothing to drain.
             worker.status = None
             if delay is not None:
                 await first_of(self._stopping, within=delay)
 
     def _delay_after(self, worker: WorkerProcess) -> float | None:
-        """Return the seconds until a process that has ended is started again; None when all is to stop."""
+        """Return the seconds until an ended process is restarted; None if all processes are to stop."""
         limits = self._limits
         status = worker.status or 0
         if status == _MISTAKE and not self._proven.is_set():
@@ -170,7 +170,7 @@ class Supervisor:
             worker.restarts.reset()
         ended = how_it_ended(status)
         if status == _MISTAKE:
-            # It worked before, or others do: the broker may be down. It waits for better times, and is never given up.
+            # It worked before, or others do: the broker may be down. It is restarted slowly, and is never given up.
             delay = Backoff(first=limits.longest_delay, longest=limits.longest_delay, jitter=_JITTER).next_wait()
         elif worker.restarts.waits >= limits.most_restarts:
             _log.error("%s %s; giving up after %s in a row", worker, ended, counted(worker.restarts.waits, "restart"))
@@ -209,10 +209,10 @@ class Supervisor:
 
 
 async def supervise(settings: Settings, processes: int) -> int:
-    """Run a number of worker processes, started as this one was, until told to stop by SIGTERM or SIGINT.
+    """Run a number of worker processes, started as this one was, until stopped by SIGTERM or SIGINT.
 
     Returns:
-        The exit status, as ``Supervisor.run`` says.
+        The exit status, as in ``Supervisor.run``.
 
     Raises:
         SettingsError: The port for health probes is taken.
@@ -221,7 +221,7 @@ async def supervise(settings: Settings, processes: int) -> int:
     supervisor = Supervisor(
         (sys.executable, *sys.orig_argv[1:]),
         processes,
-        # The first one looks for all of them whether the servers have room.
+        # The first process checks the servers' connection limits for all of them.
         others=("--processes", "1"),
         grace=settings.worker_health_grace,
         drain_deadline=settings.worker_drain_deadline,

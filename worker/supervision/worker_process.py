@@ -1,4 +1,4 @@
-"""The worker process: one that is started with a control socket, again and again if need be."""
+"""The worker process: a process that is started with a control socket, and restarted if it ends."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ __all__ = ["WorkerProcess", "started"]
 
 _log = logging.getLogger(__name__)
 
-# A process that has no more to say ends within this time.
+# How long a process may take to end after it has closed its control socket.
 _END_SECONDS = 30.0
 
 
@@ -25,9 +25,9 @@ async def started(
     """Start a worker process.
 
     Args:
-        command: How it is started; the option for its control socket is added.
-        environment: Its whole environment; by default this process's.
-        log: Where its output goes; by default where this process's goes.
+        command: The command that starts it; the option for its control socket is added.
+        environment: Its complete environment; by default this process's.
+        log: The file for its output; by default this process's output.
 
     Raises:
         OSError: It cannot be started.
@@ -45,7 +45,7 @@ async def started(
                 stderr=log,
                 env=environment,
                 pass_fds=(descriptor,),
-                # A terminal's Ctrl-C must reach this process only: a worker that hears of it twice stops at once.
+                # A terminal's Ctrl-C must reach this process only: a worker that gets it twice stops at once.
                 start_new_session=True,
             )
     except BaseException:
@@ -55,19 +55,19 @@ async def started(
 
 
 class WorkerProcess:
-    """A supervisor's worker process, which is started again whenever it has ended.
+    """A supervisor's worker process, which can be started again after it has ended.
 
     Args:
-        number: Which one it is, from 1.
-        command: How it is started; the option for its control socket is added.
-        most_silence: How long it may report nothing before it counts as stuck, and is killed, in seconds.
-        restarts: How long to wait before each further start.
+        number: Its number, from 1.
+        command: The command that starts it; the option for its control socket is added.
+        most_silence: How long it may go without a report before it counts as stuck and is killed, in seconds.
+        restarts: The delays before restarts.
 
     Attributes:
-        number: The same.
-        restarts: Those in a row since it was of use for long; kept by the supervisor.
-        status: How it ended last: an exit status, or a signal's number, negative. None before the first end.
-        health: What it reported last.
+        number: Its number, from 1.
+        restarts: The delays before restarts; reset by the supervisor after the process was useful for long enough.
+        status: How it ended last: an exit status, or the negative number of a signal. None before the first end.
+        health: Its last report.
     """
 
     def __init__(self, number: int, command: Sequence[str], *, most_silence: float, restarts: Backoff) -> None:
@@ -85,21 +85,21 @@ class WorkerProcess:
         self._first_report_at: float | None = None
 
     def __str__(self) -> str:
-        """Name it for a log."""
+        """Return its name for the log."""
         return f"worker {self.number}" + ("" if self._process is None else f" (process {self._process.pid})")
 
     @property
     def has_started(self) -> bool:
-        """Whether it has reported since its last start: only then it can have something to drain."""
+        """Whether it has reported since its last start: otherwise it has nothing to drain."""
         return self._first_report_at is not None
 
     @property
     def useful_for(self) -> float:
-        """How long ago it reported first since its last start, in seconds; 0 when it never got as far."""
+        """How long ago it reported first since its last start, in seconds; 0 if it has not."""
         return 0.0 if self._first_report_at is None else time.monotonic() - self._first_report_at
 
     def judged(self, grace: float) -> Health:
-        """Return its health; while no process runs, it is live for the grace, in seconds."""
+        """Return its health; while no process runs, it counts as live for ``grace`` seconds."""
         if self._absent_since is None:
             return self.health
         absent = time.monotonic() - self._absent_since
@@ -109,10 +109,10 @@ class WorkerProcess:
         """Start the process, and wait until it has ended.
 
         Args:
-            changed: Called with its first report, and whenever its health changes.
+            changed: Called with this object at the first report, and whenever the health changes.
 
         Returns:
-            How it ended: ``status``.
+            How it ended, as in ``status``.
 
         Raises:
             OSError: It cannot be started.
@@ -136,13 +136,13 @@ class WorkerProcess:
                 await self._process.wait()
 
     def tell(self, what: bytes) -> None:
-        """Tell the process, and all that are started after it, to ``STOP`` or to ``HURRY``."""
+        """Send ``STOP`` or ``HURRY`` to the process, and to all that are started after it."""
         self._told = what
         if self._channel is not None and what:
             self._channel.tell(what)
 
     def kill(self) -> None:
-        """Kill the process, if there is one."""
+        """Kill the process, if it runs."""
         if self._process is not None and self._process.returncode is None:
             _log.warning("%s does not end; it is killed", self)
             self._process.kill()
@@ -161,7 +161,7 @@ class WorkerProcess:
             if report is None:
                 return
             if isinstance(report, Figures):
-                # It has logged them itself.
+                # The process has logged them itself.
                 continue
             is_news = self._first_report_at is None or report != self.health
             self.health = report

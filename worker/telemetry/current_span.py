@@ -1,4 +1,4 @@
-"""The current span: made so for a ``with``, or for every call of a function."""
+"""The current span: makes a span current in a ``with`` block, or in every call of a function."""
 
 import functools
 import inspect
@@ -17,15 +17,15 @@ R = TypeVar("R")
 
 
 class CurrentSpan:
-    """What ``opentelemetry.trace.use_span`` does, at a third of its cost: it needs no generator.
+    """Does what ``opentelemetry.trace.use_span`` does, at a third of its cost: it needs no generator.
 
-    It is also a decorator, of functions and of coroutine functions: each call has a span of its own.
+    It is also a decorator of functions and of coroutine functions: each call gets a span of its own.
 
     Args:
         make: Starts the span.
         end_on_exit: Whether the span ends with the ``with``.
-        record_exception: Whether an exception is added to it as an event.
-        set_status_on_exception: Whether an exception makes its status an error.
+        record_exception: Whether an exception is added to the span as an event.
+        set_status_on_exception: Whether an exception sets the span's status to error.
     """
 
     __slots__ = ("_end_on_exit", "_make", "_record_exception", "_set_status_on_exception", "_span", "_token")
@@ -56,7 +56,7 @@ class CurrentSpan:
     ) -> None:
         detach(self._token)
         span = self._span
-        # What is no Exception, a cancellation for instance, is no error.
+        # What is not an Exception, such as a cancellation, is no error.
         if isinstance(error, Exception) and span.is_recording():
             if self._record_exception:
                 span.record_exception(error)
@@ -66,7 +66,7 @@ class CurrentSpan:
             span.end()
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Run every call of a function inside a span of its own."""
+        """Decorate a function: each call runs in a span of its own."""
         if inspect.iscoroutinefunction(function):
             awaited = cast("Callable[P, Awaitable[object]]", function)
 

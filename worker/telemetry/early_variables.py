@@ -1,7 +1,7 @@
-"""Variables that the packages of OpenTelemetry read when they are imported, some with an exception for what is wrong.
+"""Variables that OpenTelemetry's packages read when they are imported; some raise if the value is wrong.
 
-A program that sends no telemetry is not to be stopped by them, and one that does is to say in a sentence what is wrong.
-So a wrong one is set aside before anything is imported, under another name, which processes that are started inherit.
+A program that sends no telemetry must not be stopped by them, and one that does must say in a sentence what is wrong.
+So a wrong value is moved to another variable before the packages are imported. Child processes inherit that variable.
 """
 
 import os
@@ -28,14 +28,14 @@ _BROUGHT = {
     "OTEL_PYTHON_TRACER_PROVIDER": "opentelemetry_tracer_provider",
     "OTEL_PYTHON_METER_PROVIDER": "opentelemetry_meter_provider",
 }
-# These come with the packages, and need no look at all that is installed.
+# These come with the packages, so that the installed ones need not be searched.
 _KNOWN = {"tracecontext", "baggage", "none"}
 
 
 def set_early_mistakes_aside() -> None:
-    """Take what is wrong out of the environment. Call it before anything of OpenTelemetry is imported."""
+    """Move wrong values out of the environment. Call it before anything of OpenTelemetry is imported."""
     for variable, check in _CHECKS.items():
-        # A process above may have set it aside. One that was set anew since is what counts.
+        # A parent process may have moved it. A value that was set since takes precedence.
         aside = os.environ.pop(_ASIDE + variable, "")
         given = os.environ.get(variable, "") or aside
         if given and check(variable, given) is not None:
@@ -44,10 +44,10 @@ def set_early_mistakes_aside() -> None:
 
 
 def refuse_early_mistakes() -> None:
-    """Tell of what was set aside.
+    """Report the values that were moved.
 
     Raises:
-        SettingsError: Something was; a sentence for each.
+        SettingsError: There are such values; a sentence for each.
     """
     from worker.errors import SettingsError  # noqa: PLC0415  it imports what reads these variables
 
@@ -63,14 +63,14 @@ def refuse_early_mistakes() -> None:
 def _propagators(variable: str, given: str) -> str | None:
     for name in (each.strip() for each in given.split(",")):
         if name.lower() == "none":
-            return None  # as they are read, whatever comes after it does not matter
+            return None  # as OpenTelemetry reads it, the rest does not matter
         if name not in _KNOWN and not _is_installed("opentelemetry_propagator", name):
             return f"{variable} names no propagator that is installed: {name!r}."
     return None
 
 
 def _is_installed(group: str, name: str) -> bool:
-    from importlib.metadata import entry_points  # noqa: PLC0415  no short command is to pay for it
+    from importlib.metadata import entry_points  # noqa: PLC0415  it would slow down every short command
 
     return bool(entry_points(group=group, name=name))
 

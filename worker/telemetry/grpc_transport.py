@@ -1,4 +1,4 @@
-"""OTLP over gRPC. It takes long to import, so only who sends does."""
+"""OTLP over gRPC. Importing it takes long, so it is imported only by processes that send."""
 
 from collections.abc import Iterable
 from typing import cast
@@ -28,10 +28,10 @@ _MAY_HELP = frozenset(
 
 
 class GrpcTransport:
-    """A channel to a collector; a new one when the collector was out of reach, since an old one waits longer each time.
+    """A channel to a collector; replaced after the collector was unreachable, since an old one waits longer each time.
 
     Args:
-        options: Where to, and how.
+        options: The collector's address, and how to send.
     """
 
     component = "otlp_grpc_span_exporter"
@@ -48,7 +48,7 @@ class GrpcTransport:
         """Send an export request; return the response.
 
         Raises:
-            NotTaken: The collector did not take it within the seconds.
+            NotTaken: The collector did not accept it within this many seconds.
         """
         try:
             response: bytes = self._export(request, timeout=seconds, metadata=self._metadata)
@@ -59,7 +59,7 @@ class GrpcTransport:
                 self._open()
             text = f"{code.name}: {error.details()}"
             raise NotTaken(text, kind=code.name, may_help=code in _MAY_HELP, delay=_asked_delay(error)) from None
-        except ValueError as error:  # the channel was closed meanwhile
+        except ValueError as error:  # the channel was closed by another thread
             raise NotTaken(str(error), kind="CANCELLED", may_help=False) from None
         else:
             return response
@@ -77,7 +77,7 @@ class GrpcTransport:
             if self._credentials is None
             else grpc.secure_channel(endpoint, self._credentials, options, compression)
         )
-        # Both sides as bytes: what is sent is written already.
+        # Both sides as bytes: the request is encoded already.
         self._export = self._channel.unary_unary(_EXPORT, None, None)
 
 
@@ -90,8 +90,8 @@ def _credentials(options: OtlpOptions) -> grpc.ChannelCredentials:
 
 
 def _asked_delay(error: grpc.RpcError) -> float | None:
-    """Return how long the collector asks us to wait, in seconds."""
-    # At run time they are pairs; the stubs say otherwise.
+    """Return how long the collector asks to wait, in seconds; None if it does not say."""
+    # At run time these are pairs; the stubs say otherwise.
     metadata = cast("Iterable[tuple[str, bytes]]", error.trailing_metadata() or ())
     for key, value in metadata:
         if key == _RETRY_INFO:

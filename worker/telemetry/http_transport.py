@@ -1,4 +1,4 @@
-"""OTLP over HTTP. It takes long to import, so only who sends does."""
+"""OTLP over HTTP. Importing it takes long, so it is imported only by processes that send."""
 
 import gzip
 import zlib
@@ -21,10 +21,10 @@ _GOOD = range(200, 300)
 
 
 class HttpTransport:
-    """A session with a collector.
+    """An HTTP session with a collector.
 
     Args:
-        options: Where to, and how.
+        options: The collector's address, and how to send.
     """
 
     component = "otlp_http_span_exporter"
@@ -37,7 +37,7 @@ class HttpTransport:
         if options.compression != "none":
             self._headers["content-encoding"] = options.compression
         self._session = requests.Session()
-        # Named with each request: a bundle of authorities in the environment would come before the session's own.
+        # Passed with each request: a CA bundle in the environment would take precedence over the session's own.
         self._verify = str(options.certificate) if options.certificate else True
         self._cert: str | tuple[str, str] | None = None
         if options.client_certificate:
@@ -48,14 +48,15 @@ class HttpTransport:
         """Send an export request; return the response.
 
         Raises:
-            NotTaken: The collector did not take it within the seconds.
+            NotTaken: The collector did not accept it within this many seconds.
         """
         deadline = monotonic() + seconds
         body = self._compressed(request)
         try:
             response = self._post(body, seconds)
         except requests.ConnectionError:
-            # A connection that was kept open and lost says so when it is used again: another one is tried at once.
+            # A kept connection that was lost is noticed when it is used again: the request is sent at once on another
+            # one.
             response = self._again(body, deadline - monotonic())
         except requests.RequestException as error:
             raise _lost(error) from None
@@ -105,7 +106,7 @@ def _lost(error: requests.RequestException) -> NotTaken:
 
 
 def _asked_delay(told: str | None) -> float | None:
-    """Return how long the collector asks us to wait, in seconds; it says so as a number, or as a date."""
+    """Return how long the collector asks to wait, in seconds; it answers with a number or a date."""
     if not told:
         return None
     try:

@@ -1,4 +1,4 @@
-"""The loggers of the libraries below, in a process that is ours."""
+"""The loggers of the libraries, in a process of the worker."""
 
 import logging
 
@@ -6,6 +6,6 @@ __all__ = ["quieten_libraries"]
 
 
 def quieten_libraries() -> None:
-    """Keep the libraries below from reporting every failed attempt to connect; what is wrong, we say once."""
+    """Keep the libraries from logging every failed attempt to connect; the worker logs it once."""
     for name in ("aiormq", "aio_pika", "asyncpg"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,7 +1,7 @@
-"""Logs: one line for each thing that is worth a person's attention, with the trace and the command that it belongs to.
+"""Logs: one line for each notable event, with the trace and the command that it belongs to.
 
-Errors are for a person to look at; warnings heal by themselves, or say that something has healed; the rest is the
-course of things. No line holds a payload: what a message or an event brings may be private.
+Errors need a person's attention. Warnings are about problems that end by themselves, or have ended. Everything else is
+normal operation. No line contains a payload: messages and events may be private.
 """
 
 import json
@@ -28,18 +28,18 @@ __all__ = ["concerning", "configure_logs", "whereabouts"]
 
 _NOTHING: Mapping[str, str] = {}
 _concerned: ContextVar[Mapping[str, str]] = ContextVar("concerned", default=_NOTHING)
-# What a domain's code may cause without a line of its own that leads to it.
+# Errors that a domain's code can cause without a frame of its own in the traceback.
 _NAMES_CODE_ALONE = (InvalidParts, InvalidDecision, InvalidState, UnknownEventType)
 _COLOURS = {logging.DEBUG: "2", logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "31"}
 
 
 def configure_logs(form: LogFormat = "auto", level: LogLevel = "info") -> None:
-    """Write logs to standard error, unless the program that embeds us has set logging up itself.
+    """Write logs to standard error, unless the embedding program has configured logging.
 
     Args:
-        form: ``json`` writes one object a line, ``human`` a line to read, coloured on a terminal unless ``NO_COLOR`` is
-            set; ``auto`` chooses ``human`` on a terminal.
-        level: The least level that is written.
+        form: ``json`` for one object a line; ``human`` for readable lines, coloured on a terminal unless ``NO_COLOR``
+            is set; ``auto`` for ``human`` on a terminal, and otherwise ``json``.
+        level: The lowest level that is written.
     """
     if logging.getLogger().handlers:
         return
@@ -55,12 +55,12 @@ def configure_logs(form: LogFormat = "auto", level: LogLevel = "info") -> None:
 
 @contextmanager
 def concerning(*, command_id: str | None, command_type: str | None, domain: str) -> Iterator[None]:
-    """Have every line that is written inside the ``with`` name a command.
+    """Add a command's fields to every line that is logged inside the ``with``.
 
     Args:
-        command_id: Its id, as it came; None when it has none.
-        command_type: Its name, likewise.
-        domain: The domain that it was sent to.
+        command_id: The command's id, as received; None if it has none.
+        command_type: The command's name, as received; None if it has none.
+        domain: Name of the domain that it was sent to.
     """
     fields = {"command_id": command_id, "command_type": command_type, "domain": domain}
     token = _concerned.set({name: value for name, value in fields.items() if value})
@@ -71,10 +71,10 @@ def concerning(*, command_id: str | None, command_type: str | None, domain: str)
 
 
 def whereabouts(failure: BaseException) -> str:
-    """Say what kind of failure it is and where it was raised, in a domain's own code if that led to it.
+    """Return a failure's type and where it was raised: in a domain's own code, if that led to it.
 
-    Its text may quote a payload, so it is left out; unless it is ours, and names nothing but code. The fields are named
-    of which pydantic complains.
+    Its text may quote a payload, so it is left out; except for errors of the worker's own that contain names only. For
+    validation errors of pydantic, the names of the fields are included.
     """
     fields = fields_of(failure)
     if raised_at(failure) is not None:
@@ -100,9 +100,9 @@ def _takes_colour(stream: TextIO) -> bool:
 
 
 class _OnceInAWhile(logging.Filter):
-    """Lets a library, or a package of ours, say each thing once in ten minutes.
+    """Lets a library, or a package of the worker, log each message once in ten minutes.
 
-    A collector that is away is met with every batch of spans.
+    Without it, an unreachable collector would be logged with every batch of spans.
     """
 
     _SECONDS = 600.0
@@ -113,7 +113,7 @@ class _OnceInAWhile(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not super().filter(record):
-            return True  # it is not that library's
+            return True  # it is not from that library
         what = record.name, str(record.msg)
         if record.created - self._said.get(what, -self._SECONDS) < self._SECONDS:
             return False
@@ -122,9 +122,9 @@ class _OnceInAWhile(logging.Filter):
 
 
 class _JsonLines(logging.Formatter):
-    """One line a record, whatever is in it: messages carry text from senders that nobody has checked.
+    """Writes a record as one line, whatever it contains: messages contain unchecked text from publishers.
 
-    A record's ``data`` is for programs: lines to read leave it out.
+    A record's ``data`` is included, for programs; human-readable lines leave it out.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -143,7 +143,7 @@ class _JsonLines(logging.Formatter):
 
 
 class _HumanLines(logging.Formatter):
-    """A line to read; only a traceback takes more of them."""
+    """Writes a readable line; only a traceback takes more lines."""
 
     def __init__(self, *, coloured: bool) -> None:
         super().__init__()

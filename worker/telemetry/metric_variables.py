@@ -1,4 +1,4 @@
-"""The variables that say how measurements are collected, checked. The SDK reads them itself, and not all it minds."""
+"""Checks of the variables for metrics. The SDK reads them itself, but does not report all wrong values."""
 
 import math
 from importlib.metadata import entry_points
@@ -30,7 +30,7 @@ _DETECTORS = "opentelemetry_resource_detector"
 
 
 def check_metric_variables() -> None:
-    """See whether measurements can be collected as the variables say.
+    """Check the variables that say how metrics are collected.
 
     Raises:
         SettingsError: One of them is wrong.
@@ -50,10 +50,10 @@ def check_metric_variables() -> None:
 
 
 def check_resource_variables() -> None:
-    """See whether what describes the process can be found as the variables say.
+    """Check the variable that names resource detectors.
 
     Raises:
-        SettingsError: One of them names what is not installed.
+        SettingsError: It names one that is not installed.
     """
     for name in environ.get(OTEL_EXPERIMENTAL_RESOURCE_DETECTORS, "").split(","):
         wanted = name.strip()

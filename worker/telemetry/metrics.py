@@ -1,7 +1,7 @@
-"""Metrics of the worker: what becomes of deliveries, how long they take, and whether work rests.
+"""Metrics of the worker: results of deliveries, their durations, and whether work is paused.
 
-What is only counted is read from the counters when the metrics are collected, and costs a command nothing. Names and
-buckets of the messaging metrics follow the semantic conventions. Source:
+Plain counts are read from the counters when the metrics are collected, and cost a command nothing. Names and buckets of
+the messaging metrics follow the semantic conventions. Source:
 https://opentelemetry.io/docs/specs/semconv/messaging/messaging-metrics/
 """
 
@@ -49,12 +49,12 @@ _workers: set[_Worker] = set()
 def observed(
     counters: Counters, *, paused: Callable[[], Mapping[str, bool]], kept_states: Callable[[], int]
 ) -> Iterator[None]:
-    """Have a worker observed until the context is left. A process has one; that of a test may have several.
+    """Include a worker in the metrics, inside the ``with``. A process has one worker; in tests it may have several.
 
     Args:
-        counters: What it counts.
-        paused: Whether each domain rests because its database does not answer, by the domain's name.
-        kept_states: How many folded states it keeps.
+        counters: The worker's counters.
+        paused: Returns whether each domain is paused because its database does not answer, by the domain's name.
+        kept_states: Returns how many parts have a cached state.
     """
     worker = _Worker(counters, paused, kept_states)
     _workers.add(worker)
@@ -161,7 +161,7 @@ _meter.create_observable_counter(
 _meter.create_observable_gauge(
     "worker.paused",
     [_paused],
-    # Not "1": Prometheus would take the gauge for a ratio, and name it so.
+    # Not "1": Prometheus would take the gauge for a ratio, and name it accordingly.
     unit="{domain}",
     description="Domains that rest because their database does not answer: 1 or 0 for each, in each process.",
 )

@@ -1,4 +1,4 @@
-"""A span as plain values: noted while the work runs, read and written as OTLP by the thread that exports it."""
+"""A span as plain values: recorded while the work runs, and encoded as OTLP by the thread that exports it."""
 
 import logging
 import traceback
@@ -15,26 +15,26 @@ from opentelemetry.util.types import Attributes, AttributeValue
 __all__ = ["Limits", "Noted", "NotedEvent", "NotedLink", "NotedSpan", "noted"]
 
 Noted: TypeAlias = dict[str, Any] | BoundedAttributes
-"""Attributes: a dict of plain values, or what the API makes of values and numbers that are not."""
+"""Attributes: a dict of plain values, or OpenTelemetry's own type for all others and for limited numbers."""
 
 _log = logging.getLogger(__name__)
 
 _SAMPLED = int(TraceFlags.SAMPLED)
-# Values that nobody can change meanwhile, and that are written as they are.
+# Types of values that cannot be changed later, and that are encoded as they are.
 _PLAIN = frozenset({str, int, bool, float, bytes})
 
 
 class Limits(NamedTuple):
-    """How much of a span is kept; numbers that no span reaches where there is no limit.
+    """The limits of a span; very large numbers where there is no limit.
 
     Attributes:
-        attributes: Attributes of a span.
-        length: Characters of their texts, or None.
-        events: Events of a span.
-        event_attributes: Attributes of an event.
-        links: Links of a span.
-        link_attributes: Attributes of a link.
-        other_length: Characters of the texts of events and links, or None.
+        attributes: The most attributes of a span.
+        length: The most characters of a span's text attributes; None for no limit.
+        events: The most events of a span.
+        event_attributes: The most attributes of an event.
+        links: The most links of a span.
+        link_attributes: The most attributes of a link.
+        other_length: The most characters of text attributes of events and links; None for no limit.
     """
 
     attributes: int
@@ -50,10 +50,10 @@ class Scope(Protocol):
     """What the spans of one tracer share.
 
     Attributes:
-        instrumentation: The library that they are about.
-        limits: How much of each is kept.
-        room: How many attributes are kept as they come; none where texts are to be cut.
-        ended: Called with each that has ended and was sampled.
+        instrumentation: The instrumentation scope.
+        limits: The limits of each span.
+        room: How many attributes are kept without further checks; 0 if texts may have to be cut.
+        ended: Called with each sampled span that has ended.
     """
 
     instrumentation: InstrumentationScope
@@ -78,12 +78,12 @@ class NotedLink(NamedTuple):
 
 
 def noted(attributes: Attributes, limit: int, length: int | None) -> Noted:
-    """Take attributes down.
+    """Return a copy of attributes, within limits.
 
     Args:
-        attributes: They may change afterwards.
-        limit: How many are kept; of more, the last.
-        length: How long a text may be, or None.
+        attributes: The attributes; they may change afterwards.
+        limit: The most attributes to keep; of more, the last ones are kept.
+        length: The most characters of a text; None for no limit.
     """
     if not attributes:
         return {}
@@ -93,26 +93,26 @@ def noted(attributes: Attributes, limit: int, length: int | None) -> Noted:
 
 
 class NotedSpan(Span):
-    """A span that is being recorded, by the API's contract. What is set after its end is ignored, and the log says so.
+    """A recording span, as in the OpenTelemetry API. Calls after its end are ignored and logged.
 
     Attributes:
         scope: The tracer that made it.
         name: Its name.
         kind: Its kind.
-        trace_id: The trace that it belongs to.
+        trace_id: Id of its trace.
         span_id: Its own id.
-        trace_flags: The flags that its children inherit.
-        trace_state: The state that its children inherit.
-        parent_id: Its parent's id; 0 for a root.
+        trace_flags: The trace flags, also of its children.
+        trace_state: The trace state, also of its children.
+        parent_id: Id of its parent; 0 for a root.
         parent_is_remote: Whether the parent belongs to another process.
-        start_time: Nanoseconds since the epoch.
-        end_time: Likewise; None while it is under way.
+        start_time: When it started, in nanoseconds since the epoch.
+        end_time: When it ended, in nanoseconds since the epoch; None before.
         attributes: Its attributes.
-        events: Its events, oldest first; None when there are none.
-        dropped_events: How many there were besides.
-        links: Its links; None when there are none.
-        dropped_links: How many there were besides.
-        status: Its status, if one was set.
+        events: Its events, oldest first; None if there are none.
+        dropped_events: How many events were dropped because of the limit.
+        links: Its links; None if there are none.
+        dropped_links: How many links were dropped because of the limit.
+        status: Its status; None if none was set.
     """
 
     __slots__ = (
@@ -176,7 +176,7 @@ class NotedSpan(Span):
         self._marks_failure = marks_failure
 
     def get_span_context(self) -> SpanContext:
-        """Return what others need to point here."""
+        """Return the span context, by which other spans refer to it."""
         if self._context is None:
             self._context = SpanContext(
                 self.trace_id,
@@ -188,11 +188,11 @@ class NotedSpan(Span):
         return self._context
 
     def is_recording(self) -> bool:
-        """Whether it is under way."""
+        """Whether it has not ended."""
         return self.end_time is None
 
     def set_attribute(self, key: str, value: AttributeValue) -> None:
-        """Set an attribute; one that was there becomes the newest."""
+        """Set an attribute; one that is set again becomes the newest."""
         if self.end_time is not None:
             self._is_over("set_attribute")
             return
@@ -215,7 +215,7 @@ class NotedSpan(Span):
             self.set_attribute(key, value)
 
     def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
-        """Add an event. Of more than the limit, the newest are kept."""
+        """Add an event. Beyond the limit, the oldest are dropped."""
         if self._is_over("add_event"):
             return
         limits = self.scope.limits
@@ -226,7 +226,7 @@ class NotedSpan(Span):
         self.dropped_events += _append(self.events, event, limits.events)
 
     def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
-        """Add a link, unless it points nowhere and says nothing. Of more than the limit, the newest are kept."""
+        """Add a link, unless it is invalid and has no content. Beyond the limit, the oldest are dropped."""
         if self._is_over("add_link") or not (context and (context.is_valid or attributes or context.trace_state)):
             return
         limits = self.scope.limits
@@ -241,12 +241,12 @@ class NotedSpan(Span):
             self.add_link(link.context, link.attributes)
 
     def update_name(self, name: str) -> None:
-        """Give it another name."""
+        """Change its name."""
         if not self._is_over("update_name"):
             self.name = name
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
-        """Set the status. Once it is OK it stays so, and nothing unsets it."""
+        """Set the status. A status of OK is final, and unset is ignored."""
         if self._is_over("set_status"):
             return
         if isinstance(status, StatusCode):
@@ -278,7 +278,7 @@ class NotedSpan(Span):
         self.add_event("exception", {**told, **(attributes or {})}, timestamp)
 
     def end(self, end_time: int | None = None) -> None:
-        """End it. Only the first call does."""
+        """End the span. Later calls have no effect."""
         if self.end_time is not None:
             self._is_over("end")
             return
@@ -304,7 +304,7 @@ class NotedSpan(Span):
 
 
 def _append(kept: list[Any], new: NotedEvent | NotedLink, limit: int) -> int:
-    """Append to what is kept, and return how many that leaves out."""
+    """Append to a list with a limit, and return how many that drops."""
     kept.append(new)
     if len(kept) <= limit:
         return 0

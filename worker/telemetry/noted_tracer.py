@@ -1,4 +1,4 @@
-"""The tracer and its provider, by the OpenTelemetry API: spans are noted here, and leave by a queue."""
+"""The tracer and its provider, as in the OpenTelemetry API: spans are recorded here, and exported by a queue."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -36,12 +36,12 @@ _NO_STATE = TraceState()
 _ROOT = trace.INVALID_SPAN_ID
 _LOW_BITS = (1 << 64) - 1
 
-# A source of our own: one that a user's program seeds would give the same ids again. An id is no secret.
+# A generator of its own: if a user's program seeds the common one, ids would repeat. An id is no secret.
 _bits = Random().getrandbits  # noqa: S311
 
 
 class SpanSink(Protocol):
-    """Where spans go that have ended."""
+    """Receives ended spans."""
 
     def put(self, span: NotedSpan) -> None:
         """Take a span. Never waits, never raises."""
@@ -54,13 +54,13 @@ class SpanSink(Protocol):
 
 
 class NotedTracer(Tracer):
-    """Makes spans, by the API's contract.
+    """Makes spans, as in the OpenTelemetry API.
 
     Attributes:
-        instrumentation: Whose spans they are.
-        limits: How much of each is kept.
-        room: How many attributes are kept as they come; none where texts are to be cut.
-        ended: Called with every span that has ended and was sampled.
+        instrumentation: The instrumentation scope.
+        limits: The limits of each span.
+        room: How many attributes are kept without further checks; 0 if texts may have to be cut.
+        ended: Called with each sampled span that has ended.
     """
 
     __slots__ = ("_sampler", "ended", "instrumentation", "limits", "room")
@@ -90,7 +90,7 @@ class NotedTracer(Tracer):
         record_exception: bool = True,  # noqa: FBT001, FBT002  the API's signature
         set_status_on_exception: bool = True,  # noqa: FBT001, FBT002  likewise
     ) -> Span:
-        """Start a span below that of the context, or the current one."""
+        """Start a span below the one in ``context``, or below the current one."""
         parent = get_current_span(context)
         sampler = self._sampler
         if type(parent) is NotedSpan and parent.trace_flags & _SAMPLED and sampler.is_standard:
@@ -103,7 +103,8 @@ class NotedTracer(Tracer):
                 random = above.trace_flags & _RANDOM
                 is_known = sampler.follows_parents
                 if is_known and not above.trace_flags & _SAMPLED:
-                    # Nothing that is sent tells one span that is left out from another.
+                    # Nothing that is sent refers to a span that is not recorded, so that one object can stand for
+                    # several.
                     return parent if type(parent) is NonRecordingSpan else NonRecordingSpan(above)
             else:
                 trace_id, parent_id, is_remote, random = _bits(128) or 1, _ROOT, False, _RANDOM
@@ -138,7 +139,7 @@ class NotedTracer(Tracer):
             span.add_links(links)
         return span
 
-    def start_as_current_span(  # type: ignore[override]  # noqa: PLR0917  theirs is made by a generator, at thrice the cost
+    def start_as_current_span(  # type: ignore[override]  # noqa: PLR0917  theirs is made by a generator, at three times the cost
         self,
         name: str,
         context: Context | None = None,
@@ -150,7 +151,7 @@ class NotedTracer(Tracer):
         set_status_on_exception: bool = True,  # noqa: FBT001, FBT002  likewise
         end_on_exit: bool = True,  # noqa: FBT001, FBT002  likewise
     ) -> CurrentSpan:
-        """Start a span and make it the current one for a ``with``, or for every call of a function."""
+        """Start a span and make it current in a ``with`` block, or in every call of a function."""
         return CurrentSpan(
             partial(
                 self.start_span,
@@ -175,12 +176,12 @@ def _left_out(trace_id: int, flags: int, state: TraceState | None = None) -> Spa
 
 
 class NotedTracerProvider(TracerProvider):
-    """Hands out tracers whose spans go to one sink.
+    """Returns tracers whose spans go to one sink.
 
     Args:
-        sink: Where ended spans go.
-        sampler: Which traces are recorded.
-        limits: How much of a span is kept.
+        sink: Receives ended spans.
+        sampler: Decides which traces are recorded.
+        limits: The limits of each span.
     """
 
     def __init__(self, sink: SpanSink, *, sampler: ChosenSampler, limits: Limits) -> None:
@@ -192,7 +193,7 @@ class NotedTracerProvider(TracerProvider):
 
     @property
     def follows_parents(self) -> bool:
-        """Whether a span below one that is left out is left out as well."""
+        """Whether children of a span that is not recorded are not recorded either."""
         return self._sampler.follows_parents
 
     def get_tracer(
@@ -202,7 +203,7 @@ class NotedTracerProvider(TracerProvider):
         schema_url: str | None = None,
         attributes: Attributes = None,
     ) -> NotedTracer:
-        """Return the tracer of a library; the same for the same arguments."""
+        """Return the tracer of a library; the same one for the same arguments."""
         instrumentation = InstrumentationScope(
             instrumenting_module_name or "", instrumenting_library_version or "", schema_url, attributes
         )

@@ -1,7 +1,7 @@
-"""OTLP: noted spans as an export request.
+"""OTLP: encodes spans as an export request.
 
-Written by hand, since that costs a fifth of what the generated classes do. Numbers of fields, and where a field is left
-out, follow the SDK's encoder. Source:
+Written by hand, at a fifth of the cost of the generated classes. Field numbers, and when a field is left out, are those
+of the SDK's encoder. Source:
 https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/trace/v1/trace.proto
 """
 
@@ -22,31 +22,32 @@ __all__ = ["Encoder"]
 
 _log = logging.getLogger(__name__)
 
-# By identity: the hash of an enumeration's member is a call.
+# By identity: hashing a member of an enumeration is a call.
 _KINDS = {id(kind): b"\x30%c" % (kind.value + 1) for kind in SpanKind}
 _times = Struct("<BQBQ").pack
-# Bit 8 says that bit 9 is meant: whether the parent, or what a link points to, is in another process.
+# Bit 8 says that bit 9 is valid: whether the parent, or the target of a link, is in another process.
 _LOCAL, _REMOTE = 0x100, 0x300
 _SPAN_FLAGS = {False: b"\x85\x01" + fixed32(_LOCAL), True: b"\x85\x01" + fixed32(_REMOTE)}
 _LINK_FLAGS = {False: b"\x35" + fixed32(_LOCAL), True: b"\x35" + fixed32(_REMOTE)}
 _NO_STATUS = b"\x7a\x00"
 _ATTRIBUTE = b"\x4a"
 
-# So long may a key, with its tag and length, and a text be together for every length to take one byte.
+# The longest key, with tag and length, and text together for which each length takes one byte.
 _SHORT = 123
-# What comes in few kinds is written once; what always is another, such as ids, fills its share, and is written anew.
+# Values of few kinds are encoded once. Values that always differ, such as ids, fill their share and are then encoded
+# anew.
 _MOST_NAMES, _MOST_VALUES, _LONGEST_VALUE = 1024, 64, 256
 
 
 class _InvalidKey(Exception):
-    """The key of an attribute is no text, or an empty one."""
+    """Raised when the key of an attribute is empty, or no text."""
 
 
 class Encoder:
-    """Writes export requests of one resource. One thread at a time uses it.
+    """Encodes export requests of one resource. Used by one thread at a time.
 
     Args:
-        resource: What makes the spans.
+        resource: The resource that produces the spans.
     """
 
     def __init__(self, resource: Resource) -> None:
@@ -57,15 +58,15 @@ class Encoder:
         self._keys: dict[str, _Key] = {}
 
     def request(self, spans: Iterable[NotedSpan]) -> bytes:
-        """Write an ``ExportTraceServiceRequest`` of spans that have ended.
+        """Encode an ``ExportTraceServiceRequest`` of ended spans.
 
-        A span that cannot be written, since its name is no text for instance, is left out, and the log says so.
+        A span that cannot be encoded, for example because its name is no text, is left out and logged.
         """
         by_scope: dict[InstrumentationScope, list[bytes]] = {}
         for span in spans:
             try:
                 written = self._span(span)
-            except Exception:  # noqa: BLE001  whatever it is, the other spans shall not pay for it
+            except Exception:  # noqa: BLE001  any error of one span must not affect the others
                 _log.exception("a span cannot be written as OTLP, and is left out")
                 continue
             by_scope.setdefault(span.scope.instrumentation, []).append(written)
@@ -137,7 +138,7 @@ class Encoder:
 
 
 class _Key:
-    """The key of attributes of spans, with what is written for its values."""
+    """The key of attributes of spans, with the encoded attributes of known values."""
 
     __slots__ = ("_key", "begin", "false", "fraction", "true", "values")
 
@@ -147,11 +148,11 @@ class _Key:
         self.values: dict[str | int, bytes] = {}
         self.true = _attribute(_ATTRIBUTE, key, self.begin, value=True)
         self.false = _attribute(_ATTRIBUTE, key, self.begin, value=False)
-        # All of an attribute whose value is a fraction, but the fraction itself.
+        # An attribute with a float value, without the eight bytes of the value.
         self.fraction = _attribute(_ATTRIBUTE, key, self.begin, 0.0)[:-8]
 
     def written(self, value: str | int) -> bytes:
-        """Write an attribute with a value that is not known yet."""
+        """Encode an attribute with a value that is not known yet."""
         if type(value) is str:
             content = text(value)
             size = len(content)
@@ -216,13 +217,13 @@ def _key(key: str) -> bytes:
 
 
 def _attribute(tag: bytes, key: str, begin: bytes, value: object) -> bytes:
-    """Write an attribute; nothing, if OTLP has no form for it.
+    """Encode an attribute; empty if OTLP has no form for its value.
 
     Args:
-        tag: The field's.
-        key: For the log.
-        begin: The key, written.
-        value: The value.
+        tag: The tag of the field.
+        key: The key, for the log.
+        begin: The encoded key.
+        value: The attribute's value.
     """
     try:
         return field(tag, begin + field(b"\x12", _value(value)))
@@ -232,7 +233,7 @@ def _attribute(tag: bytes, key: str, begin: bytes, value: object) -> bytes:
 
 
 def _value(value: object) -> bytes:  # noqa: PLR0911  one for each form
-    """Write an ``AnyValue``."""
+    """Encode an ``AnyValue``."""
     if isinstance(value, str):
         return field(b"\x0a", text(value))
     if isinstance(value, bool):

@@ -1,6 +1,6 @@
-"""The variables of OTLP's exporters, read and checked.
+"""The variables of OTLP exporters, read and checked.
 
-Those for one signal alone come before those for all. Source:
+Variables for one signal take precedence over those for all. Source:
 https://opentelemetry.io/docs/specs/otel/protocol/exporter/
 """
 
@@ -34,17 +34,17 @@ _COMPRESSIONS: Mapping[str, tuple[Compression, ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OtlpOptions:
-    """Where the spans or the measurements are sent, and how.
+    """Where spans or metrics are sent, and how.
 
     Attributes:
-        endpoint: ``host:port`` for gRPC, an address with its path for HTTP.
-        insecure: Whether without TLS; HTTP goes by the address instead.
-        headers: Sent along with each request. They may hold secrets.
-        timeout: For a batch, retries included, in seconds.
-        compression: How requests are compressed.
-        certificate: The file of the authorities that are trusted; the system's if None.
-        client_key: The file of our key, for servers that ask who we are.
-        client_certificate: The file of our certificate, likewise.
+        endpoint: ``host:port`` for gRPC; a URL with its path for HTTP.
+        insecure: Whether gRPC is used without TLS; for HTTP the URL's scheme determines that.
+        headers: Headers of each request. They may contain secrets.
+        timeout: The longest time to send a batch, including retries, in seconds.
+        compression: The compression of requests.
+        certificate: File of the trusted CAs; None for the system's.
+        client_key: File of the client's key, for servers that ask for a client certificate; None for none.
+        client_certificate: File of the client's certificate; None for none.
     """
 
     endpoint: str
@@ -59,6 +59,10 @@ class OtlpOptions:
     @classmethod
     def from_environment(cls, protocol: OtlpProtocol, signal: OtlpSignal = "TRACES") -> "OtlpOptions":
         """Read the variables for a signal.
+
+        Args:
+            protocol: The protocol in use.
+            signal: The signal, as in the variables' names.
 
         Raises:
             SettingsError: One of them is wrong.
@@ -79,7 +83,7 @@ class OtlpOptions:
 def _headers(signal: OtlpSignal) -> Mapping[str, str]:
     variable, given = _given("HEADERS", signal)
     if not all(_HEADER.fullmatch(each.strip()) for each in given.split(",") if each.strip()):
-        # Not shown, and not left to the library, which writes into the log what it does not understand.
+        # Not shown, and not left to the library, which logs what it cannot parse.
         raise SettingsError(
             f"{variable} must be a list such as name=value,other=value; in a value, write a comma, a semicolon, a "
             "quotation mark and a backslash as %2C, %3B, %22 and %5C."
@@ -98,7 +102,7 @@ def _compression(signal: OtlpSignal, protocol: OtlpProtocol) -> Compression:
 
 
 def _given(name: str, signal: OtlpSignal) -> tuple[str, str]:
-    """Return the variable that says something, and what it says: that of the signal, or else that of all signals."""
+    """Return the variable that applies and its value: the signal's, or else the one for all signals."""
     for variable in (f"{_PREFIX}{signal}_{name}", f"{_PREFIX}{name}"):
         if given := environ.get(variable):
             return variable, given

@@ -1,4 +1,4 @@
-"""Protobuf's wire format, as far as OTLP needs it to be written.
+"""Protobuf's wire format, as far as OTLP needs it for encoding.
 
 Source: https://protobuf.dev/programming-guides/encoding/
 """
@@ -8,20 +8,20 @@ from struct import Struct
 __all__ = ["double", "field", "fixed32", "fixed64", "integer", "length", "text"]
 
 fixed32 = Struct("<I").pack
-"""Four bytes, the least first."""
+"""Four bytes, little-endian."""
 
 fixed64 = Struct("<Q").pack
-"""Eight bytes, the least first."""
+"""Eight bytes, little-endian."""
 
 double = Struct("<d").pack
-"""A fraction."""
+"""A double-precision float."""
 
 _SINGLE = tuple(bytes((value,)) for value in range(128))
 _SMALLEST, _LARGEST = -(1 << 63), (1 << 63) - 1
 
 
 def length(value: int) -> bytes:
-    """Write a number that is not negative."""
+    """Encode a number that is not negative as a varint."""
     if value < 128:  # noqa: PLR2004  seven bits a byte
         return _SINGLE[value]
     written = bytearray()
@@ -33,7 +33,7 @@ def length(value: int) -> bytes:
 
 
 def integer(value: int) -> bytes:
-    """Write a signed number.
+    """Encode a signed number as a varint.
 
     Raises:
         ValueError: It has more than 64 bits.
@@ -46,10 +46,10 @@ def integer(value: int) -> bytes:
 
 
 def field(tag: bytes, content: bytes) -> bytes:
-    """Write a field of bytes, a text or a message, with its tag."""
+    """Encode a field of bytes, text or a message, with its tag."""
     return b"%b%b%b" % (tag, length(len(content)), content)
 
 
 def text(value: str) -> bytes:
-    """Write a text; half characters, which are none in UTF-8, as question marks."""
+    """Encode a text in UTF-8; lone surrogates become question marks."""
     return value.encode(errors="replace")

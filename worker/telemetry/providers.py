@@ -1,4 +1,4 @@
-"""Telemetry: how traces and metrics leave the process, from the standard ``OTEL_*`` variables.
+"""Telemetry: sets up how traces and metrics are exported, from the standard ``OTEL_*`` variables.
 
 Only the SDK's public interface is used.
 """
@@ -39,23 +39,23 @@ _FLUSH_SECONDS = 5.0
 class Telemetry:
     """The process's providers, from the environment.
 
-    ``OTEL_TRACES_EXPORTER`` and ``OTEL_METRICS_EXPORTER`` are ``otlp``, ``console`` or ``none``; without them, ``otlp``
-    when an endpoint is named and ``none`` otherwise; spans may also go to an exporter that a package brings. With
-    ``OTEL_SDK_DISABLED`` there are none.
+    ``OTEL_TRACES_EXPORTER`` and ``OTEL_METRICS_EXPORTER`` are ``otlp``, ``console`` or ``none``; if not set, ``otlp``
+    if an endpoint is set and ``none`` otherwise. For spans, the exporter of an installed package can be named as well.
+    With ``OTEL_SDK_DISABLED`` there are no providers.
     """
 
     def __init__(self, tracers: Stoppable | None, meters: MeterProvider | None) -> None:
-        # The tracer provider first: the spans that it drops are counted by the meter provider.
+        # The tracer provider first: the meter provider counts the spans that it drops.
         self._providers = [provider for provider in (tracers, meters) if provider is not None]
 
     @classmethod
     def start(cls) -> "Telemetry":
         """Set the providers up. Call it once in a process, before the first span.
 
-        Spans and measurements that nobody will see are not made.
+        Spans and metrics that are not exported are not made.
 
         Raises:
-            SettingsError: A variable is wrong, or names what does not exist.
+            SettingsError: A variable is wrong, or names something that does not exist.
         """
         refuse_early_mistakes()
         if environ.get(OTEL_SDK_DISABLED, "").strip().lower() == "true":
@@ -71,8 +71,8 @@ class Telemetry:
             meters = MeterProvider(
                 [PeriodicExportingMetricReader(measurements)], resource=resource, shutdown_on_exit=False
             )
-        # The SDK counts the spans that are dropped because the queue to the collector is full, and those that could not
-        # be sent, if it is told to before its exporter is made.
+        # The SDK counts spans that are dropped because the queue is full, and those that could not be sent, if this is
+        # set before its exporter is made.
         environ.setdefault(OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED, "true")
         exporter, protocol = wanted_spans
         try:
@@ -87,14 +87,14 @@ class Telemetry:
         return cls(tracers, meters)
 
     def stop(self, timeout: float = _FLUSH_SECONDS) -> bool:
-        """Export what is left and shut down. Does nothing the second time.
+        """Export what is left and shut down. Later calls do nothing.
 
         Args:
-            timeout: How long to wait, in seconds. A collector that is down does not hold the process longer, nor does
-                one for traces keep the metrics from theirs.
+            timeout: How long to wait, in seconds. A collector that is down does not delay the process longer, and one
+                for traces does not use up the time of the metrics.
 
         Returns:
-            Whether everything was handed over in time. If not, the log says so.
+            Whether everything was exported in time. If not, that is logged.
         """
         providers, self._providers = self._providers, []
         share = timeout / max(len(providers), 1)
@@ -105,7 +105,7 @@ class Telemetry:
 
     @staticmethod
     def _shut_down(provider: Stoppable, seconds: float) -> bool:
-        # The SDK's own time limits do not cover a hanging exporter, so the wait is on a thread that may be left.
+        # The SDK's own timeouts do not cover a hanging exporter, so this waits for a thread that can be abandoned.
         thread = threading.Thread(target=provider.shutdown, name="telemetry-shutdown", daemon=True)
         thread.start()
         thread.join(seconds)
@@ -113,7 +113,7 @@ class Telemetry:
 
 
 def _resource() -> Resource:
-    # Two processes of one service are told apart: their counts must not be taken for each other's.
+    # Distinguishes processes of one service: their counts must not be mixed.
     resource = Resource({SERVICE_INSTANCE_ID: str(uuid4())}).merge(Resource.create())
     if str(resource.attributes.get(SERVICE_NAME, "unknown_service")).startswith("unknown_service"):
         resource = resource.merge(Resource({SERVICE_NAME: _SERVICE_NAME}))
@@ -128,12 +128,12 @@ def _metric_exporter(choice: str, protocol: OtlpProtocol) -> MetricExporter | No
         return ConsoleMetricExporter()
     options = OtlpOptions.from_environment(protocol, "METRICS")
     try:
-        # Either exporter takes long to import, and most commands need neither.
+        # Importing either exporter takes long, and most commands need neither.
         if protocol == "grpc":
             from grpc import Compression  # noqa: PLC0415
             from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as Grpc  # noqa: PLC0415
 
-            # Named, since it does not take "none" from the variable.
+            # Passed explicitly: it does not accept "none" from the variable.
             return Grpc(compression=Compression.Gzip if options.compression == "gzip" else Compression.NoCompression)
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as Http  # noqa: PLC0415
 
@@ -143,7 +143,7 @@ def _metric_exporter(choice: str, protocol: OtlpProtocol) -> MetricExporter | No
 
 
 def _choice(variable: str, signal: _Signal) -> tuple[str, OtlpProtocol]:
-    """Say which exporter is wanted for a signal, and by which protocol OTLP is spoken."""
+    """Return the exporter for a signal, and the protocol for OTLP."""
     prefix = f"OTEL_EXPORTER_OTLP_{signal.upper()}"
     named = environ.get(f"{prefix}_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
     choice = environ.get(variable) or ("otlp" if named else "none")

@@ -28,20 +28,20 @@ _STANDARD = {
     "parentbased_always_on": DEFAULT_ON,
     "parentbased_always_off": DEFAULT_OFF,
 }
-# One more than the greatest number that is compared with it.
+# One more than the largest number that is compared with it.
 _EVERY_ROOT = 1 << 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChosenSampler:
-    """A sampler, and what is known of its answers without asking it.
+    """A sampler, and what is known of its decisions without calling it.
 
     Attributes:
-        sampler: The SDK's, or a package's.
-        is_standard: Whether it records every span below one that it recorded in the same process, and a root by the
-            bound.
+        sampler: The sampler of the SDK or of a package.
+        is_standard: Whether it records every child of a span that it recorded in the same process, and roots by
+            ``root_bound``.
         follows_parents: Whether it decides on every other span as was decided on its parent, also by another process.
-        root_bound: It records a root when the lower half of the trace id is below this.
+        root_bound: A root is recorded if the lower 64 bits of its trace id are below this.
     """
 
     sampler: Sampler
@@ -51,10 +51,10 @@ class ChosenSampler:
 
 
 def sampler_from_environment() -> ChosenSampler:
-    """Choose the sampler that the variables name.
+    """Return the sampler that the variables name.
 
     Raises:
-        SettingsError: There is none of that name, or its argument is wrong.
+        SettingsError: There is no such sampler, or its argument is wrong.
     """
     name = (environ.get(OTEL_TRACES_SAMPLER) or _DEFAULT).strip().lower()
     follows = name.startswith("parentbased_")

@@ -1,6 +1,6 @@
-"""The exporter: writes spans as OTLP and sends them, again if the collector says that this may help.
+"""The exporter: encodes spans as OTLP and sends them, again if the collector says that this may help.
 
-What became of them is counted by the SDK's names. Source: https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/
+Results are counted under the SDK's names. Source: https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/
 """
 
 import logging
@@ -23,18 +23,18 @@ __all__ = ["NotTaken", "OtlpSpanExporter", "Transport"]
 _log = logging.getLogger(__name__)
 
 _ATTEMPTS = 6
-# About a second, and then twice as long each time: a fifth more or less.
+# About a second, doubled each time, plus or minus a fifth.
 _FIRST_WAIT = 1.2
 _JITTER = 1 / 3
 
 
 class NotTaken(Exception):
-    """The collector did not take a request. The text says why.
+    """Raised when the collector did not accept a request. The text says why.
 
     Attributes:
-        kind: Why, in a word, for the metrics.
-        may_help: Whether it may take the request if it is sent again.
-        delay: How long to wait before that, in seconds, if it said so.
+        kind: The reason in a word, for the metrics.
+        may_help: Whether sending the request again may help.
+        delay: How long to wait before that, in seconds; None if the collector did not say.
     """
 
     def __init__(self, text: str, *, kind: str, may_help: bool, delay: float | None = None) -> None:
@@ -45,12 +45,12 @@ class NotTaken(Exception):
 
 
 class Transport(Protocol):
-    """Carries requests to a collector.
+    """Sends requests to a collector.
 
     Attributes:
-        component: What the SDK calls its exporter over the same protocol.
-        host: The collector's.
-        port: The collector's.
+        component: The SDK's name of its exporter for the same protocol.
+        host: The collector's host.
+        port: The collector's port.
     """
 
     component: str
@@ -61,7 +61,7 @@ class Transport(Protocol):
         """Send an export request; return the response.
 
         Raises:
-            NotTaken: The collector did not take it within the seconds.
+            NotTaken: The collector did not accept it within this many seconds.
         """
 
     def close(self) -> None:
@@ -72,10 +72,10 @@ class OtlpSpanExporter:
     """Sends spans to a collector.
 
     Args:
-        resource: What makes them.
-        transport: How they are sent.
-        timeout: For a batch, retries included, in seconds.
-        meter_provider: Where it is counted what became of them.
+        resource: The resource that produces the spans.
+        transport: Sends the requests.
+        timeout: The longest time to send a batch, including retries, in seconds.
+        meter_provider: The meter provider for counts of spans that were sent or not.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class OtlpSpanExporter:
         )
 
     def export(self, spans: Sequence[NotedSpan]) -> None:
-        """Send spans, or say in the log why that was not possible."""
+        """Send spans, or log why that was not possible."""
         count = len(spans)
         started = perf_counter()
         self._inflight.add(count, self._counts)
@@ -134,7 +134,7 @@ class OtlpSpanExporter:
             self._duration.record(perf_counter() - started, {**self._counts, **failed})
 
     def close(self) -> None:
-        """Close the connection. What is being sent again is given up."""
+        """Close the connection. Retries are given up."""
         self._closing.set()
         self._transport.close()
 
@@ -156,7 +156,7 @@ class OtlpSpanExporter:
 
     @staticmethod
     def _rejected(response: bytes) -> int:
-        """Look at what the collector took, and return how many spans it did not."""
+        """Parse the collector's response, and return how many spans it rejected."""
         if not response:
             return 0
         partly = ExportTraceServiceResponse.FromString(response).partial_success

@@ -1,6 +1,6 @@
-"""The queue: spans wait here for the thread that writes and sends them, as the SDK's batch processor has it.
+"""The queue: holds ended spans for the thread that encodes and sends them, like the SDK's batch processor.
 
-Its counts go by the SDK's names, so that whoever watches them finds them. Source:
+Its counts have the SDK's names, so that existing dashboards work. Source:
 https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/
 """
 
@@ -32,12 +32,12 @@ _ALREADY_SHUTDOWN = {**_COMPONENT, "error.type": "already_shutdown"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueLimits:
-    """How much waits, and for how long.
+    """How many spans wait, and for how long.
 
     Attributes:
-        size: How many spans wait at most. Of more, the oldest are dropped.
-        batch: How many are sent at once, at most.
-        delay: How long a span waits for others, in seconds.
+        size: The most spans that wait. Beyond that, the oldest are dropped.
+        batch: The most spans that are sent at once.
+        delay: The longest time that a span waits for others, in seconds.
     """
 
     size: int = 2048
@@ -49,19 +49,19 @@ class SpanExporter(Protocol):
     """Sends spans."""
 
     def export(self, spans: Sequence[NotedSpan]) -> None:
-        """Send spans, or say in the log why that was not possible."""
+        """Send spans, or log why that was not possible."""
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
 
 
 class SpanQueue:
-    """Takes spans that have ended, and has them exported by a thread of its own.
+    """Takes ended spans, and has them exported by a thread of its own.
 
     Args:
-        exporter: Sends them; used by one thread at a time.
-        limits: How much waits, and for how long.
-        meter_provider: Where it is counted what became of them.
+        exporter: Sends the spans; used by one thread at a time.
+        limits: How many spans wait, and for how long.
+        meter_provider: The meter provider for counts of spans that were processed or dropped.
     """
 
     def __init__(self, exporter: SpanExporter, limits: QueueLimits, meter_provider: MeterProvider) -> None:
@@ -71,7 +71,7 @@ class SpanQueue:
         self._awake = threading.Event()
         self._exporting = threading.Lock()
         self._closed = False
-        # The first two are counted where spans are made: several threads that make them at once may count too few.
+        # The first two are counted by the threads that make spans: concurrent threads may count too few.
         self._full = self._late = self._processed = 0
         self._told = 0
         self._observe(meter_provider)
@@ -79,7 +79,7 @@ class SpanQueue:
         self._thread.start()
 
     def put(self, span: NotedSpan) -> None:
-        """Take a span. Never waits; when there is no room, the oldest makes way."""
+        """Take a span. Never waits; if the queue is full, the oldest span is dropped."""
         if self._closed:
             self._late += 1
             return
@@ -112,14 +112,14 @@ class SpanQueue:
         self._exporter.close()
 
     def _run(self) -> None:
-        # What traces the libraries that send does not trace this sending.
+        # Instrumentation of the libraries that send must not trace this thread.
         context.attach(trace.set_span_in_context(trace.NonRecordingSpan(_UNSAMPLED)))
         while not self._closed:
             self._awake.wait(self._limits.delay)
             full = self._awake.is_set()
             self._awake.clear()
             with self._exporting:
-                # Woken, it leaves what is no whole batch to wait for others.
+                # If it was woken, spans that do not fill a batch keep waiting for others.
                 while self._waiting and (not full or len(self._waiting) >= self._limits.batch):
                     self._export_batch()
         with self._exporting:
@@ -135,7 +135,7 @@ class SpanQueue:
             _log.warning("queue full: %s dropped so far, since the collector is too slow", counted(self._full, "span"))
         try:
             self._exporter.export(batch)
-        except Exception:  # noqa: BLE001  whatever it is, those that come after are sent
+        except Exception:  # noqa: BLE001  any error; later spans are sent
             _log.exception("spans cannot be exported")
 
     def _observe(self, meter_provider: MeterProvider) -> None:

@@ -1,4 +1,4 @@
-"""The variables that say how much of spans is kept, and how many wait, read and checked."""
+"""The variables for the limits of spans and of the queue, read and checked."""
 
 import sys
 from collections.abc import Mapping
@@ -27,10 +27,10 @@ _DEFAULTS: Mapping[str, int] = {
 
 
 def limits_from_environment() -> Limits:
-    """Read how much of a span is kept, as the SDK does.
+    """Read the limits of spans, as the SDK does.
 
     Raises:
-        SettingsError: A limit is no number, or below 0.
+        SettingsError: A limit is not a number, or is negative.
     """
     try:
         limits = SpanLimits()
@@ -48,10 +48,10 @@ def limits_from_environment() -> Limits:
 
 
 def queue_from_environment() -> QueueLimits:
-    """Read how many spans wait for the collector, and for how long. The SDK does not heed the timeout, nor do we.
+    """Read the limits of the queue. The export timeout is ignored, as by the SDK.
 
     Raises:
-        SettingsError: One of the numbers is none, or not above 0, or more are to be sent at once than may wait.
+        SettingsError: A value is not a positive number, or a batch would be larger than the queue.
     """
     given = {variable: _positive(variable, default) for variable, default in _DEFAULTS.items()}
     size, batch = given[OTEL_BSP_MAX_QUEUE_SIZE], given[OTEL_BSP_MAX_EXPORT_BATCH_SIZE]

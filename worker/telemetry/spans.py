@@ -1,4 +1,4 @@
-"""Spans: what the worker's are called, and what they say.
+"""Spans: names and attributes of the worker's spans.
 
 Names and attributes follow the semantic conventions for messaging. Source:
 https://opentelemetry.io/docs/specs/semconv/messaging/rabbitmq/
@@ -30,20 +30,20 @@ __all__ = [
 ]
 
 tracer = trace.get_tracer("worker")
-"""The worker's tracer; it follows whichever provider is set later."""
+"""The worker's tracer; it uses whichever provider is set later."""
 
 _traceparents = TraceContextTextMapPropagator()
 
 
 def is_recorded() -> bool:
-    """Whether the process has a tracer provider, so that spans are worth being begun. It takes long to tell."""
+    """Whether the process has a tracer provider, so that spans are worth making. The check is slow."""
     return not isinstance(trace.get_tracer_provider(), ProxyTracerProvider)
 
 
 def publish_attributes(
     exchange: str, routing_key: str, *, command_id: str, correlation_id: str, server: tuple[str, int]
 ) -> dict[str, str | int]:
-    """The attributes of a span that publishes a command."""
+    """Return the attributes of a span that publishes a command."""
     return {
         "messaging.system": "rabbitmq",
         "messaging.operation.name": "publish",
@@ -58,7 +58,7 @@ def publish_attributes(
 
 
 def consumed_destination(topology: Topology) -> str:
-    """Name where deliveries come from, as the conventions want it."""
+    """Return the name of the source of deliveries, as in the conventions."""
     return f"{topology.exchange}:{topology.routing_key}:{topology.queue}"
 
 
@@ -75,11 +75,11 @@ def process_span(
 
     Args:
         message: The command.
-        topology: Where it came from.
+        topology: The domain's queues.
         server: The broker's host and port.
-        delivery_tag: The delivery, as the broker counts.
-        relation: ``parent`` continues the publisher's trace; ``link`` begins a new one that points to it.
-        records: Whether anybody records spans.
+        delivery_tag: The delivery's tag.
+        relation: ``parent`` continues the publisher's trace; ``link`` begins a new trace that links to it.
+        records: Whether spans are recorded in this process.
     """
     context = extracted(message.headers)
     above = trace.get_current_span(context)
@@ -108,9 +108,9 @@ def process_span(
 
 
 def current(span: Span) -> AbstractContextManager[Span]:
-    """Make a span the current one and end it with the ``with``; one that leads nowhere is left alone.
+    """Make a span current, and end it with the ``with``; a span without a valid context is left alone.
 
-    Exceptions leave no mark on it.
+    Exceptions are not recorded on it.
     """
     if not span.is_recording() and not span.get_span_context().is_valid:
         return nullcontext(span)
@@ -118,17 +118,17 @@ def current(span: Span) -> AbstractContextManager[Span]:
 
 
 def _is_left_out_below(parent: Span) -> bool:
-    """Whether it is known, before its attributes are gathered, that a span below another one would not be recorded."""
+    """Whether it is known, before attributes are collected, that a child of this span would not be recorded."""
     above = parent.get_span_context()
     if type(tracer) is not ProxyTracer or not above.is_valid or above.trace_flags.sampled:
         return False
-    # Our own provider says so. Its class is not named here, since it needs the SDK, and who publishes may have none.
+    # Set by the worker's own provider. Its class is not named here: it needs the SDK, which publishers may not have.
     return bool(getattr(trace.get_tracer_provider(), "follows_parents", False))
 
 
 @lru_cache(maxsize=64)
 def _consuming(topology: Topology, server: tuple[str, int]) -> tuple[str, dict[str, str | int]]:
-    """The name of a span that processes a command, and what it says whichever command it is."""
+    """Return the name and the common attributes of spans that process commands."""
     destination = consumed_destination(topology)
     return f"process {destination}", {
         "messaging.system": "rabbitmq",
@@ -142,7 +142,7 @@ def _consuming(topology: Topology, server: tuple[str, int]) -> tuple[str, dict[s
 
 
 def trace_id_of(traceparent: object) -> str | None:
-    """Return the trace id in a ``traceparent``, if it is one."""
+    """Return the trace id in a ``traceparent``; None if it is not valid."""
     if not isinstance(traceparent, str):
         return None
     context = trace.get_current_span(_traceparents.extract({"traceparent": traceparent})).get_span_context()
@@ -150,6 +150,6 @@ def trace_id_of(traceparent: object) -> str | None:
 
 
 def mark_failed(span: Span, error_type: str, text: str) -> None:
-    """Say on a span that its work failed."""
+    """Mark a span as failed."""
     span.set_attribute("error.type", error_type)
     span.set_status(Status(StatusCode.ERROR, text))

@@ -1,7 +1,7 @@
-"""Trace context: what a message's headers say of the trace that it belongs to, and what they are to say.
+"""Trace context: reads it from a message's headers, and writes it into them.
 
-The propagators are those of ``OTEL_PROPAGATORS``. For the two that are the default, the usual message is read and
-written here, with the same result at a fraction of the cost.
+The propagators are those of ``OTEL_PROPAGATORS``. For the two that are the default, usual headers are read and written
+here, with the same result at a fraction of the cost.
 """
 
 import re
@@ -17,13 +17,13 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, TraceFlags
 __all__ = ["extracted", "injected", "remote_span"]
 
 _TRACEPARENT, _TRACESTATE, _BAGGAGE = "traceparent", "tracestate", "baggage"
-# Version 00 alone. Whatever else there may be, or is wrong, is left to the propagators.
+# Version 00 only. Everything else, and anything invalid, is left to the propagators.
 _USUAL = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})", re.ASCII).fullmatch
 _FLAGS = tuple(TraceFlags(flags) for flags in range(256))
 
 
 class _Default:
-    """Remembers whether the propagators are the default ones."""
+    """Caches whether the propagators are the default ones."""
 
     __slots__ = ("_are_default", "_of")
 
@@ -44,13 +44,13 @@ _default = _Default()
 
 
 def remote_span(headers: Mapping[str, Any]) -> Span | None:
-    """Return the span that sent a message, where its headers say so in the usual way, and nothing else.
+    """Return the span that sent a message, if its headers have the usual form and no other context.
 
     Args:
-        headers: The message's.
+        headers: The message's headers.
 
     Returns:
-        The span; None if the propagators have to look.
+        The span; None if the propagators have to parse the headers.
     """
     if _BAGGAGE in headers or _TRACESTATE in headers or not _default.propagators():
         return None
@@ -63,7 +63,7 @@ def remote_span(headers: Mapping[str, Any]) -> Span | None:
 
 
 def extracted(headers: Mapping[str, Any]) -> Context:
-    """Return the context that a message was sent in."""
+    """Return the context in which a message was sent."""
     if not headers:
         return Context()
     if (span := remote_span(headers)) is not None:

@@ -1,8 +1,8 @@
-"""Tracing: which provider a process has, from the standard ``OTEL_*`` variables.
+"""Tracing: sets up the tracer provider, from the standard ``OTEL_*`` variables.
 
-Spans that leave by OTLP are noted and written by our own provider, at a fraction of the SDK's cost. Whatever asks for
-more than the standard variables can say has the SDK's: a provider, a generator of ids, a source of credentials, or an
-exporter by the name of a package.
+Spans that are exported by OTLP are recorded by a provider of the worker's own, at a fraction of the SDK's cost. If the
+variables name a provider, a generator of ids, a source of credentials, or a package's exporter, the SDK's provider is
+used.
 """
 
 import logging
@@ -31,14 +31,14 @@ __all__ = ["EXPORTERS", "Stoppable", "start_tracing"]
 _log = logging.getLogger(__name__)
 
 EXPORTERS = "opentelemetry_traces_exporter"
-"""The group of entry points by which packages bring exporters of spans."""
+"""The entry-point group of packages that supply span exporters."""
 
-# Ours knows nothing of these.
+# The worker's own provider does not support these.
 _ASKS_FOR_THE_SDK = (OTEL_PYTHON_TRACER_PROVIDER, OTEL_PYTHON_ID_GENERATOR, "OTEL_PYTHON_EXPORTER_OTLP_")
 
 
 class Stoppable(Protocol):
-    """A provider that has something to send when the process ends."""
+    """A provider that may have something to send when the process ends."""
 
     def shutdown(self) -> None:
         """Send what is left, and stop."""
@@ -47,16 +47,16 @@ class Stoppable(Protocol):
 def start_tracing(
     exporter: str, protocol: OtlpProtocol, resource: Resource, counting: MeterProvider
 ) -> Stoppable | None:
-    """Give the process a tracer provider.
+    """Set the process's tracer provider.
 
     Args:
-        exporter: ``otlp``, ``console``, or a package's.
-        protocol: How OTLP is spoken.
-        resource: What makes the spans.
-        counting: Where it is counted what became of them.
+        exporter: ``otlp``, ``console``, or the name of a package's exporter.
+        protocol: The protocol for OTLP.
+        resource: The resource that produces the spans.
+        counting: The meter provider for counts of spans.
 
     Returns:
-        What to shut down in the end; None where the program has a provider of its own, which is left alone.
+        The provider to shut down at the end; None if the program has a provider of its own, which is left alone.
 
     Raises:
         SettingsError: A variable is wrong.
@@ -77,7 +77,7 @@ def start_tracing(
 
 
 def _transport(protocol: OtlpProtocol, options: OtlpOptions) -> Transport:
-    # Either takes long to import, and most commands need neither.
+    # Importing either takes long, and most commands need neither.
     try:
         if protocol == "grpc":
             from worker.telemetry.grpc_transport import GrpcTransport  # noqa: PLC0415
@@ -93,7 +93,7 @@ def _transport(protocol: OtlpProtocol, options: OtlpOptions) -> Transport:
 def _sdk(
     existing: trace.TracerProvider, exporter: SpanExporter, resource: Resource, counting: MeterProvider
 ) -> TracerProvider | None:
-    limits_from_environment()  # the SDK reads them itself, but says with a traceback what is wrong
+    limits_from_environment()  # the SDK reads them itself, but reports wrong values with a traceback
     queue = queue_from_environment()
     processor = BatchSpanProcessor(exporter, queue.size, queue.delay * 1000, queue.batch, meter_provider=counting)
     if isinstance(existing, TracerProvider):
@@ -102,7 +102,7 @@ def _sdk(
     if not isinstance(existing, trace.ProxyTracerProvider):
         _log.warning("%s=%s takes no span processors", OTEL_PYTHON_TRACER_PROVIDER, type(existing).__name__)
         return None
-    # What it would count of each span that begins and ends, nobody needs.
+    # Its counts of each span that begins and ends are not needed.
     provider = TracerProvider(
         sampler_from_environment().sampler,
         resource,

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deploy.local.guard import Guard
 from deploy.local.ports import LOOPBACK, free_port
+from deploy.local.reaper_client import ReaperClient
 from deploy.local.telemetry.server import TelemetryServer, program
 
 __all__ = ["CollectorServer", "collector_program", "on_this_machine"]
@@ -53,7 +53,7 @@ class CollectorServer(TelemetryServer):
         own_port: Where it finds those of the collector itself.
 
     Args:
-        guard: Runs it.
+        reaper: Runs it.
         program: Version 0.144 or newer of the distribution ``otelcol`` or ``otelcol-contrib``.
         copied: Whether the servers' account may be unable to enter the program's folder.
         jaeger_port: Where Jaeger takes traces by OTLP over gRPC; None where there is none, and traces are dropped.
@@ -63,8 +63,8 @@ class CollectorServer(TelemetryServer):
     metrics_port: int
     own_port: int
 
-    def __init__(self, guard: Guard, program: Path, *, copied: bool, jaeger_port: int | None) -> None:
-        super().__init__(guard, "collector", program, copied=copied)
+    def __init__(self, reaper: ReaperClient, program: Path, *, copied: bool, jaeger_port: int | None) -> None:
+        super().__init__(reaper, "collector", program, copied=copied)
         self._jaeger_port = jaeger_port
 
     def variables(self) -> dict[str, str]:
@@ -84,13 +84,13 @@ class CollectorServer(TelemetryServer):
         return (self.otlp_port, self.metrics_port, self.own_port, self._http_port, self._health_port)
 
     def _launch(self) -> int:
-        folder = self._guard.folder
+        folder = self._reaper.folder
         # Its account may not be able to enter the clone.
-        self._guard.write(folder / "collector.yaml", _CONFIGURATION.read_text(encoding="utf-8"))
-        self._guard.write(folder / "collector-local.yaml", self._addresses())
+        self._reaper.write(folder / "collector.yaml", _CONFIGURATION.read_text(encoding="utf-8"))
+        self._reaper.write(folder / "collector-local.yaml", self._addresses())
         # The later file wins, mapping by mapping.
         files = ("collector.yaml", "collector-local.yaml")
-        return self._guard.start([str(self._program), *(f"--config={folder / file}" for file in files)], log=self.log)
+        return self._reaper.start([str(self._program), *(f"--config={folder / file}" for file in files)], log=self.log)
 
     def _addresses(self) -> str:
         ports = {

@@ -4,8 +4,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from deploy.local.guard import Guard
 from deploy.local.ports import LOOPBACK, free_port
+from deploy.local.reaper_client import ReaperClient
 from deploy.local.telemetry.server import TelemetryServer, program
 
 __all__ = ["JaegerServer", "jaeger_program"]
@@ -51,7 +51,7 @@ class JaegerServer(TelemetryServer):
         otlp_port: Where traces are sent by OTLP over gRPC.
 
     Args:
-        guard: Runs it.
+        reaper: Runs it.
         program: Version 2, or version 1's all-in-one.
         copied: Whether the servers' account may be unable to enter the program's folder.
     """
@@ -59,8 +59,8 @@ class JaegerServer(TelemetryServer):
     page_port: int
     otlp_port: int
 
-    def __init__(self, guard: Guard, program: Path, *, copied: bool) -> None:
-        super().__init__(guard, "jaeger", program, copied=copied)
+    def __init__(self, reaper: ReaperClient, program: Path, *, copied: bool) -> None:
+        super().__init__(reaper, "jaeger", program, copied=copied)
         self._is_first = _is_first(program)
 
     @property
@@ -111,11 +111,11 @@ class JaegerServer(TelemetryServer):
             }
             environment = {name: f"{LOOPBACK}:{port}" for name, port in ports.items()}
             environment |= {"COLLECTOR_OTLP_ENABLED": "true", "SPAN_STORAGE_TYPE": "memory"}
-            return self._guard.start([str(self._program)], env=environment, log=self.log)
-        file = self._guard.folder / "jaeger.yaml"
+            return self._reaper.start([str(self._program)], env=environment, log=self.log)
+        file = self._reaper.folder / "jaeger.yaml"
         ports = {"page": self.page_port, "query": self._query_port, "otlp": self.otlp_port}
-        self._guard.write(file, _CONFIGURATION.format(host=LOOPBACK, **ports))
-        return self._guard.start([str(self._program), "--config", str(file)], log=self.log)
+        self._reaper.write(file, _CONFIGURATION.format(host=LOOPBACK, **ports))
+        return self._reaper.start([str(self._program), "--config", str(file)], log=self.log)
 
     def _pages(self) -> tuple[str, ...]:
         return (f"{self.page_url}/api/services",)

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.local.guard import Guard
 from deploy.local.ports import LOOPBACK, free_port
+from deploy.local.reaper_client import ReaperClient
 from deploy.local.telemetry.server import TelemetryServer, program
 
 __all__ = ["PrometheusServer", "prometheus_program", "with_targets"]
@@ -47,7 +47,7 @@ class PrometheusServer(TelemetryServer):
         port: Its page's.
 
     Args:
-        guard: Runs it.
+        reaper: Runs it.
         program: Version 2 or 3.
         copied: Whether the servers' account may be unable to enter the program's folder.
         addresses: What it scrapes, by the name that ``deploy/prometheus`` has for it; the rest of that is left out.
@@ -55,8 +55,8 @@ class PrometheusServer(TelemetryServer):
 
     port: int
 
-    def __init__(self, guard: Guard, program: Path, *, copied: bool, addresses: Mapping[str, str]) -> None:
-        super().__init__(guard, "prometheus", program, copied=copied)
+    def __init__(self, reaper: ReaperClient, program: Path, *, copied: bool, addresses: Mapping[str, str]) -> None:
+        super().__init__(reaper, "prometheus", program, copied=copied)
         self._addresses = addresses
 
     @property
@@ -71,19 +71,19 @@ class PrometheusServer(TelemetryServer):
         return (self.port,)
 
     def _launch(self) -> int:
-        folder = self._guard.folder / self.name
-        self._guard.run(["mkdir", "-p", str(folder)], log=self.log)
+        folder = self._reaper.folder / self.name
+        self._reaper.run(["mkdir", "-p", str(folder)], log=self.log)
         addresses = {**self._addresses, _OWN: f"{LOOPBACK}:{self.port}"}
         text = (_FOLDER / _CONFIGURATION).read_text(encoding="utf-8")
-        self._guard.write(folder / _CONFIGURATION, with_targets(text, addresses))
+        self._reaper.write(folder / _CONFIGURATION, with_targets(text, addresses))
         for name in _RULES:
-            self._guard.write(folder / name, (_FOLDER / name).read_text(encoding="utf-8"))
+            self._reaper.write(folder / name, (_FOLDER / name).read_text(encoding="utf-8"))
         options = {
             "config.file": folder / _CONFIGURATION,
             "storage.tsdb.path": folder / "data",
             "web.listen-address": f"{LOOPBACK}:{self.port}",
         }
-        return self._guard.start(
+        return self._reaper.start(
             [str(self._program), *(f"--{name}={value}" for name, value in options.items())], log=self.log
         )
 

@@ -8,8 +8,8 @@ import urllib.request
 from abc import abstractmethod
 from pathlib import Path
 
-from deploy.local.guard import Guard
 from deploy.local.ports import LOOPBACK
+from deploy.local.reaper_client import ReaperClient
 from deploy.local.server import Server
 
 __all__ = ["TelemetryServer", "program"]
@@ -27,17 +27,17 @@ class TelemetryServer(Server):
     """A server that watches.
 
     Args:
-        guard: Runs it.
+        reaper: Runs it.
         name: What a person calls it.
         program: Its program.
         copied: Whether the servers' account may be unable to enter the program's folder.
     """
 
-    def __init__(self, guard: Guard, name: str, program: Path, *, copied: bool) -> None:
-        super().__init__(guard, name)
+    def __init__(self, reaper: ReaperClient, name: str, program: Path, *, copied: bool) -> None:
+        super().__init__(reaper, name)
         self._program = program
         if copied:
-            self._program = guard.folder / f"{name}-program"
+            self._program = reaper.folder / f"{name}-program"
             shutil.copyfile(program, self._program)
             self._program.chmod(0o755)
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from deploy.local.errors import StackError
-from deploy.local.guard import Guard
 from deploy.local.ports import LOOPBACK
+from deploy.local.reaper_client import ReaperClient
 from deploy.local.telemetry.collector import CollectorServer, collector_program
 from deploy.local.telemetry.jaeger import JaegerServer, jaeger_program
 from deploy.local.telemetry.prometheus import PrometheusServer, prometheus_program
@@ -25,13 +25,13 @@ class Watch:
         notes: What was left out, each a sentence for a person.
 
     Args:
-        guard: Runs them.
+        reaper: Runs them.
         copied: Whether the servers' account may be unable to enter the programs' folders.
     """
 
-    def __init__(self, guard: Guard, *, copied: bool) -> None:
+    def __init__(self, reaper: ReaperClient, *, copied: bool) -> None:
         self.notes: list[str] = []
-        self._guard = guard
+        self._reaper = reaper
         self._copied = copied
         self._jaeger: JaegerServer | None = None
         self._collector: CollectorServer | None = None
@@ -45,7 +45,7 @@ class Watch:
     def start_receivers(self) -> None:
         """Start what traces and metrics are sent to."""
         if (program := jaeger_program()) is not None:
-            self._jaeger = self._started(JaegerServer(self._guard, program, copied=self._copied))
+            self._jaeger = self._started(JaegerServer(self._reaper, program, copied=self._copied))
         if (program := collector_program()) is None:
             return
         if self._jaeger is None and prometheus_program() is None:
@@ -54,7 +54,7 @@ class Watch:
             )
             return
         port = None if self._jaeger is None else self._jaeger.otlp_port
-        self._collector = self._started(CollectorServer(self._guard, program, copied=self._copied, jaeger_port=port))
+        self._collector = self._started(CollectorServer(self._reaper, program, copied=self._copied, jaeger_port=port))
 
     def start_prometheus(self, addresses: Mapping[str, str]) -> None:
         """Start Prometheus, when all that it looks at serves.
@@ -71,7 +71,7 @@ class Watch:
                 "otel-collector:8888": f"{LOOPBACK}:{self._collector.own_port}",
             }
         self._prometheus = self._started(
-            PrometheusServer(self._guard, program, copied=self._copied, addresses=addresses)
+            PrometheusServer(self._reaper, program, copied=self._copied, addresses=addresses)
         )
 
     def variables(self) -> dict[str, str]:

@@ -1,1 +1,1 @@
-"""Administration: what a person asks of a store, and what a release changes in it."""
+"""Administration: operations that an administrator runs on a store, and the migrations of releases."""

@@ -1,4 +1,4 @@
-"""Administrators: a connection of one's own to one server, for what a person asks for."""
+"""Administrator connections: a dedicated connection to one server for administrative commands."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -31,20 +31,20 @@ async def administrator(
 ) -> AsyncIterator[SchemaConnection]:
     """Connect by asyncpg, and close the connection at the end.
 
-    Every statement is read for the schema, so that all of them are written as for the store of the default name.
+    Every statement is rewritten for the schema, so that all of them are written for the default store.
 
     Args:
-        url: The server's address.
-        purpose: How the connection appears in ``pg_stat_activity``.
-        schema: The store's.
-        wanted: Which server, if the address names several: ``any`` or ``read_write``.
-        lifted: Whether the time limits that the database or the role sets are lifted.
-        cached: Whether prepared statements may be kept, which some poolers cannot.
-        statement_seconds: How long a statement may take; None for as long as it takes.
+        url: The server's database URL.
+        purpose: The purpose of the connection, shown in ``pg_stat_activity``.
+        schema: The schema of the store.
+        wanted: The server to choose if the URL has several: ``any``, the default, or ``read_write``.
+        lifted: Whether to lift the time limits that the database or role sets; by default True.
+        cached: Whether prepared statements may be cached, which some poolers do not support; by default True.
+        statement_seconds: The timeout in seconds of each statement; None for no timeout.
 
     Raises:
-        StoreMisconfigured: No schema can be called so.
-        EventStoreError: As ``translate`` says, also of what happens inside.
+        StoreMisconfigured: The schema name or the database URL is not usable.
+        EventStoreError: Connecting, or a statement inside the block, failed, as ``translate`` classifies it.
     """
     its = Schema(schema)
     dialer = Dialer(
@@ -63,11 +63,11 @@ async def administrator(
     except DRIVER_ERRORS as error:
         raise translate(_first_of(error), its) from error
     finally:
-        with suppress(*DRIVER_ERRORS):  # of a server that hangs, what it failed with is worth more
+        with suppress(*DRIVER_ERRORS):  # if the server hangs, the first error matters more
             await connection.close(timeout=_CLOSE_SECONDS)
 
 
 def _first_of(error: BaseException) -> BaseException:
-    """Return why a connection was lost: the driver tells last that the transaction in it cannot be ended."""
+    """Return the error that lost the connection: the driver last reports that it cannot end the transaction."""
     is_the_drivers = is_connection_loss(error) and sqlstate_of(error) is None and not isinstance(error, OSError)
     return error.__context__ if is_the_drivers and isinstance(error.__context__, DRIVER_ERRORS) else error

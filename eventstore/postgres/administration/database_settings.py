@@ -1,4 +1,4 @@
-"""Surroundings: what a database is set to, looked at before the first statement of a migration."""
+"""Database settings, checked before the first statement of a migration."""
 
 from eventstore.errors import StoreMisconfigured
 from eventstore.postgres.drivers.asyncpg import AsyncpgConnection
@@ -11,10 +11,10 @@ _KEEPS_COLLATION_FROM = 150_000
 
 
 async def check_surroundings(connection: AsyncpgConnection) -> None:
-    """See whether a database can have an event store.
+    """Check that a database can hold an event store.
 
     Raises:
-        StoreMisconfigured: It cannot; nothing was changed.
+        StoreMisconfigured: The encoding or collations do not fit; nothing was changed.
     """
     (found,) = await connection.fetch(statement("surroundings"))
     if found["encoding"] != _ENCODING:
@@ -27,7 +27,7 @@ async def check_surroundings(connection: AsyncpgConnection) -> None:
 
 
 async def collation_complaint(connection: AsyncpgConnection) -> str | None:
-    """Say what is wrong if the server sorts text in another way than when the database's indexes were made."""
+    """Return what is wrong if the server's collations changed after the database's indexes were built, or None."""
     (found,) = await connection.fetch(statement("surroundings"))
     if found["server"] < _KEEPS_COLLATION_FROM or (made := found["collation_version"]) is None:
         return None

@@ -1,4 +1,4 @@
-"""Erasure: a subject is forgotten by deleting the key of what it sealed. No event is changed."""
+"""Erasure: a subject is forgotten by deleting the key that seals its fields. No event is changed."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,10 +19,12 @@ class KnownSubject:
     """What forgetting a subject would do.
 
     Attributes:
-        made_at: Since when it has a key; None without one: there is nothing to forget.
-        states: How many stored states would be deleted.
-        before: The event that records that it was forgotten before, if there is one; the last of several.
-        archived: Up to which number archived events may record that it was forgotten; None if none may.
+        made_at: When the subject's key was created; None without a key, so that there is nothing to forget.
+        states: The number of stored states that would be deleted.
+        before: The sequence number of the last event that records an earlier forgetting of the subject; None if there
+            is none.
+        archived: The last sequence number of an archived range that may record an earlier forgetting; None if there is
+            none.
     """
 
     made_at: datetime | None
@@ -32,11 +34,11 @@ class KnownSubject:
 
 
 async def find_subject(admin_url: str, subject: Subject, *, schema: str = DEFAULT_SCHEMA) -> KnownSubject:
-    """See what forgetting a subject would do.
+    """Look up what forgetting a subject would do.
 
     Raises:
         StoreUnavailable: The server cannot be reached.
-        StoreMisconfigured: The address, the credentials or the rights do not suffice, or there is no event store.
+        StoreMisconfigured: The address, credentials or privileges do not suffice, or there is no event store.
     """
     async with administrator(
         admin_url, purpose=_PURPOSE, schema=schema, wanted=SessionAttribute.read_write
@@ -46,18 +48,19 @@ async def find_subject(admin_url: str, subject: Subject, *, schema: str = DEFAUL
 
 
 async def forget(admin_url: str, subject: Subject, *, schema: str = DEFAULT_SCHEMA) -> Forgetting:
-    """Delete a subject's key and the states that may show what it sealed, and record that as an event: all, or nothing.
+    """Delete a subject's key and all sensitive states, and record that as an event, in one transaction.
 
-    Every append waits meanwhile, as for another append. Safe to repeat: without a key nothing is done.
+    All appends wait for it, as for another append. Safe to repeat: without a key nothing is done.
 
     Args:
-        admin_url: The address of the primary, with the role that owns the schema.
-        subject: Whom.
-        schema: The store's.
+        admin_url: The database URL of the primary, with the role that owns the schema.
+        subject: The subject to forget.
+        schema: The schema of the store.
 
     Raises:
-        StoreUnavailable: The server cannot be reached, or the connection was lost: then it may be done. Repeat it.
-        StoreMisconfigured: The role may not forget.
+        StoreUnavailable: The server cannot be reached, or the connection was lost; then the subject may be forgotten.
+            Repeat the call.
+        StoreMisconfigured: The role may not forget subjects.
     """
     async with administrator(
         admin_url, purpose=_PURPOSE, schema=schema, wanted=SessionAttribute.read_write

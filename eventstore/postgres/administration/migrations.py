@@ -1,10 +1,10 @@
 """Migrations: numbered SQL files, each applied once, in order, in a transaction of its own.
 
-What takes long on large tables is prepared before the transaction, while appends go on. A transaction itself is short,
-and gives up where it would have to wait: everybody would wait behind it.
+Work that takes long on large tables runs before the transaction, while appends continue. The transaction itself is
+short, and fails rather than wait for a lock: all appends would wait behind it.
 
-One that builds from before it can live with may have a second step, its finishing: it takes away what only they need.
-An empty database has no builds from before, and is finished at once.
+A migration that must also serve releases from before it may have a second step, its finishing, which removes what only
+they need. An empty database has no earlier releases, and is finished at once.
 """
 
 import asyncio
@@ -26,22 +26,22 @@ from eventstore.schema_name import DEFAULT_SCHEMA
 
 __all__ = ["MigrationReport", "migrate", "migrate_reading"]
 
-# Any number that nobody else uses for an advisory lock in this database; each store makes one of its own of it.
+# Any number that nothing else in this database uses for an advisory lock; each store derives its own from it.
 _LOCK = 4_715_018_260_310_001
 _POLL_SECONDS = 0.2
-# Everybody waits behind whoever waits for the tables.
+# All appends wait behind a transaction that waits for the tables.
 _LOCK_TIMEOUT = "2s"
-# The migrations that another database than the store's may have, too, each with what shows that it is there.
+# The migrations that a separate projections database needs as well, each with a table that shows that it is applied.
 _READING = "reading"
 _READING_TOO = {_READING: "reading.followers", "reactions": "reading.moves"}
-# From this version on, the schema's version has a table of its own.
+# From this version on, the schema's version is in a table of its own.
 _OWN_TABLE = 3
 _EVENTS = "eventstore.events"
 # The purposes of the roles.
 _RUNTIME, _PROJECTIONS = "runtime", "projections"
 _LOCK_NOT_AVAILABLE = "55P03"
 _NO_RIGHT = "42501"
-# A duplicate object, or what its catalog's index says of one that was made meanwhile.
+# A duplicate object, or a unique violation in its catalog if another session created it at the same time.
 _EXISTS = {"42710", "23505"}
 
 
@@ -50,14 +50,15 @@ class MigrationReport:
     """What a migration did, or would do.
 
     Attributes:
-        before: The schema's version before; 0 for none.
-        after: The version after.
-        applied: The migrations in between.
-        finished: Those whose second step was taken.
-        unfinished: Those whose second step is left: builds from before them are served.
-        repaired: What a restore had left switched off or behind, and was set again.
-        partitioned: Whether the log was put into partitions, or further ones got another size.
-        dry_run: Whether they were only listed.
+        before: The schema's version before; 0 if there was none.
+        after: The schema's version after.
+        applied: The migrations that were applied.
+        finished: The migrations whose second step was applied.
+        unfinished: The migrations whose second step is left, so that releases from before them can still run.
+        repaired: Descriptions of triggers or values that a restore had left disabled or outdated, and that were
+            repaired.
+        partitioned: Whether the log was put into partitions, or the size of further ones was changed.
+        dry_run: Whether the steps were only listed.
     """
 
     before: int
@@ -81,34 +82,35 @@ async def migrate(
 ) -> MigrationReport:
     """Bring a database's event store to this program's schema version. Running it again changes nothing.
 
-    What guards the events, and a restore may have left switched off, is switched on again.
+    Triggers that protect the events, and that a restore may have left disabled, are enabled again.
 
     Creates the group roles ``eventstore_runtime`` and ``eventstore_projections`` if they are missing; a worker's login
-    role must be a member of the first, and of the second where it runs projections. Those of a store in another schema
-    have its name in the place of ``eventstore``.
+    role must be a member of the first, and of the second if it runs projections. The roles of a store in another schema
+    have its name in place of ``eventstore``.
 
     Args:
-        admin_url: The address of the primary, with a role that may create schemas and roles.
-        schema: The schema of the store. A database may have others beside it, of which nothing is seen or changed.
-        finish: Also take away what only older builds need. An empty database is finished anyway.
-        partition_size: Keep the log in partitions, and have each further one take so many events. None leaves the
-            layout as it is.
-        dry_run: Only say what would be applied.
-        wait_seconds: How long another migration may keep this one waiting.
+        admin_url: The database URL of the primary, with a role that may create schemas and roles.
+        schema: The schema of the store. Other stores in the database are neither read nor changed.
+        finish: Whether to remove also what only earlier releases need; by default False. An empty database is finished
+            anyway.
+        partition_size: Keep the log in partitions, and give each further one this many events. None leaves the layout
+            unchanged.
+        dry_run: Only report what would be applied; by default False.
+        wait_seconds: The timeout in seconds for another running migration.
 
     Returns:
-        What was done. A database that is newer than this program is left as it is.
+        What was done. A database that is newer than this program is left unchanged.
 
     Raises:
-        InvalidRequest: Partitions may not be so large.
+        InvalidRequest: The partition size is out of range.
         StoreUnavailable: The server cannot be reached.
-        LockNotAcquired: Another migration was under way all the time.
-        StoreMisconfigured: The address, the credentials or the rights do not suffice; or an older build, or a
-            transaction older than the migration, stands in the way of its finishing, or something in the way of
-            partitions. The message names it. Or the database's encoding or collations are no use; nothing was changed
-            then.
+        LockNotAcquired: Another migration was running until the timeout.
+        StoreMisconfigured: The address, credentials or privileges do not suffice; an earlier release or an old
+            transaction blocks the finishing; an object blocks partitioning; a transaction holds the tables for too
+            long; or the database's encoding or collations do not fit, and then nothing was changed. The message names
+            the cause.
 
-    On cancellation, the migration under way is rolled back; those before it stay.
+    If the call is cancelled, the running migration is rolled back; those before it stay.
     """
     if partition_size is not None:
         check_size(partition_size)
@@ -148,10 +150,10 @@ async def migrate(
 async def migrate_reading(
     admin_url: str, *, schema: str = DEFAULT_SCHEMA, dry_run: bool = False, wait_seconds: float = 60.0
 ) -> MigrationReport:
-    """Bring to a database what projections need of it, where it is another one than the event store's.
+    """Migrate a separate projections database: add the objects that projections need.
 
-    Arguments and errors are those of ``migrate``. Running it again changes nothing. The versions that are reported
-    count its own steps.
+    Parameters and errors are those of ``migrate``. Running it again changes nothing. The reported versions count only
+    the steps of such a database.
     """
     wanted = SessionAttribute.any if dry_run else SessionAttribute.read_write
     async with administrator(admin_url, purpose="worker db migrate", schema=schema, wanted=wanted) as connection:
@@ -168,7 +170,8 @@ async def migrate_reading(
 
 
 async def _lock(connection: SchemaConnection, wait_seconds: float) -> None:
-    # Polled: whoever waits inside the server holds a snapshot, which would block CREATE INDEX CONCURRENTLY for good.
+    # Polled: a session that waits inside the server holds a snapshot, which would block CREATE INDEX CONCURRENTLY
+    # forever.
     number = connection.schema.lock(_LOCK)
     try:
         async with asyncio.timeout(wait_seconds):
@@ -179,7 +182,7 @@ async def _lock(connection: SchemaConnection, wait_seconds: float) -> None:
 
 
 async def _version(connection: SchemaConnection) -> tuple[int, int]:
-    """Return the schema's version, and the one up to which it is finished; 0 without a schema."""
+    """Return the schema's version, and the version up to which it is finished; 0 without a schema."""
     if await connection.fetchval("SELECT to_regclass('eventstore.schema_version') IS NOT NULL"):
         row = await connection.fetchrow("SELECT version, finished FROM eventstore.schema_version")
         return (row["version"], row["finished"]) if row is not None else (0, 0)
@@ -209,7 +212,7 @@ async def _apply(connection: SchemaConnection, migration: Migration) -> None:
 
 async def _finish(connection: SchemaConnection, wanted: tuple[Migration, ...], *, empty: bool) -> None:
     async with _short_transaction(connection, "worker db migrate --finish"):
-        # In the order in which an append takes them. From here on no older build can begin anything.
+        # In the order in which an append locks them. From here on no earlier release can begin an append.
         await connection.execute("LOCK TABLE eventstore.store IN ACCESS EXCLUSIVE MODE")
         await connection.execute("LOCK TABLE eventstore.events IN ACCESS EXCLUSIVE MODE")
         if not empty and (rows := await connection.fetch(statement("older_sessions"), MARK, UNNAMED)):
@@ -224,7 +227,7 @@ async def _finish(connection: SchemaConnection, wanted: tuple[Migration, ...], *
 
 
 async def _repair(connection: SchemaConnection, *, dry_run: bool) -> tuple[str, ...]:
-    """Set again what a restore that leaves out triggers has left, and say what that was."""
+    """Repair what a restore without triggers has left, and return descriptions of it."""
     (found,) = await connection.fetch(statement("disrepair"))
     silent = list(zip(found["tables"], found["triggers"], strict=True))
     events = connection.schema.render(_EVENTS)
@@ -237,7 +240,7 @@ async def _repair(connection: SchemaConnection, *, dry_run: bool) -> tuple[str, 
     if repaired and not dry_run:
         async with _short_transaction(connection, "worker db migrate"):
             for table, name in silent:
-                # A trigger of this schema's own; both names are quoted by the server.
+                # A trigger of this store's schema; the server quotes both names.
                 await connection.execute_as_it_is(
                     await connection.fetchval(
                         "SELECT format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', $1::text::regclass, $2::text)",
@@ -276,8 +279,9 @@ def _named(row: Row) -> str:
 
 async def _prepare_reading(connection: SchemaConnection) -> None:
     await _create_role(connection, _PROJECTIONS)
-    # Schemas are made in its name, by a function that has the rights of this session's role.
-    # Who may not have that can still migrate: it is missed, and told, where a projection's first schema is made.
+    # Schemas of projections are created in this role's name, by a function with the privileges of this session's role.
+    # A role that may not be granted it can still migrate: the failure is reported when a projection's first schema is
+    # created.
     if not await connection.fetchval("SELECT pg_has_role('eventstore_projections', 'MEMBER')"):
         try:
             await connection.execute("GRANT eventstore_projections TO CURRENT_USER")
@@ -299,4 +303,4 @@ async def _create_role(connection: SchemaConnection, purpose: str) -> None:
     except DRIVER_ERRORS as error:
         if sqlstate_of(error) not in _EXISTS:
             raise
-        return  # roles belong to the whole server: a migration of another database was faster
+        return  # roles belong to the whole server: a migration of another database created it first

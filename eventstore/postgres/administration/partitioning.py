@@ -1,4 +1,4 @@
-"""Partitioning: the log's one table becomes the first of many, each for a range of numbers, while appends go on."""
+"""Partitioning: the log's single table becomes the first of many partitions by sequence number, while appends go on."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -10,7 +10,7 @@ from eventstore.postgres.statements import statement
 __all__ = ["LEAST_SIZE", "check_size", "extend", "partition"]
 
 LEAST_SIZE = 10_000
-"""How many events a partition takes at least: a few appends of many, so that what is made ahead is made in time."""
+"""The smallest partition size in events: so large that the next partition is created in time even for large appends."""
 
 _MOST_SIZE = 2**48
 
@@ -18,33 +18,33 @@ Begin = Callable[[SchemaConnection], AbstractAsyncContextManager[None]]
 
 
 def check_size(size: int) -> None:
-    """Make sure that partitions may be so large.
+    """Check the size of partitions.
 
     Raises:
-        InvalidRequest: They may not.
+        InvalidRequest: The size is below ``LEAST_SIZE`` or above 2**48.
     """
     if not LEAST_SIZE <= size <= _MOST_SIZE:
         raise InvalidRequest(f"a partition's size lies between {LEAST_SIZE:,} and {_MOST_SIZE:,}, not at {size:,}")
 
 
 async def partition(connection: SchemaConnection, size: int, *, finished: bool, begin: Begin, dry_run: bool) -> bool:
-    """Keep the log in partitions from now on, or further ones in another size.
+    """Put the log into partitions, or change the size of further ones.
 
-    Its table becomes the first partition: no event is moved. Each step may be broken off, and is then gone on with.
+    The present table becomes the first partition: no event is moved. If a step is interrupted, a later call continues.
 
     Args:
-        connection: The schema's owner's.
-        size: How many events each further partition takes.
-        finished: Whether no older build is served.
-        begin: Begins a transaction that does not wait long for a lock.
-        dry_run: Only tell.
+        connection: A connection with the role that owns the schema.
+        size: The number of events in each further partition.
+        finished: Whether no earlier release can still run.
+        begin: Begins a transaction that waits only briefly for locks.
+        dry_run: Change nothing, and return what would be done.
 
     Returns:
         Whether there was anything to do.
 
     Raises:
-        StoreMisconfigured: Older builds are served; or something holds on to the table itself, and would not see the
-            partitions that follow; or a transaction has it for too long.
+        StoreMisconfigured: Earlier releases can still run; an object depends on the table itself and would miss further
+            partitions; or a transaction holds the table for too long.
     """
     if not await _knows_partitions(connection):
         return True  # a dry run
@@ -67,7 +67,7 @@ async def partition(connection: SchemaConnection, size: int, *, finished: bool, 
     if not dry_run:
         async with begin(connection):
             await connection.fetch(statement("bound_events"), size)
-        # No lock that an append or a read waits for: it reads the whole table.
+        # This takes no lock that appends or reads wait for, although it reads the whole table.
         await connection.execute(statement("validate_bound"))
         async with begin(connection):
             await connection.fetch(statement("partition_events"), size)
@@ -75,7 +75,7 @@ async def partition(connection: SchemaConnection, size: int, *, finished: bool, 
 
 
 async def extend(connection: SchemaConnection) -> None:
-    """Make further partitions, if it is time; and have the log's end looked for where it is now."""
+    """Create further partitions if they are due, and define anew where the log's end is looked for."""
     if await _knows_partitions(connection):
         await connection.execute("SELECT eventstore.define_head()")
         await connection.fetch(statement("extend"), 1)

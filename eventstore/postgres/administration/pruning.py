@@ -1,4 +1,4 @@
-"""Pruning: receipts that nobody will ask for any more are deleted, in batches."""
+"""Pruning: deletes old receipts, which no caller will ask for any more, in batches."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,9 +13,10 @@ from eventstore.schema_name import DEFAULT_SCHEMA
 __all__ = ["LEAST_AGE", "Prunable", "count_prunable", "prune", "receipts_since"]
 
 LEAST_AGE = timedelta(days=1)
-"""A younger receipt may still be what keeps a redelivered command from being decided twice."""
+"""The lowest age: a younger receipt may still keep a redelivered command from being decided twice."""
 
-# Some ten thousand receipts a transaction: each is short, and together they are not much slower than one.
+# Table pages in a batch, with some ten thousand receipts: each transaction is short, and together they are hardly
+# slower than a single one.
 _PAGES = 500
 _PURPOSE = "worker db prune"
 
@@ -25,10 +26,10 @@ class Prunable:
     """What a pruning would delete.
 
     Attributes:
-        before: The moment; receipts that were recorded before it are old.
-        receipts: How many are old.
-        total: How many there are.
-        pages: How large their table is.
+        before: Receipts that were recorded before this moment are old.
+        receipts: The number of old receipts.
+        total: The number of all receipts.
+        pages: The size of their table in pages.
     """
 
     before: datetime
@@ -43,7 +44,7 @@ async def count_prunable(admin_url: str, older_than: timedelta, *, schema: str =
     Raises:
         InvalidRequest: The age is below ``LEAST_AGE``.
         StoreUnavailable: The server cannot be reached.
-        StoreMisconfigured: The address, the credentials or the rights do not suffice, or there is no event store.
+        StoreMisconfigured: The address, credentials or privileges do not suffice, or there is no event store.
     """
     if older_than < LEAST_AGE:
         raise InvalidRequest(f"receipts are kept for {LEAST_AGE.days} day at least")
@@ -61,28 +62,28 @@ async def prune(
     schema: str = DEFAULT_SCHEMA,
     progress: Callable[[int], None] = lambda _: None,
 ) -> int:
-    """Delete the receipts that were found old. An append that is repeated after that is judged anew.
+    """Delete the receipts that were found old. If their append is repeated afterwards, it is checked as a new one.
 
     Args:
-        admin_url: The address of the primary, with the role that owns the schema.
-        found: What ``count_prunable`` returned.
-        schema: The store's.
-        progress: Is told after each batch how many receipts it deleted.
+        admin_url: The database URL of the primary, with the role that owns the schema.
+        found: The result of ``count_prunable``.
+        schema: The schema of the store.
+        progress: Called after each batch with the number of receipts that it deleted.
 
     Returns:
-        How many receipts were deleted.
+        The number of receipts that were deleted.
 
     Raises:
-        StoreUnavailable: The server cannot be reached any more. What was deleted stays deleted; prune again.
+        StoreUnavailable: The connection to the server was lost. Deleted receipts stay deleted; prune again.
         StoreMisconfigured: The role may not delete receipts.
 
-    On cancellation the batch under way is undone; those before it stay.
+    If the call is cancelled, the running batch is undone; those before it stay.
     """
     deleted = 0
     async with administrator(
         admin_url, purpose=_PURPOSE, schema=schema, wanted=SessionAttribute.read_write
     ) as connection:
-        # First, and in a transaction of its own: whoever is killed below has deleted some.
+        # Recorded first, in a transaction of its own: if the process is killed below, some receipts are deleted.
         await connection.execute(statement("pruning"), found.before)
         for page in range(0, found.pages, _PAGES):
             batch = await connection.fetchval(
@@ -94,17 +95,17 @@ async def prune(
 
 
 async def receipts_since(url: str, *, schema: str = DEFAULT_SCHEMA) -> datetime | None:
-    """Return the moment from which on every receipt is still there; None if none was ever deleted.
+    """Return the moment since which every receipt is kept; None if none was ever deleted.
 
-    Whatever was first sent before it may have been answered, although there is no receipt of it.
+    A request that was first sent before it may have been answered although it has no receipt.
 
     Args:
-        url: The address of the primary; of several hosts in it, the one that accepts writes.
-        schema: The store's.
+        url: The database URL of the primary; if it has several hosts, the one that accepts writes is used.
+        schema: The schema of the store.
 
     Raises:
         StoreUnavailable: The server cannot be reached.
-        StoreMisconfigured: The address, the credentials or the rights do not suffice, or there is no event store.
+        StoreMisconfigured: The address, credentials or privileges do not suffice, or there is no event store.
     """
     async with administrator(url, purpose=_PURPOSE, schema=schema, wanted=SessionAttribute.read_write) as connection:
         moment: datetime | None = await connection.fetchval(statement("receipts_since"))

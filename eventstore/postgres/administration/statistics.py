@@ -1,4 +1,4 @@
-"""Measures of a server and its event store: sizes, use, connections, lag and slow statements, as one role sees them."""
+"""Statistics of a server and its store: sizes, use, connections, lag and slow statements, as one role sees them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ __all__ = ["Measures", "measure"]
 _STATEMENTS = 10
 _SECONDS = 30
 
-# The extension's library is not loaded at the server's start; or the role may not use its schema or its view.
+# The extension's library is not loaded at the server's start, or the role may not use its schema or view.
 _NOT_FOR_US = {"55000", "42P01", "42501"}
 
 _Rows = tuple[Mapping[str, Any], ...]
@@ -25,15 +25,16 @@ _Rows = tuple[Mapping[str, Any], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measures:
-    """What was found. Each mapping has the columns of the statement in ``sql/`` that is named.
+    """The measured values. Each mapping has the columns of the named statement in ``sql/``.
 
     Attributes:
         database: The database as a whole (``stats.sql``).
-        tables: Each table (``stats_tables.sql``); numbers of rows are estimates.
-        indexes: Each index (``stats_indexes.sql``).
-        connections: Connections by application name (``stats_connections.sql``).
-        standbys: Who receives from this server (``stats_standbys.sql``).
-        statements: The statements that took the most time (``stats_statements.sql``); None where nobody keeps them.
+        tables: The tables (``stats_tables.sql``); numbers of rows are estimates.
+        indexes: The indexes (``stats_indexes.sql``).
+        connections: The connections by application name (``stats_connections.sql``).
+        standbys: The standbys that receive from this server (``stats_standbys.sql``).
+        statements: The statements that took the most time (``stats_statements.sql``); None if ``pg_stat_statements`` is
+            not available.
     """
 
     database: Mapping[str, Any]
@@ -45,19 +46,19 @@ class Measures:
 
 
 async def measure(url: str, *, schema: str = DEFAULT_SCHEMA, writable: bool = True) -> Measures:
-    """Measure the server that accepts writes, of those in an address. Nothing is changed.
+    """Measure a server and its event store. Nothing is changed.
 
     Args:
-        url: The address.
-        schema: The store's.
-        writable: Whether it must accept writes; without, any server in the address is measured.
+        url: The database URL. If it has several hosts, the one that accepts writes is measured, unless ``writable`` is
+            False.
+        schema: The schema of the store.
+        writable: Whether the server must accept writes; by default True. Otherwise any server in the URL is measured.
 
     Raises:
-        StoreUnavailable: It cannot be reached.
-        StoreMisconfigured: The address or the credentials are wrong, there is no event store, or the role may not see
-            it.
+        StoreUnavailable: The server cannot be reached.
+        StoreMisconfigured: The address or credentials are wrong, there is no event store, or the role may not read it.
     """
-    # Without prepared statements, which some poolers cannot keep.
+    # Without cached prepared statements, which some poolers do not support.
     async with administrator(
         url,
         purpose="worker db stats",

@@ -1,4 +1,4 @@
-"""Stored states under administration: which views have some, and how to be rid of them."""
+"""Administration of stored states: lists and deletes them by view."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,11 +21,11 @@ class ViewStates:
         domain: The domain's name.
         view: The view's name.
         version: The view's version.
-        states: How many there are, one a key.
-        bytes: How large they are together, uncompressed.
-        lowest: The position of the one that is least far.
-        highest: The position of the one that is furthest.
-        written_at: When one was stored last.
+        states: The number of stored states, one for each key.
+        bytes: Their total size in bytes, uncompressed.
+        lowest: The lowest position of a state, as a sequence number.
+        highest: The highest position of a state, as a sequence number.
+        written_at: When the latest one was stored.
     """
 
     domain: str
@@ -46,11 +46,11 @@ async def list_states(
     view: str | None = None,
     version: int | None = None,
 ) -> tuple[ViewStates, ...]:
-    """List what is stored, by domain, view and version; of all of them, or of those that are named.
+    """List stored states by domain, view and version; None for ``domain``, ``view`` or ``version`` means any.
 
     Raises:
         StoreUnavailable: The server cannot be reached.
-        StoreMisconfigured: The address, the credentials or the rights do not suffice, or there is no event store.
+        StoreMisconfigured: The address, credentials or privileges do not suffice, or there is no event store.
     """
     async with administrator(admin_url, purpose=_PURPOSE, schema=schema) as connection:
         rows = await connection.fetch(statement("states_listed"), domain, view, version)
@@ -65,14 +65,14 @@ async def drop_states(
     view: str | None = None,
     version: int | None = None,
 ) -> int:
-    """Delete the stored states that ``list_states`` lists. The next to need one reads its view's whole history.
+    """Delete the stored states that ``list_states`` lists. The next read of each view key folds its whole history.
 
     Returns:
-        How many were deleted.
+        The number of stored states that were deleted.
 
     Raises:
         StoreUnavailable: The server cannot be reached.
-        StoreMisconfigured: The role may not delete them.
+        StoreMisconfigured: The role may not delete stored states.
     """
     async with administrator(
         admin_url, purpose=_PURPOSE, schema=schema, wanted=SessionAttribute.read_write

@@ -1,4 +1,4 @@
-"""Surveys: what a server and its event store are like, as seen by one role in a session of its own."""
+"""Surveys: the state of a server and its event store, as one role sees it in a session of its own."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from eventstore.schema_name import DEFAULT_SCHEMA
 __all__ = ["Survey", "survey"]
 
 _SECONDS = 10.0
-# What is not a column of the answer.
+# Attributes that are not columns of the statement's result.
 _DERIVED = {
     *("schema", "unfinished", "missing_indexes", "archive_places", "pooled", "wholeness", "collation"),
     *("idle_slots", "prepared", "feedback"),
@@ -22,34 +22,34 @@ _DERIVED = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """What was found.
+    """The result of a survey.
 
     Attributes:
-        schema: The schema's name.
-        schema_version: Its version.
-        unfinished: Whether older builds are served beside this one, so that appends cost more than they need.
+        schema: The name of the store's schema.
+        schema_version: The version of the schema.
+        unfinished: Whether earlier releases can still run beside this one, which makes appends slower.
         head: The sequence number of the last event.
-        in_recovery: Whether the server follows another.
-        role: Who looked.
+        in_recovery: Whether the server is a standby.
+        role: The role that made the survey.
         isolation: The isolation level of a session that sets none.
-        durability: Its ``synchronous_commit``.
-        connections: How many connections the server has for roles that are no superusers.
+        durability: The ``synchronous_commit`` of a session that sets none.
+        connections: The largest number of connections of roles that are not superusers.
         may_work: Whether the role may read and append.
-        may_change: Whether it may also change the tables by other means.
-        missing_indexes: Indexes that are not there, or not valid.
+        may_change: Whether the role may also change the tables directly.
+        missing_indexes: The indexes that are missing or invalid.
         without_pending_list: Whether the index on the payload has ``fastupdate = off``.
-        guarded: Whether the database refuses to change events.
-        partition_size: How many events each further partition of the log takes; None if the log is one table.
-        partitions: How many partitions there are.
-        last_number: The last number that there is a partition for; None if the log is one table.
-        archives: How many ranges of the log are archived.
-        archive_places: Where they were moved to.
-        pooled: Whether a pooler stands between.
+        guarded: Whether the database refuses changes of events.
+        partition_size: The number of events in each further partition of the log; None if the log is one table.
+        partitions: The number of partitions.
+        last_number: The last sequence number that has a partition; None if the log is one table.
+        archives: The number of archived ranges.
+        archive_places: The directories of the archived ranges.
+        pooled: Whether a pooler is between the program and the server.
         wholeness: Whether the tables belong together.
-        idle_slots: The replication slots that nobody reads from, and how many bytes of log each keeps.
+        idle_slots: The replication slots without a reader, each with the number of bytes of WAL that it retains.
         prepared: The prepared transactions that are older than an hour.
-        feedback: Whether a standby tells its primary which rows its reads need.
-        collation: What is wrong with the order of texts in indexes, None if nothing is.
+        feedback: Whether ``hot_standby_feedback`` is on, so that a standby reports to its primary the rows it reads.
+        collation: What is wrong with the collations of the indexes; None if nothing is.
     """
 
     schema: str
@@ -80,19 +80,18 @@ class Survey:
 
 
 async def survey(url: str, *, schema: str = DEFAULT_SCHEMA, primary: bool = False) -> Survey:
-    """Look at a server. Nothing is changed.
+    """Examine a server and its event store. Nothing is changed.
 
     Args:
-        url: Its address.
-        schema: The store's.
-        primary: Whether, of several hosts in the address, the one that accepts writes is meant.
+        url: The database URL of the server.
+        schema: The schema of the store.
+        primary: Whether to choose the host that accepts writes if the URL has several; by default False.
 
     Raises:
-        StoreUnavailable: It cannot be reached.
-        StoreMisconfigured: The address or the credentials are wrong, there is no event store, or the role may not see
-            it.
+        StoreUnavailable: The server cannot be reached.
+        StoreMisconfigured: The address or credentials are wrong, there is no event store, or the role may not read it.
     """
-    # Without prepared statements, which some poolers cannot keep.
+    # Without cached prepared statements, which some poolers do not support.
     wanted = SessionAttribute.read_write if primary else SessionAttribute.any
     async with administrator(
         url,
@@ -117,7 +116,7 @@ async def survey(url: str, *, schema: str = DEFAULT_SCHEMA, primary: bool = Fals
         unfinished=any(each.finishing is not None and each.version > row["finished"] for each in migrations()),
         missing_indexes=tuple(row["missing_indexes"]),
         archive_places=tuple(row["archive_places"]),
-        # A pooler tells its clients a process of its own making.
+        # A pooler reports a process id of its own making.
         pooled=row["process"] != told,
         wholeness=Wholeness.of(whole),
         collation=collation,

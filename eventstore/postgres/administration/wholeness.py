@@ -1,4 +1,4 @@
-"""Wholeness: whether the log, the receipts and the head that older builds read belong together."""
+"""Wholeness: whether the log, the receipts and the head for earlier releases belong together."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -9,25 +9,25 @@ from eventstore.postgres.drivers.protocol import Row
 __all__ = ["FEW_PAGES", "MANY_PAGES", "Wholeness"]
 
 FEW_PAGES = 50
-"""Of the receipts, looked at by whoever opens the store."""
+"""The number of pages of receipts that are checked when the store is opened."""
 
 MANY_PAGES = 2000
-"""Of the receipts, looked at where a person asks."""
+"""The number of pages of receipts that are checked for an administrator."""
 
 _ADVICE = "restore into an empty database, and stop at the first error, as docs/backup.md says"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wholeness:
-    """What was found, by ``sql/whole.sql``.
+    """The result of ``sql/whole.sql``.
 
     Attributes:
-        first: The first event's number, 0 without events.
-        last: The last event's.
-        archived: The last one's that is archived, 0 if none is.
-        kept_head: The head that older builds read, None where none is served.
-        looked_at: How many receipts were looked at.
-        strays: How many of these name a position that is not in the log.
+        first: The sequence number of the first event, 0 without events.
+        last: The sequence number of the last event, 0 without events.
+        archived: The last archived sequence number, 0 if there is none.
+        kept_head: The head that earlier releases read; None if they can no longer run.
+        looked_at: The number of receipts that were checked.
+        strays: The number of those whose position is not in the log.
     """
 
     first: int
@@ -39,12 +39,12 @@ class Wholeness:
 
     @classmethod
     def of(cls, row: Row) -> Self:
-        """Read the row of ``sql/whole.sql``."""
+        """Convert the row of ``sql/whole.sql``."""
         return cls(**dict(row))
 
     @property
     def complaint(self) -> str | None:
-        """What is wrong and what to do, or None."""
+        """What is wrong and how to repair it, or None."""
         if self.strays:
             return (
                 f"of {counted(self.looked_at, 'receipt')} looked at, {counted(self.strays, 'is', 'are')} of events "

@@ -1,1 +1,1 @@
-"""Appends: how events get into the log, alone, in groups and under a lock that is held."""
+"""Appends: how events get into the log: alone, in group commits, and under a held lock."""

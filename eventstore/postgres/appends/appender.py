@@ -1,4 +1,4 @@
-"""Appends: judged in batches, and helped to catch up when they are too far behind to be judged."""
+"""The appender: sends appends in batches, and first moves positions nearer to the head if they are too old."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ from eventstore.stream import Consistency, EventStream
 
 __all__ = ["Appender"]
 
-# About how many events a walk towards the head finds in one statement.
+# The approximate number of matching events that a walk towards the head fetches in one statement.
 _WINDOW = 1000
 
 
@@ -28,8 +28,8 @@ class Appender:
     """Answers appends.
 
     Args:
-        batches: Who has them judged.
-        reader: Where an append that is too far behind looks first.
+        batches: The group commit that checks and records appends.
+        reader: Searches above a position that is too far below the head.
     """
 
     def __init__(self, batches: GroupCommit, reader: Reader) -> None:
@@ -37,7 +37,7 @@ class Appender:
         self._reader = reader
 
     async def append(self, append: Append, span: Span) -> Receipt:
-        """AppendAnswer ``EventStore.append``; ``span`` links to each batch that carries it."""
+        """Answer ``EventStore.append``; ``span`` is linked to each batch that carries the append."""
         while True:
             match await self._batches.settle(append, span):
                 case Receipt() as receipt:
@@ -50,21 +50,21 @@ class Appender:
     async def append_chain(
         self, appends: Sequence[Append], spans: Sequence[Span], *, unanswered: int = 0
     ) -> list[AppendAnswer]:
-        """AppendAnswer ``EventStore.append_chain``; each span links to each batch that carries its append.
+        """Answer ``EventStore.append_chain``.
 
         Args:
-            appends: The chain.
-            spans: Those of its members.
-            unanswered: How often the chain was sent before without an answer.
+            appends: The appends, in the order in which they were decided.
+            spans: The spans of the appends, in the same order; each is linked to each batch that carries its append.
+            unanswered: The number of times that the chain was sent before without an answer; by default 0.
         """
         return await self._batches.settle_chain(appends, spans, unanswered=unanswered)
 
     async def _catch_up(self, append: Append, place: int) -> Append:
-        """Search above the positions outside the lock; return the append with positions nearer to the head.
+        """Search above the old positions outside the lock, and return the append with positions nearer to the head.
 
         Args:
             append: The append.
-            place: A part that is behind; so is every other with no later position.
+            place: The index of a part that is too far below the head; so are all parts whose position is not later.
         """
         parts = list(append.parts)
         if not parts:
@@ -74,8 +74,8 @@ class Appender:
         nearer = [(index, part) for index, part in enumerate(parts) if part.after.number > furthest]
         for index, part in enumerate(parts):
             if part.after.number <= furthest:
-                # The newer position will be judged by its own token; that the older one lies in the same history is
-                # seen here.
+                # The newer position is later verified by its own token; that the older one lies in the same history is
+                # verified here.
                 first, position = await self._search(part)
                 if first is not None:
                     unseen.append((first.sequence_number, index, first))
@@ -84,8 +84,8 @@ class Appender:
             return append.with_parts(parts)
         identity = (append.key, append.scope, append.digest)
         if append.key is not None and await self._reader.rows(statement("answered"), *identity):
-            return append  # another append with the key was faster: what conflicts may be its own event
-        # The conflict that is named is the first of all parts, also of those that could be judged under the lock.
+            return append  # another append with the key was faster: the conflict may be its own event
+        # The error names the first conflict of all parts, also of those that could be checked under the lock.
         for index, part in nearer:
             first, _ = await self._search(part)
             if first is not None:
@@ -96,16 +96,16 @@ class Appender:
         )
 
     async def _search(self, part: BoundaryPart) -> tuple[RecordedEvent | None, Position]:
-        """Find the first event of a part that it has not seen, if there is one, and how far the log was read."""
+        """Return the first unseen event of a part, or None, and the position that was read up to."""
         if part.besides:
-            # They are judged under the lock, each by its token, unless they are archived.
+            # Each is verified by its token under the lock, unless it is archived.
             own = [each.last for each in part.besides]
             await self._reader.head(consistency=Consistency.STRONG, positions=own)
         above = part.filter.narrowed_above(part.after.number)
         found = await self._reader.short(above, consistency=Consistency.STRONG, min_position=part.after)
         if found is not None:
             return _first_unseen(part, found), found.position
-        # So many match that the first is near, and all of them are more than a process should hold.
+        # So many events match that the first one is near, and that a process should not hold all of them.
         head = await self._reader.head(consistency=Consistency.STRONG, positions=(part.after,))
         windows = walk(
             self._reader,

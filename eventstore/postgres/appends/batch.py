@@ -1,4 +1,4 @@
-"""Appends as the parameters of ``append_v3``, and its answer as verdicts."""
+"""Batches of appends as the parameters of ``append_v3``, and its rows as verdicts."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -42,17 +42,18 @@ __all__ = [
 
 BROKEN = "an earlier append that this one was decided on was not recorded"
 
-# How far behind the head a position may be and still be judged under the lock. Beyond, the search costs everyone
-# their turn; below, going away and coming back costs the caller more than the search.
+# The largest distance in events between a position and the head for a check under the lock. Beyond it, the search would
+# hold up all other appends; below it, reading outside the lock and returning would cost the caller more than the
+# search.
 _TAIL_LIMIT = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """A part's position is too far from the head to be judged under the lock: read above it, then come back.
+    """The verdict for a position too far below the head to be checked under the lock: read above it, then retry.
 
     Attributes:
-        part: Which part of the boundary, from 0.
+        part: The index of the boundary part, from 0.
     """
 
     part: int = 0
@@ -60,7 +61,7 @@ class Behind:
 
 @dataclass(frozen=True, slots=True)
 class Resend:
-    """The append meets an earlier one of its batch: send it again, and the tail will tell."""
+    """The verdict for an append that conflicts with an earlier one of its batch: a retry finds out from the log."""
 
 
 AppendAnswer = Receipt | EventStoreError
@@ -68,14 +69,14 @@ Verdict = AppendAnswer | Behind | Resend
 
 
 def columns(appends: Sequence[Append], *, chained: bool = False) -> tuple[object, ...]:
-    """Lay a batch out in the order of the parameters of ``append.sql``, which describes them.
+    """Build the parameters of ``append.sql`` for a batch, in the order that its header describes.
 
     Raises:
-        InvalidRequest: The events of an append cannot be read, so that nobody knows whom they concern.
+        InvalidRequest: The payload of an event cannot be parsed, so the boundaries that it matches are unknown.
     """
     parts = _Parts()
     reads = [[parts.place(part) for part in append.parts] for append in appends]
-    # Alone, it can meet nobody.
+    # A single append has no other member to conflict with.
     index = BoundaryIndex([part.filter for part in parts.distinct]) if len(appends) > 1 else None
     earlier: dict[tuple[UUID, str], int] = {}
     members: list[int] = []
@@ -101,10 +102,10 @@ def columns(appends: Sequence[Append], *, chained: bool = False) -> tuple[object
 
 
 def met(index: BoundaryIndex, events: Sequence[Event]) -> Iterable[int]:
-    """Tell which filters of an index events lie in, once they are recorded.
+    """Return the filters of an index that at least one event will match once the events are recorded.
 
     Raises:
-        InvalidRequest: An event's payload has not been checked, and cannot be read.
+        InvalidRequest: A payload was not checked before, and cannot be parsed.
     """
     try:
         if len(events) == 1:
@@ -115,7 +116,7 @@ def met(index: BoundaryIndex, events: Sequence[Event]) -> Iterable[int]:
 
 
 def verdict_of(append: Append, row: Row) -> Verdict:
-    """Read one row of the answer."""
+    """Convert one row of the answer into a verdict."""
     verdict, part, first, last, number, token, recorded_at, detail = row
     match verdict:
         case "appended" | "duplicate":
@@ -128,7 +129,7 @@ def verdict_of(append: Append, row: Row) -> Verdict:
                 position=Position(number=number, token=token),
                 recorded_at=recorded_at if append.key is not None else None,
                 duplicate=kept is not None,
-                # That of an earlier member is as it was sent, without its scope.
+                # The receipt of an earlier member is stored as it was sent, without its scope.
                 scope=append.scope if kept is None else kept.get("scope", append.scope),
             )
         case "behind":
@@ -141,7 +142,7 @@ def verdict_of(append: Append, row: Row) -> Verdict:
 
 
 def chain_answer(append: Append, verdict: Verdict) -> AppendAnswer:
-    """Return what the caller of a chain is told of a member."""
+    """Return the answer to the caller of a chain for one member."""
     match verdict:
         case Behind(part=part):
             return ChainBroken(f"{_named(append, part)} is too far from the head for a chain")
@@ -152,7 +153,7 @@ def chain_answer(append: Append, verdict: Verdict) -> AppendAnswer:
 
 
 def receipt_of(row: Row) -> Receipt:
-    """Read a row of the receipts."""
+    """Convert a row of the receipts table."""
     return Receipt(
         key=row["key"],
         outcome=_outcome({**row, "details": decode_object(row["details"])}),
@@ -186,7 +187,7 @@ def _refusal(append: Append, verdict: str, part: int, detail: str, head: Positio
 
 
 def _stream(rows: Iterable[Sequence[Any]], head: Position) -> EventStream:
-    """Read what a refused append has not seen, up to the head."""
+    """Convert the events that a refused append has not seen, up to the head."""
     events = [
         RecordedEvent(
             sequence_number=number,
@@ -216,11 +217,11 @@ def _receipt_text(outcome: Outcome) -> str:
 
 
 class _Parts:
-    """The distinct parts of a batch, numbered from 1, and their conditions."""
+    """The distinct boundary parts of a batch, numbered from 1, and their conditions."""
 
     def __init__(self) -> None:
         self.distinct: list[BoundaryPart] = []
-        # By identity, since the same part is mostly the same object; then by what it says.
+        # By object identity first, since equal parts are mostly the same object; then by content.
         self._known: dict[int, int] = {}
         self._places: dict[tuple[object, ...], int] = {}
         self._type_sets: dict[tuple[str, ...], int] = {}
@@ -229,7 +230,7 @@ class _Parts:
         self._predicates: list[str | None] = []
 
     def place(self, part: BoundaryPart) -> int:
-        """Return a part's number, the same for equal parts; a new one joins the others."""
+        """Return the number of a part; equal parts have one number, and a new part gets the next."""
         place = self._known.get(id(part))
         if place is None:
             place = self._known[id(part)] = self._place(part)
@@ -251,7 +252,7 @@ class _Parts:
         return place
 
     def columns(self) -> tuple[object, ...]:
-        """Lay them out: their positions and ranges, conditions, predicates and terms."""
+        """Return the parameters that describe the parts: positions and ranges, conditions, predicates and terms."""
         ranges = [
             number
             for place, part in enumerate(self.distinct, start=1)

@@ -1,4 +1,4 @@
-"""What holds a chain together when it is recorded in more than one transaction."""
+"""Chains that are recorded in more than one transaction."""
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -16,12 +16,12 @@ __all__ = ["having_seen", "is_new", "own_ranges", "unbroken"]
 
 
 def is_new(verdict: Verdict) -> bool:
-    """Tell whether a member was recorded now: not refused, and no duplicate."""
+    """Return whether a member was recorded now, so that it is neither refused nor a duplicate."""
     return isinstance(verdict, Receipt) and not verdict.duplicate
 
 
 def own_ranges(verdicts: Iterable[Verdict]) -> list[OwnRange]:
-    """Return the numbers that each transaction gave to its members' events."""
+    """Return the range of sequence numbers that each transaction gave to its members' events."""
     found: dict[int, OwnRange] = {}
     for verdict in verdicts:
         if isinstance(verdict, Receipt) and not verdict.duplicate and verdict.first is not None:
@@ -32,21 +32,21 @@ def own_ranges(verdicts: Iterable[Verdict]) -> list[OwnRange]:
 
 
 def having_seen(append: Append, own: Sequence[OwnRange]) -> Append:
-    """Return a member, judged as one that has seen what was recorded of those before it."""
+    """Return a member whose boundary counts the events recorded for earlier members as seen."""
     if not append.parts or not own:
         return append
     return append.with_parts(replace(part, besides=(*part.besides, *own)) for part in append.parts)
 
 
 def unbroken(missing: Iterable[Append], later: Sequence[Append]) -> Iterable[ChainBroken | None]:
-    """Tell who can still be judged.
+    """Find the later members whose decisions do not rely on an event that was not recorded.
 
     Args:
         missing: The earlier members that were not recorded as new.
         later: The members after them, in order.
 
     Yields:
-        For each of the latter None if it relied neither on the missing ones nor on one that did, else its answer.
+        For each later member None if it relied neither on a missing member nor on one that did, otherwise its error.
     """
     filters = [[part.filter for part in append.parts] for append in later]
     index = BoundaryIndex(chain.from_iterable(filters))
@@ -67,4 +67,4 @@ def _met(index: BoundaryIndex, append: Append, everything: Iterable[int]) -> Ite
     try:
         return met(index, append.events)
     except InvalidRequest:
-        return everything  # nobody knows whom it concerns: it may be anybody
+        return everything  # unknown which boundaries it matches: possibly all

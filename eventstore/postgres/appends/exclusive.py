@@ -1,4 +1,4 @@
-"""Exclusive appends: one caller has the lock first, then reads, decides and appends under it."""
+"""Exclusive appends: the caller takes the lock first, then reads, decides and appends under it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -24,10 +24,10 @@ class PostgresHold:
     """A ``Held`` on PostgreSQL.
 
     Args:
-        transaction: Has the lock.
-        pools: Its server is that of the primary.
-        appender: Appends without the lock what broke off under it.
-        telemetry: Traces it.
+        transaction: The transaction that holds the lock.
+        pools: The pools of the store; the lock is the primary's.
+        appender: Records an append without the lock if it failed under it.
+        telemetry: Traces the queries and the append.
     """
 
     def __init__(self, transaction: HeldTransaction, pools: Pools, appender: Appender, telemetry: Telemetry) -> None:
@@ -74,7 +74,7 @@ class PostgresHold:
         """See ``Held.append_chain``."""
         check_chain(appends)
         self._check()
-        # By itself: a commit that is cut short while it waits for a standby has happened all the same.
+        # In a task of its own: a commit that is cancelled while it waits for a standby has happened nevertheless.
         self.recording = asyncio.create_task(self._record(appends))
         return await asyncio.shield(self.recording)
 
@@ -86,7 +86,7 @@ class PostgresHold:
             except OutcomeUnknown:
                 chain.answers = await self._appender.append_chain(appends, chain.spans, unanswered=1)
             except InvalidRequest:
-                # Only the append whose value is refused is to fail; which one that is, is found out part by part.
+                # Only the append whose value is refused may fail; sending the chain in parts finds it.
                 chain.answers = await self._appender.append_chain(appends, chain.spans)
             return chain.answers
 
@@ -96,12 +96,12 @@ class PostgresHold:
 
 
 class Exclusive:
-    """Hands out the lock.
+    """Gives callers the lock.
 
     Args:
-        pools: Whose primary has it.
-        appender: Appends without the lock what broke off under it.
-        telemetry: Traces what is done under it.
+        pools: The pools of the store; the lock is the primary's.
+        appender: Records an append without the lock if it failed under it.
+        telemetry: Traces the operations under the lock.
     """
 
     def __init__(self, pools: Pools, appender: Appender, telemetry: Telemetry) -> None:
@@ -123,16 +123,16 @@ class Exclusive:
             if hold.recording is None:
                 await transaction.leave()
             elif not hold.recording.done():
-                # Its caller has left. It goes on, and gives the connection back.
+                # The caller has left. The task continues, and returns the connection.
                 self._recording.add(hold.recording)
                 hold.recording.add_done_callback(self._recorded)
 
     def _recorded(self, recording: "asyncio.Task[list[AppendAnswer]]") -> None:
         self._recording.discard(recording)
         if not recording.cancelled():
-            recording.exception()  # nobody is left to be told
+            recording.exception()  # no caller is left to receive the error
 
     async def close(self) -> None:
-        """Wait until every append that outlived its caller has ended."""
+        """Wait until every append whose caller has left is complete."""
         while self._recording:
             await asyncio.wait(self._recording)

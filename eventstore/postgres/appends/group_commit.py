@@ -1,7 +1,7 @@
 """Group commit: appends that wait while a batch is in flight become the next batch.
 
-Appends take their turns under one lock, which is held until the commit is on disk. Sent one by one they would pay
-one commit each; together they share it.
+Appends are serialized by one lock, which is held until the commit is on disk. Sent singly each would pay for a commit;
+in a batch they share it.
 """
 
 from collections.abc import Sequence
@@ -35,25 +35,25 @@ from eventstore.telemetry import Telemetry
 
 __all__ = ["GroupCommit"]
 
-# How often an append is sent again after its connection broke, when its key makes that safe.
+# How often an append is sent again after its connection broke, if its key makes that safe.
 _MOST_RESENDS = 3
-# So many events of one append count in a batch as another append does.
+# An append counts in a batch as one for each this many events.
 _EVENTS_AS_ONE = 2
 
 
 @dataclass(slots=True, eq=False)
 class _Unit:
-    """What one caller asks: one append; or a chain, which is a batch of its own that nobody else shares."""
+    """One caller's request: a single append, or a chain, which is a batch of its own and is not shared."""
 
     appends: Sequence[Append]
     spans: Sequence[Span]
     chained: bool
-    # How often it was sent without an answer: from then on, only a further answer tells whether it happened.
+    # How often it was sent without an answer. If it is above 0, only an answer can tell whether the append happened.
     unanswered: int = 0
 
 
 class _NotSent(StoreUnavailable):
-    """The connection was of no use, and an append was not sent on it."""
+    """The connection was unusable, and the append was not sent on it."""
 
 
 class _NoRoom(StoreUnavailable):
@@ -61,12 +61,12 @@ class _NoRoom(StoreUnavailable):
 
 
 class GroupCommit(Batcher[_Unit, Sequence[Verdict]]):
-    """Gathers appends into batches.
+    """Collects appends into batches and sends them to the primary.
 
     Args:
-        pools: Where batches are sent: to the primary.
-        room: Is told how far the log has come.
-        telemetry: Traces them.
+        pools: The pools of the store; batches go to the primary.
+        room: Makes partitions ahead of the log; it gets each new position of the log.
+        telemetry: Traces the batches.
     """
 
     def __init__(self, pools: Pools, room: Room, telemetry: Telemetry) -> None:
@@ -76,22 +76,22 @@ class GroupCommit(Batcher[_Unit, Sequence[Verdict]]):
         self._telemetry = telemetry
 
     async def settle(self, append: Append, span: Span = trace.INVALID_SPAN) -> Verdict:
-        """Have one append judged.
+        """Have one append checked and recorded.
 
         Args:
             append: The append.
-            span: Links to each batch that carries it.
+            span: The append's span; it is linked to each batch that carries the append.
 
         Returns:
-            Its verdict; never ``Resend``, which is dealt with here.
+            The verdict; never ``Resend``, which is handled here.
 
         Raises:
             StoreUnavailable: The primary could not be reached, and the append was not sent.
-            OutcomeUnknown: It was sent, and no answer came, also not after sending again with its key.
+            OutcomeUnknown: The append was sent, and no answer came, also not after resending it with its key.
             EventStoreError: The statement failed for this append; nothing is recorded.
 
-        On cancellation an append that was not sent yet is withdrawn. One that was sent goes on by itself: cutting
-        its statement short would leave open what happened.
+        If the call is cancelled, an append that was not sent yet is withdrawn. One that was sent continues: cancelling
+        its statement would leave unknown what happened.
         """
         (verdict,) = await self.ask(_Unit((append,), (span,), chained=False))
         return verdict
@@ -99,30 +99,30 @@ class GroupCommit(Batcher[_Unit, Sequence[Verdict]]):
     async def settle_chain(
         self, appends: Sequence[Append], spans: Sequence[Span], *, unanswered: int = 0
     ) -> list[AppendAnswer]:
-        """Have a chain judged, in a transaction of its own.
+        """Have a chain checked and recorded, in a transaction of its own.
 
-        If the server refuses a value of one of its members, its neighbours are judged in parts of the chain, one after
-        the other, which still rely on each other.
+        If the server refuses a value of a member, the other members are sent in parts of the chain, one after the
+        other, which still rely on each other.
 
         Args:
-            appends: The chain.
-            spans: Those of its members; each links to each batch that carries its append.
-            unanswered: How often the chain was sent before without an answer.
+            appends: The appends, in the order in which they were decided.
+            spans: The spans of the appends, in the same order; each is linked to each batch that carries its append.
+            unanswered: The number of times that the chain was sent before without an answer; by default 0.
 
         Returns:
-            For each member its answer; an error of ``settle`` for one that has none.
+            The answer of each member; for a member without an answer an error, as ``settle`` raises it.
 
-        On cancellation it goes on by itself: the later members rely on the earlier ones.
+        If the call is cancelled, the chain continues: its later members rely on the earlier ones.
         """
         verdicts = await self.ask(_Unit(appends, spans, chained=True, unanswered=unanswered), is_bound=True)
         return [chain_answer(append, verdict) for append, verdict in zip(appends, verdicts, strict=True)]
 
     async def send(self, appends: Sequence[Append], *, chained: bool = False) -> list[Verdict]:
-        """Send one batch, in one transaction, and read its verdicts, one an append, in order.
+        """Send one batch in one transaction, and return the verdict of each append, in order.
 
         Args:
-            appends: The batch.
-            chained: Whether they were decided one on top of another.
+            appends: The appends of the batch.
+            chained: Whether the batch is a chain, decided one on top of another; by default False.
 
         Raises:
             StoreUnavailable: The primary could not be reached; nothing was sent.
@@ -133,7 +133,7 @@ class GroupCommit(Batcher[_Unit, Sequence[Verdict]]):
         try:
             rows = await self._sent(arguments)
         except _NotSent:
-            # The connection had been ended while it rested: a new one is certain to be whole.
+            # The connection had ended while it was idle; a new connection is certain to work.
             await self._pools.primary.renew()
             rows = await self._sent(arguments)
         except _NoRoom as error:
@@ -174,7 +174,7 @@ class GroupCommit(Batcher[_Unit, Sequence[Verdict]]):
         if unit.chained:
             return LONGEST_CHAIN, 0
         append = unit.appends[0]
-        # Few appends of many events are a batch as well: whoever has others to send makes them ready meanwhile.
+        # A few appends of many events fill a batch as well: the callers of others can prepare theirs in the meantime.
         return max(1, len(append.events) // _EVENTS_AS_ONE), append.size
 
     async def _answer(self, batch: Sequence[Waiting[_Unit, Sequence[Verdict]]]) -> Sequence[Sequence[Verdict] | None]:
@@ -206,7 +206,7 @@ class GroupCommit(Batcher[_Unit, Sequence[Verdict]]):
     def _tell(
         self, late: Sequence[Waiting[_Unit, Sequence[Verdict]]], answers: Sequence[Sequence[Verdict] | None]
     ) -> None:
-        """Answer those who still wait, and need not be sent."""
+        """Answer waiting appends whose verdict is known without sending them."""
         for waiting, answer in zip(late, answers, strict=True):
             if answer is not None:
                 self._queue.remove(waiting)
@@ -223,23 +223,25 @@ class GroupCommit(Batcher[_Unit, Sequence[Verdict]]):
             if unit.appends[0].key is None or unit.unanswered > _MOST_RESENDS:
                 super()._refuse([waiting], error)
             else:
-                # It must still be known to have ended.
+                # It must be sent to the end even if its caller is cancelled: the outcome has to become known.
                 waiting.is_bound = True
                 self._queue.appendleft(waiting)
 
     def _failure(self, unit: _Unit, error: Exception) -> EventStoreError:
         if unit.unanswered and not isinstance(error, OutcomeUnknown | InvalidRequest):
-            # Whatever failed it now, what was sent before may have happened, unless the server would never take it.
+            # Whatever this error is, an earlier attempt may have been committed, unless the server refuses the request
+            # itself.
             return OutcomeUnknown(f"an append broke off, and could not be sent again: {error}")
         return super()._failure(unit, error)
 
     async def _settled(self, chain: _Unit, since: float) -> Sequence[Verdict]:
-        """Settle a chain, or a part of one, whatever comes of it."""
+        """Send a chain, or a part of one, and return a verdict for each member whatever fails."""
         while True:
             try:
                 return await self._send_traced(chain.appends, chain.spans, since, chained=True)
             except OutcomeUnknown as error:
-                # Whatever was recorded has its receipt: sent again, it is a duplicate, and who relied on it another.
+                # Recorded members have receipts: sent again, they are duplicates, and so are the members that relied on
+                # them.
                 chain.unanswered += 1
                 if chain.unanswered > _MOST_RESENDS:
                     return self._failures(chain, error)
@@ -247,11 +249,11 @@ class GroupCommit(Batcher[_Unit, Sequence[Verdict]]):
                 if len(chain.appends) == 1:
                     return self._failures(chain, error)
                 return await self._settled_in_parts(chain, since)
-            except Exception as error:  # noqa: BLE001  whatever it is, every caller must get an answer
+            except Exception as error:  # noqa: BLE001  every caller must get an answer, whatever the error
                 return self._failures(chain, error)
 
     async def _settled_in_parts(self, chain: _Unit, since: float) -> Sequence[Verdict]:
-        """Halve until the append that is refused stands alone: only who relied on it is refused with it."""
+        """Halve the chain until the refused append is alone: only members that relied on it are refused with it."""
         middle = len(chain.appends) // 2
         earlier = _Unit(chain.appends[:middle], chain.spans[:middle], chained=True, unanswered=chain.unanswered)
         verdicts = list(await self._settled(earlier, since))

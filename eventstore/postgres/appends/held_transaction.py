@@ -1,4 +1,4 @@
-"""Held transactions: the lock, reads, one append and its commit, on one connection of their own."""
+"""Held transactions: the lock, reads, one append and its commit, on a dedicated connection."""
 
 import asyncio
 from collections.abc import Sequence
@@ -28,29 +28,29 @@ from eventstore.question import Question
 
 __all__ = ["HeldTransaction"]
 
-# How much longer than the server's bound an answer may take before the connection is given up.
+# Seconds beyond the server's time limit before the connection of a missing answer is terminated.
 _GRACE_SECONDS = 5.0
 _LOCK_NOT_AVAILABLE = "55P03"
-# The server has ended the transaction for its length: as a whole, in a statement, or between two.
+# The server ended the transaction because it took too long: as a whole, in a statement, or between two statements.
 _TOO_LONG = {"25P04", "57014", "25P03"}
 _ONE_BOUND_FROM = 17
 _MOST_KNOWN = 1000
 
 
 class HeldTransaction:
-    """One transaction that has the store's lock.
+    """One transaction that holds the store's lock.
 
-    The server bounds how long it lasts, and ends its session: a lost connection before the commit means that nothing is
-    recorded.
+    The server limits its duration and ends its session afterwards: if the connection is lost before the commit, nothing
+    is recorded.
 
     Attributes:
-        head: The head under the lock.
+        head: The head of the log under the lock.
 
     Args:
-        pools: The primary is asked, by a connection for this transaction alone: nobody's batch waits for it in the
-            process, and in the server all wait for the lock.
-        limit: For how many seconds the lock is held at most.
-        patience: For how many seconds to wait for it.
+        pools: The pools of the store. The transaction takes a connection of the primary for itself, so that no batch of
+            this process waits for that connection; in the server, all appends wait for the lock.
+        limit: The longest time in seconds that the lock is held.
+        patience: The timeout in seconds for taking the lock, applied to its queue and then to its holder.
     """
 
     def __init__(self, pools: Pools, *, limit: float, patience: float) -> None:
@@ -61,16 +61,17 @@ class HeldTransaction:
         self._connection: Connection | None = None
 
     async def begin(self) -> None:
-        """Take the lock. It is let go of by ``record``, or by ``leave``.
+        """Take the lock. It is released by ``record`` or ``leave``.
 
         Raises:
-            LockNotAcquired: Others had it all the time.
-            EventStoreError: As ``translate`` says.
+            LockNotAcquired: Other transactions held the lock until the timeout.
+            EventStoreError: A statement failed in another way, as ``translate`` classifies it.
         """
         try:
             await self._begin()
         except HoldExpired:
-            # The connection had been ended while it was idle. Nothing was held; a new one tells.
+            # The connection had ended while it was idle, before the lock was taken. A new connection shows whether the
+            # server is up.
             await self._pools.primary.renew()
             try:
                 await self._begin()
@@ -78,7 +79,7 @@ class HeldTransaction:
                 raise StoreUnavailable(f"PostgreSQL cannot be reached: {error.__cause__}", code=error.code) from error
 
     async def leave(self) -> None:
-        """Give the connection back, and with it the lock. What was not committed is rolled back."""
+        """Roll back what is not committed, which releases the lock, and return the connection."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
@@ -95,13 +96,13 @@ class HeldTransaction:
             await self._pools.primary.release(connection)
 
     async def answer(self, question: Question) -> Answer:
-        """Answer a question, by a walk from its positions to the head.
+        """Answer a question by walking the log from its positions to the head.
 
         Raises:
             HistoryDiverged: A position is not in this store's history.
-            HistoryArchived: What is asked for may be archived.
-            HoldExpired: The transaction was ended.
-            EventStoreError: As ``translate`` says.
+            HistoryArchived: A position or matching events may be archived.
+            HoldExpired: The server ended the transaction, or the connection broke.
+            EventStoreError: The statement failed in another way, as ``translate`` classifies it.
         """
         branches = tuple(branches_of(each, walked=not matches_any(each)) for each in question.filters)
         milestones = frozenset(position.number for position in question.positions)
@@ -117,17 +118,17 @@ class HeldTransaction:
         return answer
 
     async def record(self, appends: Sequence[Append]) -> list[AppendAnswer]:
-        """Append a chain, commit, and let go of the lock, whatever comes of it.
+        """Append a chain and commit; the lock is released in any case.
 
         Raises:
-            HoldExpired: The transaction was ended before. Nothing is recorded.
-            OutcomeUnknown: The connection broke in the commit.
+            HoldExpired: The transaction had ended before. Nothing is recorded.
+            OutcomeUnknown: The connection broke during the commit.
             EventStoreError: The statement failed; nothing is recorded.
         """
         try:
             rows = await self._fetch_held(statement("append"), columns(appends, chained=True))
             if self._in_use.get_server_version().major < _ONE_BOUND_FROM:
-                # A commit that is cut short while it waits for a standby has happened all the same.
+                # A commit that is cut short while it waits for a standby has happened nevertheless.
                 await self._fetch_held("SET LOCAL statement_timeout = 0", ())
             await self._commit()
         finally:
@@ -162,7 +163,7 @@ class HeldTransaction:
         self.head = Position(number=row["number"], token=row["token"])
 
     async def _warm_up(self, connection: Connection) -> None:
-        """Have a session look up, before it has the lock, what its first statements would have it look up under it."""
+        """Load a session's caches before it takes the lock, so that its first statements do not load them under it."""
         known, process = self._pools.primary.warm, connection.get_server_pid()
         if process in known:
             return
@@ -182,7 +183,7 @@ class HeldTransaction:
             raise await self._failure(error) from error
 
     async def _fetch_held(self, sql: str, parameters: Sequence[object]) -> Sequence[Row]:
-        """Run a statement that the server ends by itself, and give up the connection of one that does not."""
+        """Run a statement that the server ends in time by itself, and terminate the connection if it does not."""
         try:
             async with asyncio.timeout(self._limit + _GRACE_SECONDS):
                 return await self._fetch(sql, parameters)
@@ -191,7 +192,7 @@ class HeldTransaction:
             raise await self._failure(error) from error
 
     async def _give_up(self, connection: Connection) -> None:
-        """End a connection whose server does not even end what it has to, and leave all others to that server."""
+        """Terminate a connection whose server does not enforce its time limit, and retire all others to that server."""
         _terminate(connection)
         await self._pools.primary.renew()
 
@@ -207,7 +208,7 @@ class HeldTransaction:
             raise await self._failure(error) from error
 
     async def _failure(self, error: BaseException) -> EventStoreError:
-        """Say what it means that a statement before the commit failed."""
+        """Translate the error of a statement before the commit."""
         code = sqlstate_of(error)
         if code == READ_ONLY:
             await self._pools.forget_primary()
@@ -220,7 +221,7 @@ class HeldTransaction:
 
 
 def _took_too_long(error: BaseException) -> bool:
-    """Tell whether the server ended the transaction; the driver may name that as what ended the connection."""
+    """Return whether the server ended the transaction for its duration; a driver may report a lost connection."""
     return any(code in _TOO_LONG for code in (sqlstate_of(error), ended_by(error)))
 
 

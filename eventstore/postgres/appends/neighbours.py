@@ -1,7 +1,7 @@
-"""Neighbours: what the members of one batch are to each other once the batch is on record.
+"""Neighbours: how the members of one batch affect each other once the batch is recorded.
 
-An append whose boundary an earlier member's events entered is refused by what its own process has just recorded: the
-number and the content of those events are known here, and need not be asked for.
+An append whose boundary matches events of an earlier member conflicts with events that this process has just recorded:
+their numbers and content are known here, without a query.
 """
 
 from collections.abc import Sequence
@@ -24,14 +24,14 @@ _TOLD = (Resend, ConcurrencyConflict)
 
 
 def leaders_of(appends: Sequence[Append]) -> Sequence[int]:
-    """Tell whose verdict settles each member of a batch, so that only that one is sent.
+    """Return for each member of a batch the index of the member whose verdict settles it; only that one is sent.
 
-    Of those who decided on the same filter from the same position, one at most is recorded, if that changes what the
-    filter finds: the first, unless something is against it, which is then against all of them. What has a key is judged
-    by itself, for it may be a duplicate.
+    Of appends that were decided on the same filter from the same position, at most one is recorded, if its events
+    change what the filter matches: the first, unless it conflicts with the log, and then all of them do. An append with
+    a key is always sent, because it may be a duplicate.
 
     Returns:
-        For each the place of the first of those, mostly its own.
+        For each member the index of its leader, mostly its own.
     """
     named = [_first_name(append) for append in appends]
     leaders = list(range(len(appends)))
@@ -51,13 +51,13 @@ def leaders_of(appends: Sequence[Append]) -> Sequence[int]:
 
 
 def late_followers(batch: Sequence[Append], late: Sequence[Append]) -> dict[int, int]:
-    """Tell who of those that came while a batch was under way would have followed a member of it.
+    """Find the appends that arrived while a batch was in flight and would have followed one of its members.
 
-    They could have been in it, and are told what they would have been told then: sent after it, from the position that
-    the batch has passed, they could only lose.
+    They could have been in the batch, and get the answer that they would have got then: sent after it, with a position
+    that the batch has passed, they could only conflict.
 
     Returns:
-        The place of the member that leads, by that of the follower.
+        The index of the leading batch member, by the index of the late append.
     """
     named = set(map(_first_name, batch))
     alike = [place for place, append in enumerate(late) if _first_name(append) in named]
@@ -68,15 +68,15 @@ def late_followers(batch: Sequence[Append], late: Sequence[Append]) -> dict[int,
 
 
 def _enters(append: Append, boundary: Filter) -> bool:
-    """Whether an append changes what a filter finds."""
+    """Return whether an append's events change what a filter matches."""
     try:
         return any(boundary.holds_pending(event) for event in append.events)
     except (ValueError, RecursionError):
-        return False  # its payload cannot be read, and it will be refused
+        return False  # its payload cannot be parsed, so the append will be refused
 
 
 def _first_name(append: Append) -> object:
-    """Return something that is equal for equal boundaries, and seldom for others; of what is always sent, itself."""
+    """Return a key that is equal for equal boundaries and rarely for others; unique for an append always sent."""
     if append.key is not None or len(append.parts) != 1:
         return id(append)
     item = append.parts[0].filter.items[0]
@@ -84,28 +84,28 @@ def _first_name(append: Append) -> object:
 
 
 def followed(verdict: Verdict) -> Verdict:
-    """Return the verdict of a member whose leader has this one."""
+    """Return the verdict of a member from that of its leader."""
     if isinstance(verdict, Receipt):
         return Resend()  # for an event that the leader recorded
     return verdict.copy_for_caller() if isinstance(verdict, EventStoreError) else verdict
 
 
 def judged_by_neighbours(appends: Sequence[Append], verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Bring the verdicts of a batch up to what the batch itself has recorded.
+    """Update the verdicts of a batch with the events that the batch itself has recorded.
 
-    What is to be sent again has, by the order of the function's verdicts, nothing against it in the log before the
-    batch: only what the batch recorded is. Of a conflict with the log before, the batch's events are unseen as well.
+    By the order in which ``append_v3`` checks, a member with the verdict ``Resend`` has no conflict in the log before
+    the batch, only with events of the batch. For a conflict with the log before, the batch's events are unseen as well.
 
     Args:
-        appends: The batch, which is on record.
-        verdicts: Its verdicts, in order.
+        appends: The appends of the batch, which is committed.
+        verdicts: The verdict of each append, in order.
 
     Returns:
-        The verdicts. ``Resend`` remains where nothing that was recorded lies in the boundary, as for one whose bound on
-        the number leaves out what the batch recorded; and for a member that repeats the key of an earlier one: nobody
-        has looked whether the log before has anything against it.
+        The updated verdicts. ``Resend`` remains if no recorded event matches the boundary, as when its bound on the
+        number excludes them, and for a member that repeats the key of an earlier one: its boundary was not checked
+        against the log.
     """
-    if not any([isinstance(verdict, _TOLD) for verdict in verdicts]):  # noqa: C419  of many, a list is faster
+    if not any([isinstance(verdict, _TOLD) for verdict in verdicts]):  # noqa: C419  for many items, a list is faster
         return list(verdicts)
     recorded = _recorded(appends, verdicts)
     keys: set[tuple[UUID, str]] = set()

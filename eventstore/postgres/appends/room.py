@@ -1,4 +1,4 @@
-"""Room: the partitions that the log will grow into, made before it gets there."""
+"""Room: the partitions ahead of the log's end, created before appends reach them."""
 
 import asyncio
 import logging
@@ -12,16 +12,16 @@ __all__ = ["Room"]
 _log = logging.getLogger(__name__)
 
 _SECONDS = 30.0
-# After so many events of a log that is one table, or of one that got no partition, it is asked for again. The smallest
-# partition takes more.
+# The number of events after which a log without partitions, or one whose new partition failed, is asked again; below
+# the size of the smallest partition.
 _ASK_EVERY = 5_000
 
 
 class Room:
-    """Has partitions made ahead of the log's end, by whoever appends. Of a log that is one table it hardly asks.
+    """Creates partitions ahead of the log's end, in the appending process. It rarely asks about an unpartitioned log.
 
     Args:
-        primary: The server that appends go to.
+        primary: The pool of the primary.
     """
 
     def __init__(self, primary: Pool) -> None:
@@ -34,24 +34,23 @@ class Room:
 
     @property
     def partitions(self) -> float | None:
-        """How many further partitions there are, with what is left of the present one; None for one table."""
+        """The number of partitions left, with the unused part of the present one; None for a log without partitions."""
         return None if self._last is None else (self._last - self._number) / self._size
 
     def note(self, number: int) -> None:
-        """Note how far the log has come, and begin to make room if it is time."""
+        """Record the log's new last number, and start creating partitions if they are due."""
         self._number = max(number, self._number)
         if number >= self._due and self._making is None:
             self._making = asyncio.create_task(self._make_ahead(number))
 
     async def make(self, needed: int = 0) -> None:
-        """Make room, if it is time.
+        """Create partitions if they are due.
 
         Args:
-            needed: For how many events that are about to be recorded; 0 for those that may come some day, for which
-                nobody waits.
+            needed: The number of events about to be recorded; by default 0 for future events that no append waits for.
 
         Raises:
-            EventStoreError: As ``translate`` says; there may be no room.
+            EventStoreError: The statement failed, as ``translate`` classifies it; there may be no room.
         """
         rows = await self._primary.fetch(statement("extend"), [needed], seconds=_SECONDS)
         if rows:
@@ -60,7 +59,7 @@ class Room:
             self._due, self._last = self._number + _ASK_EVERY, None
 
     async def close(self) -> None:
-        """Stop making room; what the server has begun, it ends."""
+        """Stop creating partitions; the server finishes what it has begun."""
         if self._making is not None:
             self._making.cancel()
             await asyncio.gather(self._making, return_exceptions=True)

@@ -1,1 +1,1 @@
-"""Connections: addresses, servers, pools, and what their errors mean; with the drivers, all that knows the driver."""
+"""Connections: addresses, servers, pools and error translation; with the drivers, the only code that knows a driver."""

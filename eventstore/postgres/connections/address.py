@@ -1,4 +1,4 @@
-"""Database addresses, looked at before anything is connected: a mistake in one is not a server that is down."""
+"""Database addresses, checked before connecting: a mistake in an address must not look like a server that is down."""
 
 import os
 import re
@@ -16,11 +16,11 @@ __all__ = ["Address"]
 _SCHEMES = ("postgresql", "postgres")
 _DEFAULT_PORT = 5432
 _LAST_PORT = 65535
-# The driver also takes each of these from a variable: PGSSLROOTCERT and so on.
+# The driver also reads each of these from an environment variable, such as PGSSLROOTCERT.
 _FILES = ("sslrootcert", "sslcrl", "sslcert", "sslkey")
-# What stands for something else in an address, as far as it can be told from what was meant.
+# Characters with a special meaning in an address, as far as it is clear what was meant.
 _ESCAPES = "write / ? # @ [ and ] in a password as %2F, %3F, %23, %40, %5B and %5D"
-# Of several hosts, one of which is in brackets, the later releases of Python 3.11 and above read nothing.
+# Recent releases of Python 3.11 and above cannot parse several hosts if one of them is in brackets.
 # Of a percent sign that begins no escape, one driver makes itself, and the other an error that quotes the password.
 _BARE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _IN_BRACKETS = "where [::1] is one of several hosts, name all of them as ?host=[::1],b&port=5432,5432"
@@ -28,13 +28,14 @@ _IN_BRACKETS = "where [::1] is one of several hosts, name all of them as ?host=[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """A database address that has the form of one, and whose TLS files can be used.
+    """A database address that is well-formed, and whose TLS files can be read.
 
     Attributes:
-        url: What the driver is given: the address without what is left out. It may hold a password.
-        servers: The hosts in it, in order; none where only the driver knows them: those of a service file, or its own.
-        seconds: For how long one of them is dialled, if it says so.
-        left_out: The parameters that mean something to other clients, and nothing to this program.
+        url: The URL for the driver, without the parameters in ``left_out``. It may hold a password.
+        servers: The hosts in the address, in order; empty if only the driver knows them, from a service file or its own
+            default.
+        seconds: The timeout in seconds for connecting to one host; None if the address has none.
+        left_out: The parameters that other clients know and this program ignores.
     """
 
     url: str
@@ -44,16 +45,16 @@ class Address:
 
     @classmethod
     def of(cls, url: str) -> Self:
-        """Look at an address. The driver looks at the rest, some of it only when it connects.
+        """Parse and check an address. The driver checks the rest, some of it only when it connects.
 
         Raises:
-            StoreMisconfigured: It is not usable; the message says what is wrong, without the address: it may hold a
-                password.
+            StoreMisconfigured: The address is not usable; the message gives the reason without the address, which may
+                hold a password.
         """
         url = _BARE_PERCENT.sub("%25", url.strip())
         try:
             parts = urlsplit(url)
-        except ValueError:  # its text may quote the password
+        except ValueError:  # the error's text may quote the password
             raise _unusable(f"its host cannot be read; {_ESCAPES}; {_IN_BRACKETS}") from None
         if parts.scheme not in _SCHEMES:
             raise _unusable("it does not begin with postgresql://")
@@ -101,9 +102,9 @@ def _parameters(query: str) -> dict[str, str]:
 
 
 def _servers(netloc: str, given: dict[str, str]) -> tuple[ServerAddress, ...]:
-    """Find the hosts where the driver finds them: in the address, in its parameters, or in PGHOST."""
+    """Find the hosts in the driver's order: in the address, in its parameters, or in PGHOST."""
     if "service" in given or os.environ.get("PGSERVICE"):
-        return ()  # the address may leave them to the service file
+        return ()  # the service file may name the hosts
     hosts, ports = netloc, os.environ.get("PGPORT", "")
     if not hosts:
         hosts, ports = given.get("host") or os.environ.get("PGHOST", ""), given.get("port") or ports
@@ -120,13 +121,13 @@ def _servers(netloc: str, given: dict[str, str]) -> tuple[ServerAddress, ...]:
 
 def _server(text: str, default: str) -> ServerAddress:
     host, port = text, default
-    if not text.startswith("/"):  # a folder with a socket
+    if not text.startswith("/"):  # not the folder of a socket
         name, colon, given = text.rpartition(":") if ":" in text.rpartition("]")[2] else (text, "", "")
         host, port = name.removeprefix("[").removesuffix("]"), given if colon and given else default
     if not host:
         raise _unusable("a host is missing")
     if not (port.isdecimal() and port.isascii() and 0 < int(port) <= _LAST_PORT):
-        # Not quoted: of a password with an unescaped slash, a part stands where the port does.
+        # Not quoted: if a password has an unescaped slash, a part of it stands in place of the port.
         raise _unusable(f"its port is no number up to {_LAST_PORT}; {_ESCAPES}")
     try:
         host.encode("idna")
@@ -142,7 +143,7 @@ def _seconds(text: str | None) -> float | None:
         seconds = int(text)
     except ValueError:
         raise _unusable(f"its {CONNECT_SECONDS} is no whole number of seconds") from None
-    # As other clients read it: 0 and less stand for none, and one second is too short for a server that is far.
+    # As in other clients: 0 or less means no timeout, and 1 second is too short for a distant server.
     return float(max(seconds, 2)) if seconds > 0 else None
 
 

@@ -1,4 +1,4 @@
-"""Parameters of database addresses: what each means to this program, which other clients of PostgreSQL also read."""
+"""Parameters of database addresses, which other PostgreSQL clients read too, and what each means to this program."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -6,18 +6,18 @@ from difflib import get_close_matches
 __all__ = ["CONNECT_SECONDS", "UNSUPPORTED", "complaint", "is_left_out"]
 
 CONNECT_SECONDS = "connect_timeout"
-"""For how many seconds one server is dialled; the dialling reads it, not the driver."""
+"""The timeout in seconds for connecting to one server; the dialer reads it, not the driver."""
 
 _READ = {
     *("host", "port", "dbname", "database", "user", "password", "passfile", "service", "target_session_attrs"),
     *("sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslpassword", "sslnegotiation"),
     *("ssl_min_protocol_version", "ssl_max_protocol_version", "krbsrvname", "gsslib"),
-    # The driver hands these to the server, which knows them.
+    # The driver passes these to the server.
     *("application_name", "options"),
     CONNECT_SECONDS,
 }
 
-# They change nothing that is promised: without them each connection is as safe and as right.
+# Leaving these out weakens nothing: the connection is as secure and as correct without them.
 _LEFT_OUT = {
     *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"),
     *("fallback_application_name", "client_encoding", "load_balance_hosts", "gssdelegation", "sslcompression"),
@@ -35,11 +35,11 @@ UNSUPPORTED: Mapping[str, frozenset[str]] = {
         frozenset(),
     ),
 }
-"""To leave these out could weaken what the address asks for. Of each, the values that ask for nothing."""
+"""Parameters that would weaken what the address asks for if they were left out, each with its harmless values."""
 
 
 def complaint(name: str, value: str) -> str | None:
-    """Say what is wrong with a parameter, or return None. Of its value, nothing is said that could be secret."""
+    """Return what is wrong with a parameter, or None. The message quotes no value that could be secret."""
     if name in UNSUPPORTED:
         harmless = UNSUPPORTED[name]
         if value in harmless:
@@ -57,5 +57,5 @@ def complaint(name: str, value: str) -> str | None:
 
 
 def is_left_out(name: str) -> bool:
-    """Whether a parameter that ``complaint`` does not mind is nothing that the driver knows."""
+    """Whether this program ignores a parameter that ``complaint`` accepts, because the driver does not know it."""
     return name in _LEFT_OUT or name in UNSUPPORTED

@@ -1,7 +1,7 @@
-"""Confirmation: a commit that a synchronous standby does not have is answered as success, with a warning beside it.
+"""Confirmation: detects a commit that its synchronous standby may not have.
 
-So it is when somebody cancels the wait for the standby. The commit has happened, and is lost if the standby is
-promoted.
+If the wait for the standby is cancelled, the server answers the commit as a success with a warning. The commit has
+happened, and is lost if the standby is promoted.
 """
 
 from collections.abc import Iterator
@@ -18,18 +18,18 @@ _WARNING = "01000"
 
 @contextmanager
 def confirmed(connection: Connection) -> Iterator[None]:
-    """Take the outcome of a commit for unknown if the server warns beside it.
+    """Treat the outcome of a commit as unknown if the server sends a warning with it.
 
     Args:
-        connection: On which the statement that commits is sent.
+        connection: The connection that the committing statement is sent on.
 
     Raises:
-        OutcomeUnknown: It warned. Sent again with its key, it waits for the standby again.
+        OutcomeUnknown: The server sent a warning. A retry with the same key waits for the standby again.
     """
     warnings: list[str] = []
 
     def listen(_connection: object, message: Message) -> None:
-        # The server has no code of its own for it; another warning beside a commit costs one more round trip.
+        # The server has no specific code for this warning; another warning with a commit costs one more round trip.
         if message.sqlstate == _WARNING:
             warnings.append(str(message))
 

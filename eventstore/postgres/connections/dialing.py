@@ -1,4 +1,4 @@
-"""Dialling: to which of an address's servers a connection is made. Each is tried with a time of its own."""
+"""Dialling: connects to one of the servers in an address; each is tried with its own timeout."""
 
 import asyncio
 from collections.abc import Mapping
@@ -18,34 +18,35 @@ __all__ = ["Dialer", "SessionAttribute", "check_writable", "server_of"]
 _SECONDS = 5.0
 # The SQLSTATE of a setting that the server does not know, and of an option that is none.
 _NO_SETTING = ("42704", "42601")
-# As many prepared statements the driver keeps for a connection.
+# The number of prepared statements that the driver caches for each connection.
 _CACHED = 100
 
 
 class SessionAttribute(StrEnum):
-    """What a server must be for a connection to be made to it."""
+    """The property that a server must have."""
 
     any = "any"
     read_write = "read-write"
 
 
 class Dialer:
-    """Makes connections to one of the servers in an address.
+    """Connects to one of the servers in an address.
 
-    A server that is silent, as a frozen machine or a cut network is, takes no more than its own time: the next one is
-    tried then. One that did not answer, or is not the one that is wanted, is tried last from then on.
+    A silent server, such as a frozen machine or one behind a cut network, costs at most its own timeout: then the next
+    one is tried. A server that did not answer, or lacks the wanted property, is tried last from then on.
 
     Args:
-        address: Those.
-        driver: Makes them; None for asyncpg.
-        purpose: How the connections appear in ``pg_stat_activity``.
-        wanted: ``read_write`` for the one that accepts writes, which is asked; ``any`` for the first that answers. What
-            a server tells by itself when it is dialled, a pooler in between may remember from before a promotion.
-        settings: What each session sets when it begins; poolers may refuse them.
-        lifted: Whether the time limits that the database or the role sets are lifted.
-        cached: Whether the driver may keep prepared statements, which some poolers cannot.
-        seconds: For how long one server is dialled, unless the address says so.
-        statement_seconds: How long a statement may take; None for as long as it takes.
+        address: The parsed database address.
+        driver: The driver that connects; None for asyncpg.
+        purpose: The purpose of the connections, shown in ``pg_stat_activity``.
+        wanted: ``read_write`` for the server that accepts writes, found by a query; ``any``, the default, for the first
+            that answers. The parameters that a server reports on connecting are not used: a pooler may replay those
+            from before a promotion.
+        settings: The settings that each session sends when it begins; poolers may refuse them. By default none.
+        lifted: Whether to lift the time limits that the database or role sets; by default False.
+        cached: Whether the driver may cache prepared statements, which some poolers do not support; by default True.
+        seconds: The timeout in seconds for connecting to one server, unless the address has its own.
+        statement_seconds: The timeout in seconds of each statement; None for no timeout.
     """
 
     def __init__(
@@ -69,18 +70,19 @@ class Dialer:
         self._lifted = lifted
         self._cached = _CACHED if cached else 0
         self._statement_seconds = statement_seconds
-        # In the order in which they are tried. One whose place only the driver knows is None.
+        # In the order in which they are tried; None if only the driver knows the server.
         self._order: list[ServerAddress | None] = [*address.servers] or [None]
 
     async def dial(self) -> Connection:
-        """Connect.
+        """Connect to the first suitable server.
 
         Raises:
-            StoreMisconfigured: Every server refuses the address, the credentials or the database in it.
-            StoreUnavailable: None can be reached, or accepts writes if that is wanted. The message names each.
-            EventStoreError: As ``translate`` says of the only server.
+            StoreMisconfigured: Every server refuses the address, its credentials or its database.
+            StoreUnavailable: No server can be reached, or none accepts writes although that is wanted. The message
+                names each.
+            EventStoreError: The only server failed in another way, as ``translate`` classifies it.
 
-        On cancellation the server that was being tried is tried last from then on.
+        If the call is cancelled, the server that was being tried is tried last from then on.
         """
         failures: list[tuple[ServerAddress | None, EventStoreError]] = []
         for server in tuple(self._order):
@@ -95,7 +97,7 @@ class Dialer:
         raise _together(failures)
 
     async def again(self, server: ServerAddress | None) -> Connection:
-        """Connect to one server, as ``server_of`` says of a connection, whatever it has become meanwhile."""
+        """Connect to a given server, as ``server_of`` returned it, whatever role it has now."""
         try:
             return await self._connect(server, SessionAttribute.any)
         except BaseException:
@@ -134,23 +136,23 @@ class Dialer:
         return connection
 
     def _put_last(self, server: ServerAddress | None) -> None:
-        # One that only the driver knows has no place among those that the address names.
+        # A server that only the driver knows is not in the list.
         if server in self._order:
             self._order.remove(server)
             self._order.append(server)
 
 
 def server_of(connection: object) -> ServerAddress | None:
-    """Return which server a connection was dialled to, also one that a pool has lent; None if only the driver knows."""
+    """Return the server that a connection leads to, also if a pool lent it; None if only the driver knows."""
     server = getattr(connection, "server", None)
     return server if isinstance(server, ServerAddress) else None
 
 
 async def check_writable(connection: Connection, server: ServerAddress | None) -> None:
-    """See that a server accepts writes.
+    """Check that a server accepts writes.
 
     Raises:
-        StoreUnavailable: It does not.
+        StoreUnavailable: The server is a standby, or its transactions are read-only by default.
     """
     (row,) = await connection.fetch(statement("writable"))
     if not row["writable"]:
@@ -173,7 +175,7 @@ def _translate(error: BaseException) -> EventStoreError:
 
 
 def _together(failures: list[tuple[ServerAddress | None, EventStoreError]]) -> EventStoreError:
-    """Say what became of all servers: that it may pass, unless each is a mistake in the address."""
+    """Combine the failures of all servers: retryable, unless each is a mistake in the address."""
     ((_, first), *others) = failures
     if not others:
         return first

@@ -1,4 +1,4 @@
-"""Lending: connections of a program's own pool, set as the store's are while it has them, and given back as before."""
+"""Lending: connections of a program's own pool, with the store's settings while the store uses them."""
 
 import asyncio
 from collections.abc import Generator, Mapping, Sequence
@@ -15,19 +15,18 @@ from eventstore.stream import ServerAddress
 
 __all__ = ["LentConnections"]
 
-# A session that does not take its settings by then is of a server that does not answer.
+# Seconds. A server that takes longer to apply the settings of a session counts as silent.
 _SECONDS = 5.0
 
 
 class LentConnections(ConnectionPool):
-    """The connections of a pool that was handed in.
+    """The connections of a pool that the program handed in.
 
-    A connection is good for nothing else while it is lent: a statement of another program would be planned by the
-    store's settings.
+    A borrowed connection must run no statement of the program: it would be planned with the store's settings.
 
     Args:
-        pool: Lends them. It is never closed.
-        settings: What each session sets while it is lent.
+        pool: The pool that lends connections. It is never closed.
+        settings: The settings of each session while it is lent.
     """
 
     def __init__(self, pool: HandedIn, settings: Mapping[str, str]) -> None:
@@ -40,7 +39,7 @@ class LentConnections(ConnectionPool):
         return self._pool.__await__()
 
     async def acquire(self) -> Any:
-        """See ``ConnectionPool.acquire``. One that has ended while it rested in its pool is replaced unnoticed."""
+        """See ``ConnectionPool.acquire``. A connection that ended while idle in its pool is replaced."""
         tries = self._pool.get_max_size() + 1
         while True:
             connection = await self._pool.acquire()
@@ -49,7 +48,7 @@ class LentConnections(ConnectionPool):
             except BaseException as error:
                 await self._discard(connection)
                 tries -= 1
-                # A server that is silent stays so: it is not asked by each connection that there is.
+                # A silent server is not retried: it would be asked once for each connection in the pool.
                 if tries > 0 and not isinstance(error, TimeoutError) and _is_loss(error):
                     continue
                 raise
@@ -57,7 +56,7 @@ class LentConnections(ConnectionPool):
             return connection
 
     async def release(self, connection: Any, /, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  the protocol's form
-        """See ``ConnectionPool.release``. One that cannot be set as it was is closed."""
+        """See ``ConnectionPool.release``. A connection whose settings cannot be restored is closed."""
         before = self._before.pop(connection, ())
         try:
             if before and not connection.is_closed():
@@ -77,11 +76,11 @@ class LentConnections(ConnectionPool):
             await self._pool.release(connection, timeout=_SECONDS)
 
     async def again(self, server: ServerAddress | None) -> Connection:
-        """Make a connection beside those of the pool, to the server that a connection of it leads to.
+        """Connect outside the pool's limit to the server that a connection of the pool leads to.
 
         Raises:
-            StoreUnavailable: That cannot be reached, or the pool now leads to another.
-            EventStoreError: As ``translate`` says.
+            StoreUnavailable: The server cannot be reached, or the pool now leads to another server.
+            EventStoreError: Connecting failed in another way, as ``translate`` classifies it.
         """
         try:
             async with asyncio.timeout(_SECONDS):
@@ -97,7 +96,7 @@ class LentConnections(ConnectionPool):
         return connection
 
     def place_of(self, connection: Connection) -> ServerAddress | None:
-        """Return where a connection leads."""
+        """Return the server that a connection leads to; None if it is unknown."""
         return self._pool.place_of(connection)
 
     async def expire_connections(self) -> None:
@@ -117,19 +116,19 @@ class LentConnections(ConnectionPool):
         return self._pool.get_max_size()
 
     def terminate(self) -> None:
-        """End what the pool has lent; the pool itself goes on."""
+        """Terminate the lent connections; the pool stays open."""
         for connection in tuple(self._before):
             _terminate(connection)
 
     async def close(self) -> None:
-        """Leave the pool as it is: it is its program's."""
+        """Do nothing: the pool belongs to the program that handed it in."""
 
 
 def _undoing(before: Sequence[Row]) -> str:
-    """Return the statements that set a session as it was.
+    """Return the statements that restore a session's settings.
 
-    A setting goes back to what the session began with, and from there to what its program had set, if that is another
-    value: so it is also told apart again whether the program had set it.
+    Each setting is reset to the session's default, and then to the value that the program had set, if that differs. So
+    a later reader can again tell whether the program had set it.
     """
     resets = "".join(f"RESET {row['name']}; " for row in before)
     values = ", ".join(f"('{row['name']}', {_quoted(row['before'])})" for row in before)

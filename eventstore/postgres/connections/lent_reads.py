@@ -1,4 +1,4 @@
-"""Lent reads: single reading statements over a pool or engine that a program has."""
+"""Lent reads: single reading statements on a pool or engine of the program."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,14 +16,14 @@ _SECONDS = 30.0
 
 
 class LentReads:
-    """Takes a connection for each statement, and gives it back as it was. The pool is never closed.
+    """Borrows a connection for each statement and restores its settings afterwards. The pool is never closed.
 
     Args:
-        pool_or_engine: What ``PostgresEventStore.over`` takes.
-        purpose: How a connection appears in ``pg_stat_activity`` while it is lent.
+        pool_or_engine: The pool or engine, of a type that ``PostgresEventStore.over`` takes.
+        purpose: The purpose of the connection while it is lent, shown in ``pg_stat_activity``.
 
     Raises:
-        StoreMisconfigured: Something else was handed in.
+        StoreMisconfigured: The argument is no pool or engine of a known type.
     """
 
     def __init__(self, pool_or_engine: object, *, purpose: str) -> None:
@@ -33,10 +33,10 @@ class LentReads:
         self._pool = Pool(connections, "the pool that was handed in", connections, lends=True)
 
     async def fetch(self, sql: str, *values: object) -> Sequence[Mapping[str, Any]]:
-        """Run a statement that changes nothing, with bound values, and return its rows.
+        """Run a reading statement with bound values, and return its rows.
 
         Raises:
-            EventStoreError: As ``translate`` says.
+            EventStoreError: The statement failed or no connection was available, as ``translate`` classifies it.
         """
         try:
             await self._pool.connections
@@ -45,4 +45,4 @@ class LentReads:
         return [dict(row) for row in await self._pool.fetch(sql, values, seconds=_SECONDS)]
 
     async def close(self) -> None:
-        """Leave the pool as it is: it is its program's."""
+        """Do nothing: the pool belongs to the program that handed it in."""

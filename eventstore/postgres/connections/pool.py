@@ -1,4 +1,4 @@
-"""The pool: the connections to one server, and the statements that any of them may run."""
+"""The pool: the connections to one server, and statements that any of them can run."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,14 +23,14 @@ _RELEASE_SECONDS = 1.0
 
 
 class Keeper(Protocol):
-    """Who keeps a connection while it rests."""
+    """An object that holds a connection while it is idle."""
 
     @property
     def rests(self) -> bool:
-        """Whether it keeps a connection on which no statement is under way."""
+        """Whether it holds a connection that runs no statement."""
 
     async def make_room(self) -> None:
-        """Give the connection back if no statement is under way on it."""
+        """Return the connection to the pool if no statement runs on it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -38,17 +38,18 @@ class Pool:
     """The connections to one server.
 
     Attributes:
-        connections: Those.
-        address: The server's host and port.
-        server: The same, taken apart; None if the address names several.
-        dialer: Makes connections of a caller's own.
-        lends: Whether they are another program's, which waits for them too.
-        schema: Where the store is in its database: what is run here is read for it.
-        head: How far its log was when it was last asked.
-        epoch: Grows when connections that were made before must not be used any more.
-        wanted: How many wait for a connection.
-        warm: The processes in the server that have held the lock before. One whose number comes again is slower once.
-        keepers: Who keeps connections while they rest, and gives them back when asked to.
+        connections: The driver's connection pool.
+        address: The server's host and port, for messages and metrics.
+        server: The server's host and port; None if the address names several servers.
+        dialer: Connects outside the pool.
+        lends: Whether the connections are borrowed from another program, which also waits for them; by default False.
+        schema: The schema of the store; the statements run here are rewritten for it.
+        head: The head of the server's log when it was last read.
+        epoch: Incremented when connections made earlier must no longer be used.
+        wanted: The number of callers that wait for a connection.
+        warm: The ids of server processes whose sessions were prepared for holding the lock. If an id is reused, the
+            first hold of the new session is slower.
+        keepers: The holders of idle connections, which return them on request.
     """
 
     connections: ConnectionPool
@@ -65,17 +66,18 @@ class Pool:
 
     @property
     def idle(self) -> int:
-        """How many connections are open and do nothing."""
+        """The number of open connections that run no statement."""
         return self.connections.get_idle_size() + sum(keeper.rests for keeper in self.keepers)
 
     async def acquire(self, seconds: float | None = None) -> Connection:
-        """Take a connection.
+        """Take a connection from the pool.
 
         Args:
-            seconds: How long to wait for one; None for as long as it takes.
+            seconds: The timeout in seconds; None to wait without a limit.
 
         Raises:
-            EventStoreError: As ``translate`` says.
+            EventStoreError: No connection was available within the timeout, or connecting failed, as ``translate``
+                classifies it.
         """
         self.wanted += 1
         try:
@@ -98,56 +100,55 @@ class Pool:
             self.wanted -= 1
 
     async def release(self, connection: Connection) -> None:
-        """Give a connection back. One whose server does not even answer that it has given up is closed."""
+        """Return a connection to the pool. It is closed if its server does not confirm the reset in time."""
         with suppress(*DRIVER_ERRORS):
             await self.connections.release(connection, timeout=_RELEASE_SECONDS)
 
     def server_of(self, connection: Connection) -> ServerAddress | None:
-        """Return which server a connection leads to; None if only the driver knows."""
+        """Return the server that a connection leads to; None if only the driver knows."""
         return self.dialer.place_of(connection) if isinstance(self.dialer, LentConnections) else server_of(connection)
 
     async def again(self, server: ServerAddress | None) -> Connection:
-        """Make a connection of the caller's own, for a question that cannot wait for one of the others.
+        """Connect outside the pool, for a query that cannot wait for a pooled connection.
 
         Args:
-            server: To which server, as ``server_of`` says of a connection: another could not answer.
+            server: The server to connect to, as returned by ``server_of``: no other server can answer the query.
 
         Raises:
-            StoreUnavailable: That server cannot be reached; what others there are in the address do not matter.
-            EventStoreError: As ``translate`` says.
+            StoreUnavailable: That server cannot be reached; other servers in the address are not tried.
+            EventStoreError: Connecting failed in another way, as ``translate`` classifies it.
         """
         return await self.dialer.again(server)
 
     async def renew(self) -> None:
-        """Leave the present connections, each once it is free; new ones find out anew who answers the address."""
+        """Retire the present connections, each once it is free; new ones choose a server of the address again."""
         self.epoch += 1
         await self.connections.expire_connections()
 
     async def fetch(self, sql: str, parameters: Sequence[object] = (), *, seconds: float) -> Sequence[Row]:
-        """Run one reading statement; once more on a new connection if the one it was sent on breaks.
+        """Run one reading statement, and retry once on a new connection if the first one breaks.
 
         Args:
-            sql: The statement.
-            parameters: Its parameters.
-            seconds: How long it may take, and how long it may wait for a connection.
+            sql: The SQL text, as written for the default schema.
+            parameters: The values of its parameters; by default none.
+            seconds: The timeout in seconds, both for a connection and for the answer.
 
         Raises:
-            EventStoreError: As ``translate`` says.
+            EventStoreError: The statement failed, as ``translate`` classifies it.
         """
         text = self.schema.render(sql)
         return await self.once_more(lambda: self._fetch(text, parameters, seconds))
 
     async def once_more(self, ask: Callable[[], Awaitable[Sequence[Row]]]) -> Sequence[Row]:
-        """Ask what changes nothing; once more on a new connection if the one that it was asked on breaks.
+        """Run a read, and retry once on a new connection if the first one breaks.
 
-        A server that restarts, or an administrator, ends connections that rest here, and nobody is told before the next
-        statement.
+        A server restart or an administrator ends idle connections, which is noticed only at the next statement.
 
         Args:
-            ask: Asks, on a connection of this pool.
+            ask: Runs the read on a connection of this pool; it must have no side effects.
 
         Raises:
-            EventStoreError: As ``translate`` says.
+            EventStoreError: The read failed, as ``translate`` classifies it.
         """
         try:
             return await ask()
@@ -170,14 +171,14 @@ class Pool:
             await self.release(connection)
 
     async def confirm(self, *, seconds: float) -> None:
-        """Wait until what was committed so far is as durable as an append: until its synchronous standby has it.
+        """Wait until everything committed so far is as durable as an append, also on the synchronous standby.
 
         Args:
-            seconds: How long to wait.
+            seconds: The timeout in seconds.
 
         Raises:
-            StoreUnavailable: No standby has confirmed it in time.
-            EventStoreError: As ``translate`` says.
+            StoreUnavailable: No synchronous standby confirmed in time.
+            EventStoreError: The statement failed in another way, as ``translate`` classifies it.
         """
         connection = await self.acquire(seconds)
         try:
@@ -191,15 +192,16 @@ class Pool:
             await self.release(connection)
 
     async def judge(self, server: ServerAddress | None, error: TimeoutError) -> EventStoreError:
-        """Say what it means that a reading statement took longer than it may: of a server that answers others, little.
+        """Classify the timeout of a reading statement: the server may be down, or only this statement slow.
 
         Args:
-            server: Where it was sent. If that does not answer, all connections are left: the next ones find out anew
-                who answers the address.
-            error: What the statement failed with.
+            server: The server that the statement was sent to. If it does not answer, all pooled connections are
+                retired, so that new ones choose a server of the address again.
+            error: The timeout that the statement failed with.
 
         Returns:
-            ``TransientStoreError`` when the server answers, else ``StoreUnavailable``.
+            ``TransientStoreError`` if the server answers, otherwise ``StoreUnavailable``, or another error of
+            connecting.
         """
         try:
             connection = await self.again(server)

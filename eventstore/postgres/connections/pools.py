@@ -1,4 +1,4 @@
-"""The pools: one to the primary, one to each replica."""
+"""The pools: one for the primary, and one for each replica."""
 
 import asyncio
 import logging
@@ -27,11 +27,11 @@ _OPEN_SECONDS = 10.0
 
 @dataclass(slots=True, kw_only=True)
 class Pools:
-    """The servers of one store.
+    """The connection pools of one store.
 
     Attributes:
-        primary: Appends and strong reads.
-        replicas: Eventual reads.
+        primary: The primary, for appends and strong reads.
+        replicas: The replicas, for eventual reads.
     """
 
     primary: Pool
@@ -49,20 +49,20 @@ class Pools:
         application_name: str,
         writable: bool = True,
     ) -> "Pools":
-        """Make the pools. The primary must answer; a replica that does not is passed over until it does.
+        """Open the pools. The primary must answer; a replica that does not is skipped until it does.
 
         Args:
-            primary_url: May name several hosts; the one that accepts writes is used.
-            replica_urls: One address a replica.
-            driver: Makes the connections.
-            schema: Where the store is in each server's database.
-            pool_size: The most connections to each server.
-            application_name: How the connections appear in ``pg_stat_activity``.
-            writable: Whether the primary must accept writes.
+            primary_url: The primary's database URL. It may have several hosts; the one that accepts writes is used.
+            replica_urls: The database URLs of the replicas, one for each.
+            driver: The name of the driver; by default asyncpg.
+            schema: The schema of the store in each server's database.
+            pool_size: The largest number of connections to each server.
+            application_name: The ``application_name`` of the connections in ``pg_stat_activity``.
+            writable: Whether the primary must accept writes; by default True.
 
         Raises:
             StoreUnavailable: The primary cannot be reached.
-            StoreMisconfigured: It refuses the address or credentials, or an address is malformed.
+            StoreMisconfigured: The primary refuses the address or credentials, or an address is malformed.
         """
         pools: list[Pool] = []
         made_by = driver_named(driver)
@@ -92,21 +92,21 @@ class Pools:
         application_name: str,
         writable: bool = True,
     ) -> tuple["Pools", str]:
-        """Use pools or engines that a program has. The primary must answer; a replica that does not is passed over.
+        """Use the program's own pools or engines. The primary must answer; a replica that does not is skipped.
 
         Args:
-            primary: One of those that ``handed_in`` knows.
-            replicas: One a replica.
-            schema: As of ``open``.
-            application_name: How the connections appear in ``pg_stat_activity`` while they are lent.
-            writable: Whether the primary must accept writes.
+            primary: The pool or engine for the primary, of a type that ``handed_in`` takes.
+            replicas: The pools or engines for the replicas, one for each.
+            schema: The schema of the store in each server's database.
+            application_name: The ``application_name`` of the connections in ``pg_stat_activity`` while they are lent.
+            writable: Whether the primary must accept writes; by default True.
 
         Returns:
             The pools, and the name of the primary's database.
 
         Raises:
             StoreUnavailable: The primary cannot be reached, or accepts no writes.
-            StoreMisconfigured: It refuses the credentials, or one of them is no pool or engine.
+            StoreMisconfigured: The primary refuses the credentials, or an argument is no pool or engine.
         """
         settings = {**LENT_SETTINGS, "application_name": session_name(application_name)}
         lent = [LentConnections(handed_in(each), settings) for each in (primary, *replicas)]
@@ -132,16 +132,16 @@ class Pools:
         return cls(primary=pools[0], replicas=tuple(pools[1:])), row["name"]
 
     async def forget_primary(self) -> None:
-        """Leave a primary that has become read-only: the next connections look for the one that accepts writes."""
+        """Retire the connections to a primary that became read-only: new ones look for one that accepts writes."""
         await self.primary.renew()
 
     def cut(self) -> None:
-        """Break every connection. Nothing is cancelled: what a server was told to do, it may still do."""
+        """Terminate every connection. Nothing is cancelled: a server may still finish statements that it received."""
         for pool in (self.primary, *self.replicas):
             pool.connections.terminate()
 
     async def close(self, seconds: float = 2.0) -> None:
-        """Close every connection; those still busy after ``seconds``, or whose server says nothing, are cut."""
+        """Close every connection; after ``seconds``, those still busy and those of silent servers are terminated."""
 
         async def close(pool: Pool) -> None:
             try:
@@ -154,7 +154,7 @@ class Pools:
 
 
 async def _place(pool: Pool, name: str) -> None:
-    """Find out where a replica is that was handed in; one that does not answer keeps a name."""
+    """Look up the address of a replica that was handed in; one that does not answer keeps a placeholder name."""
     pool.address = name
     with suppress(EventStoreError, *DRIVER_ERRORS):
         await pool.connections

@@ -1,6 +1,6 @@
-"""Sessions: a connection of the caller's own, on which it runs transactions with statements of its own.
+"""Sessions: a dedicated connection for transactions with the caller's own statements.
 
-Nothing is kept in the session between two transactions, so that a pooler in transaction mode may stand in between.
+A session keeps no state between two transactions, so a pooler in transaction mode may be in between.
 """
 
 import secrets
@@ -32,27 +32,27 @@ class _Statement(Protocol):
 
 
 class Prepared:
-    """A statement of a transaction that the server has read already."""
+    """A statement of a transaction that the server has prepared."""
 
     def __init__(self, statement: _Statement) -> None:
         self._statement = statement
 
     @property
     def parameters(self) -> int:
-        """How many values it takes."""
+        """The number of parameters that the statement takes."""
         return len(self._statement.get_parameters())
 
     async def run(self, *values: object) -> Sequence[Mapping[str, Any]]:
-        """Run it with bound values, and return its rows."""
+        """Run the statement with bound values, and return its rows."""
         return [dict(row) for row in await self._statement.fetch(*values)]
 
 
 class Transaction:
-    """A transaction that is open. What it raises is said in ``Session.transaction``.
+    """An open transaction. Its methods raise driver errors, which ``Session.transaction`` translates.
 
     Attributes:
-        schema: That of its session.
-        names: Those of its prepared statements, which end with it.
+        schema: The store schema of its session.
+        names: The names of its prepared statements, which are deallocated at its end.
     """
 
     def __init__(self, connection: AsyncpgConnection, schema: Schema) -> None:
@@ -65,41 +65,43 @@ class Transaction:
         return [dict(row) for row in await self._connection.fetch(sql, *values)]
 
     async def fetch_own(self, sql: str, *values: object) -> Sequence[Mapping[str, Any]]:
-        """Run a statement of the store's, as ``fetch``; it is read for its schema."""
+        """Run one of the store's statements like ``fetch``, rewritten for the session's schema."""
         return await self.fetch(self.schema.render(sql), *values)
 
     async def prepare_own(self, sql: str) -> Prepared:
-        """Have the server read a statement of the store's, as ``prepare``; it is read for its schema."""
+        """Prepare one of the store's statements like ``prepare``, rewritten for the session's schema."""
         return await self.prepare(self.schema.render(sql))
 
     async def prepare(self, sql: str) -> Prepared:
-        """Have the server read a statement, which is run later.
+        """Have the server parse a statement, to be run later.
 
-        The driver sends a statement in two exchanges, and between them the server counts as active: of a process that
-        is frozen there, no ``idle_in_transaction_session_timeout`` ends the transaction, and its locks stay. What holds
-        locks that others wait for is therefore prepared before it takes them, and then run in one exchange each.
+        The driver sends an unprepared statement in two exchanges, and between them the server counts the session as
+        active: if the client process freezes there, ``idle_in_transaction_session_timeout`` does not end the
+        transaction, and its locks stay. Statements that hold locks others wait for are therefore prepared before the
+        locks are taken, and then run in one exchange each.
         """
-        # Through a pooler, another client may have used the same server before: a name is given once.
+        # Through a pooler, another client may have used the same server session: names must be unique.
         name = f"s{secrets.token_hex(8)}"
         self.names.append(name)
         return Prepared(await self._connection.prepare(sql, name=name))
 
     async def script(self, sql: str) -> None:
-        """Run statements without values, such as those that make tables."""
+        """Run statements without parameters, such as DDL."""
         await self._connection.execute(sql)
 
 
 class Session:
-    """One connection to a database, which is made when it is needed, and again when it has broken.
+    """One connection to a database; it is opened when needed, and reopened after it breaks.
 
     Args:
-        url: The database. Of several hosts in it, the one that accepts writes is used, unless ``reads`` says otherwise.
-        purpose: How the connection appears in ``pg_stat_activity``.
-        schema: That of the store whose statements are run in it. They are read for it by who has them.
-        reads: Whether any host will do.
+        url: The database URL. If it has several hosts, the one that accepts writes is used, unless ``reads`` is True.
+        purpose: The purpose of the connection, shown in ``pg_stat_activity``.
+        schema: The schema of the store whose statements run in the session. ``fetch_own`` and ``prepare_own`` rewrite
+            statements for it.
+        reads: Whether any host in the URL will do; by default False.
 
     Raises:
-        StoreMisconfigured: No schema can be called so, or the address is no use.
+        StoreMisconfigured: The schema name or the database URL is not usable.
     """
 
     def __init__(self, url: str, *, purpose: str, schema: str = DEFAULT_SCHEMA, reads: bool = False) -> None:
@@ -110,28 +112,30 @@ class Session:
 
     @property
     def schema(self) -> Schema:
-        """That of the store whose statements are run in it."""
+        """The schema of the store whose statements run in the session."""
         return self._schema
 
     @asynccontextmanager
     async def transaction(self, **settings: str) -> AsyncIterator[Transaction]:
-        """Run a transaction: committed at the end of the ``async with``, or rolled back where that raises.
+        """Run a transaction; it commits at the end of the ``async with`` block and rolls back if the block raises.
 
         Args:
-            settings: What holds in it alone, by the names of PostgreSQL's parameters.
+            settings: PostgreSQL parameters for this transaction only, by name. A parameter that the server does not
+                know is ignored.
 
         Raises:
-            EventStoreError: As ``translate`` says. Where it is a ``RetryableError`` out of the commit, whether that
-                happened is not known.
+            EventStoreError: A statement failed, as ``translate`` classifies it. If the commit raises a
+                ``RetryableError``, it is unknown whether the transaction was committed.
 
-        On cancellation the connection is cut: the server rolls back what it had not been told to commit.
+        If the block is cancelled, the connection may be terminated: the server rolls back what it was not told to
+        commit.
         """
         connection = await self._connected()
         transaction: Transaction | None = None
         is_done = False
         try:
             local = ", ".join(f"('{name}', '{value}')" for name, value in settings.items())
-            # A parameter that an older server does not have is passed over.
+            # A parameter that an older server does not know is skipped.
             known = "SELECT set_config(s.name, w.value, true) FROM pg_catalog.pg_settings s"
             chosen = f"; {known} JOIN (VALUES {local}) AS w (name, value) ON s.name = w.name" if local else ""
             await connection.execute(f"BEGIN ISOLATION LEVEL READ COMMITTED{chosen}")

@@ -1,20 +1,20 @@
-"""How sessions of this program appear in ``pg_stat_activity``: by what they are for, with a mark of the build."""
+"""Session names: how this program's connections appear in ``pg_stat_activity``, by purpose and with a marker."""
 
 __all__ = ["MARK", "UNNAMED", "session_name"]
 
 UNNAMED = "eventstore"
-"""What a session is for whose program does not say."""
+"""The purpose of a session if the program names none."""
 
 MARK = " (append 2)"
-"""Says that the build appends by ``append_v2``; by it ``worker db migrate --finish`` tells who does not.
+"""Marks releases that append by ``append_v2`` or later; ``worker db migrate --finish`` looks for sessions without it.
 
-It may stand anywhere in a name: poolers add the client's address to the end.
+The check finds it anywhere in a name, since poolers append the client's address.
 """
 
-# PostgreSQL cuts longer names off, and would lose the mark; of what is not ASCII it writes the bytes.
+# PostgreSQL truncates longer names, which would lose the marker, and escapes characters outside ASCII.
 _LONGEST = 63
 
 
 def session_name(purpose: str) -> str:
-    """Return an ``application_name``."""
+    """Return the ``application_name`` for a purpose."""
     return purpose.encode("ascii", "replace").decode()[: _LONGEST - len(MARK)] + MARK

@@ -1,7 +1,7 @@
-"""Silence: an append that gets no answer either waits in the server, or its connection is dead.
+"""The statement watchdog: finds out whether an append without an answer waits in the server or its connection is dead.
 
-An append has no time limit: whoever cuts one short does not know whether it happened. But a network that swallows
-packets would hold it, and all that queue behind it, for as long as the kernel believes in the connection.
+An append has no timeout: if it is cut short, it is unknown whether it was committed. But a network that drops packets
+would block it, and all appends queued behind it, until the kernel gives up the connection.
 """
 
 import asyncio
@@ -20,28 +20,28 @@ __all__ = ["watched"]
 
 _log = logging.getLogger(__name__)
 
-# How long nothing is asked about a statement without an answer, and how long the server may take to tell.
+# Seconds without an answer before the server is asked about the statement, and the timeout for that query.
 _PATIENCE_SECONDS = 10.0
 _LOOK_SECONDS = 5.0
 
 
 @asynccontextmanager
 async def watched(connection: Connection, pool: Pool) -> AsyncIterator[None]:
-    """End a connection on which a statement is under way that its server does not work at.
+    """Terminate a connection if its server is not working on the statement that was sent on it.
 
-    The statement then fails as on any lost connection. Nothing is cancelled: what the server was told to do, it may
-    still do.
+    The statement then fails as on any lost connection. Nothing is cancelled: the server may still finish it.
 
     Args:
-        connection: On which the statement is sent.
-        pool: Its server, which is asked by a connection made for that: all others may be busy waiting for this one.
+        connection: The connection that the statement is sent on.
+        pool: The server's pool. A separate connection asks the server: all pooled ones may be waiting for this
+            statement.
     """
     watching: list[asyncio.Task[None]] = []
 
     def suspect() -> None:
         watching.append(asyncio.create_task(_watch(connection, pool)))
 
-    # Nearly always there is an answer in time, and this is all that it costs.
+    # Nearly always the answer comes in time, and the timer is the only cost.
     timer = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, suspect)
     try:
         yield
@@ -60,9 +60,9 @@ async def _watch(connection: Connection, pool: Pool) -> None:
 
 
 async def _works(process: int, pool: Pool, server: ServerAddress | None) -> bool:
-    """Whether a server works at a process's statement, if only by waiting for its turn or for a standby.
+    """Whether the server works on a process's statement, even if it waits for a lock or a standby.
 
-    One that does not answer is left: what is sent again must not wait for it again on another connection.
+    The connections to a server that does not answer are retired, so that a retry does not wait for it again.
     """
     try:
         async with asyncio.timeout(_LOOK_SECONDS):
@@ -73,7 +73,7 @@ async def _works(process: int, pool: Pool, server: ServerAddress | None) -> bool
                 connection.terminate()
     except (*DRIVER_ERRORS, EventStoreError) as error:
         if isinstance(error, EventStoreError) and error.code == FULL:
-            return True  # a server that has no connection left is not silent
+            return True  # a server without free connections is not silent
         told = error if isinstance(error, EventStoreError) else translate(error)
         _log.warning("%s does not tell what became of an append: %s", server or pool.address, told)
         await pool.renew()

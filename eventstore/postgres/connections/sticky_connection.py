@@ -1,4 +1,4 @@
-"""A sticky connection: one connection to one server, kept by one sender over its statements."""
+"""A sticky connection: one connection that a single sender keeps across its statements."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,20 +10,20 @@ from eventstore.postgres.drivers.protocol import Connection, Row
 
 __all__ = ["StickyConnection"]
 
-# Of a pool that was handed in, others wait for connections, which does not show: one is kept for so long while it
-# rests, and for so long while it works.
+# Seconds. Other users of a handed-in pool may wait for a connection, which the pool does not show: its connection is
+# kept at most this long while idle, and this long in all.
 _REST_SECONDS = 0.05
 _WORK_SECONDS = 1.0
 
 
 class StickyConnection:
-    """Keeps a connection between the statements of one sender, which sends them one after another.
+    """Keeps a connection between the statements of one sender, which runs them one after another.
 
-    Taking a connection from its pool and giving it back takes longer than many a statement. Whoever needs a connection
-    when the pool has none left gets that of a line that rests.
+    Taking a connection from the pool and returning it takes longer than many statements. When the pool has none left, a
+    caller gets the connection of an idle sticky connection.
 
     Args:
-        pool: The server.
+        pool: The pool of the server.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -31,22 +31,22 @@ class StickyConnection:
         self._kept: Connection | None = None
         self._epoch = pool.epoch
         self._resting = False
-        # Since when it is kept, and since when it rests.
+        # When the connection was taken, and when it became idle, by ``monotonic``.
         self._since = self._rests_since = 0.0
         self._watching: asyncio.Task[None] | None = None
         pool.keepers.append(self)
 
     async def take(self, seconds: float | None = None) -> Connection:
-        """Begin a statement. It ends with ``rest``, or with ``drop`` when it failed.
+        """Begin a statement. The caller ends it with ``rest``, or with ``drop`` if it failed.
 
         Args:
-            seconds: How long to wait for a connection; None for as long as it takes.
+            seconds: The timeout in seconds for a connection; None to wait without a limit.
 
         Returns:
             The connection.
 
         Raises:
-            EventStoreError: As ``Pool.acquire``.
+            EventStoreError: No connection was available, as in ``Pool.acquire``.
         """
         self._resting = False
         if self._kept is not None and (self._epoch != self._pool.epoch or _is_gone(self._kept)):
@@ -58,7 +58,7 @@ class StickyConnection:
         return self._kept
 
     async def rest(self) -> None:
-        """End a statement that went well. The connection is kept, unless somebody waits for one."""
+        """End a statement that succeeded. The connection is kept, unless another caller waits for one."""
         self._resting = True
         if self._pool.wanted:
             await self.drop()
@@ -70,7 +70,7 @@ class StickyConnection:
                 self._watching = asyncio.create_task(self._give_back())
 
     async def _give_back(self) -> None:
-        """Give the connection back once it has rested for long enough."""
+        """Return the connection to its pool once it has been idle long enough."""
         try:
             while self._kept is not None:
                 rested = monotonic() - self._rests_since if self._resting else 0.0
@@ -79,41 +79,41 @@ class StickyConnection:
                 else:
                     await self.drop()
         finally:
-            # Not before the connection is in its pool: ``close`` waits for that.
+            # Not before the connection is back in its pool: ``close`` waits for that.
             self._watching = None
 
     async def drop(self) -> None:
-        """Give the connection back, whatever state it is in."""
+        """Return the connection to its pool, whatever state it is in."""
         kept, self._kept = self._kept, None
         if kept is not None:
             await self._pool.release(kept)
 
     async def close(self) -> None:
-        """Give the connection back for good: it is in its pool, as it was, when this returns."""
+        """Return the connection for good: when this returns, it is in its pool with its settings restored."""
         await self.drop()
         if self._watching is not None:
             await asyncio.wait([self._watching])
 
     @property
     def rests(self) -> bool:
-        """Whether it keeps a connection on which no statement is under way."""
+        """Whether it keeps a connection that runs no statement."""
         return self._resting and self._kept is not None
 
     async def make_room(self) -> None:
-        """Give the connection back if no statement is under way on it."""
+        """Return the connection to its pool if no statement runs on it."""
         if self.rests:
             await self.drop()
 
     async def fetch(self, sql: str, parameters: Sequence[object], *, seconds: float) -> Sequence[Row]:
-        """Run one reading statement, as ``Pool.once_more`` does.
+        """Run one reading statement, with the retry of ``Pool.once_more``.
 
         Args:
-            sql: The statement.
-            parameters: Its parameters.
-            seconds: How long it may take, and how long it may wait for a connection.
+            sql: The SQL text, as written for the default schema.
+            parameters: The values of its parameters.
+            seconds: The timeout in seconds, both for a connection and for the answer.
 
         Raises:
-            EventStoreError: As ``translate`` says.
+            EventStoreError: The statement failed, as ``translate`` classifies it.
         """
         text = self._pool.schema.render(sql)
         return await self._pool.once_more(lambda: self._fetch(text, parameters, seconds))

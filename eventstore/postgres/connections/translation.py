@@ -1,4 +1,4 @@
-"""The one place where a driver's error becomes the store's: by SQLSTATE and class, never by message text."""
+"""The single place that translates driver errors into the store's: by SQLSTATE and class, never by message text."""
 
 import ssl
 
@@ -29,7 +29,7 @@ _MISCONFIGURED = {
     "42P01": "the database has no event store{where} yet, or an older one: run `worker db migrate`",
     "42883": "the database's event store{where} is older than this program: run `worker db migrate`",
     **dict.fromkeys(
-        # A statement that was prepared is not there, or one of its name is there that somebody else has prepared.
+        # A prepared statement is missing, or another client has prepared one with the same name.
         ("26000", "42P05"),
         "a session has not kept what was prepared in it: a pooler in between gives each transaction another one; use "
         "its session mode, or connect to PostgreSQL itself",
@@ -38,44 +38,44 @@ _MISCONFIGURED = {
     "ES002": "the database's synchronous_commit must be 'on' or 'remote_apply'",
     "ES004": "the event store has lost its lock row: restore the database from a backup",
 }
-# Passing reasons that concern one request: serialization failure, deadlock, lock not available, query cancelled.
+# Temporary reasons that concern one request: serialization failure, deadlock, lock not available, query cancelled.
 _TRANSIENT = {"40001", "40P01", "55P03", "57014"}
-# The server as a whole: read-only, shutting down, starting, a database closed to everybody; out of connections, memory
-# or disk.
+# The server as a whole: read-only, shutting down, starting, a database that refuses connections; out of connections,
+# memory or disk.
 _UNAVAILABLE = {READ_ONLY, "57P01", "57P02", "57P03", "55000", "53000", "53100", "53200", FULL, "58000", "58030"}
-# The code of whatever a pooler has to say. Only its text tells a parameter that it does not know from what passes.
+# The code of every pooler message. Only its text distinguishes an unknown parameter from a temporary reason.
 _PROTOCOL = "08P01"
 _PARAMETER = "startup parameter"
 # What the library says, without a code, of a server whose answer to our wish for TLS was neither yes nor an error.
 _NO_TLS = "rejected SSL upgrade"
-# Constraints are about what is in the tables, such as a number that is given twice: appends take numbers under the
-# store's lock, where nobody else can. Only a check with a name looks at a row alone, and so at the request.
+# Constraint violations concern the tables' content, such as a number that is used twice: appends take numbers under the
+# store's lock, where no other append runs. Only a named check constraint looks at a single row, and so at the request.
 _CONSTRAINTS, _CHECK = "23", "23514"
-# A check of all the log while its table becomes the first partition, and was left before the last step.
+# The check of the whole log while its table becomes the first partition, left behind before the last step.
 _BOUND = "events_first_partition"
-# The request as such: data exceptions and program limits.
+# Errors of the request itself: data exceptions and program limits.
 _INVALID_CLASSES = ("22", "54")
 
 
 def is_connection_loss(error: BaseException) -> bool:
-    """Tell whether an error leaves open what the server did with the statement under way."""
+    """Return whether it is unknown what the server did with the running statement."""
     return failure_of(error) is Failure.LOSS
 
 
 def lacks_partition(error: BaseException) -> bool:
-    """Tell whether an error says that there is no partition for a row."""
+    """Return whether an error says that no partition takes a row."""
     return _code(error) == _CHECK and not getattr(error, "constraint_name", None)
 
 
-def translate(error: BaseException, schema: Schema = _DEFAULT) -> EventStoreError:  # noqa: PLR0911  one return an answer
-    """Say in the store's words what one of ``DRIVER_ERRORS`` means.
+def translate(error: BaseException, schema: Schema = _DEFAULT) -> EventStoreError:  # noqa: PLR0911  one return for each answer
+    """Translate a driver error, one of ``DRIVER_ERRORS``, into the store's error.
 
     Args:
-        error: That.
-        schema: The store that was asked.
+        error: The driver's error.
+        schema: The schema of the store that was asked; by default the default schema.
 
     Returns:
-        An error to be raised from the original. A code that is not known stays an ``EventStoreError`` of no family.
+        The store's error, to be raised from the original. An unknown code becomes an ``EventStoreError`` of no family.
     """
     code = _code(error)
     if isinstance(error, ssl.SSLError):

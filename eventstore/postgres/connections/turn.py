@@ -1,4 +1,4 @@
-"""Turns of the loop: whether anything can have left, or arrived, since a call began."""
+"""Loop turns: whether the event loop has iterated since a call began, so that data may have been sent or received."""
 
 import asyncio
 from types import TracebackType
@@ -8,10 +8,10 @@ __all__ = ["Turn"]
 
 
 class Turn:
-    """Tells whether the loop has turned while a context was entered.
+    """Records whether the event loop iterates inside a context.
 
-    The driver looks at a connection's state before it writes a statement to it. An error that comes in the turn of the
-    call is of that look: nothing was sent. Later ones leave open what the server did.
+    The driver checks a connection's state before it writes a statement. An error in the same loop iteration as the call
+    comes from that check: nothing was sent. After a later error, it is unknown what the server did.
     """
 
     __slots__ = ("_mark", "over")

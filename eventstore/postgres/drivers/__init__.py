@@ -1,1 +1,1 @@
-"""Drivers: all that knows one lies here, each in a file of its own; the rest of the store speaks their protocol."""
+"""Drivers: the code for each driver, in a file of its own; the rest of the store uses their common protocol."""

@@ -1,4 +1,4 @@
-"""asyncpg: the driver that is always there. Its connections and pools are used as they are."""
+"""asyncpg: the default driver. Its connections and pools are used unchanged."""
 
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -17,16 +17,16 @@ else:
 __all__ = ["ERRORS", "AsyncpgConnection", "AsyncpgDriver", "SchemaConnection", "failure_of", "place_of"]
 
 ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-"""What it raises, besides errors of sockets."""
+"""The errors that asyncpg raises, besides socket errors."""
 
 _READ_ONLY = "25006"
 
 
 class AsyncpgConnection(_Connection):
-    """A connection that knows which server it was made to.
+    """A connection that records which server it was made to.
 
     Attributes:
-        server: Where that is reached; None where only the driver knows.
+        server: The server's address; None if only the driver knows it.
     """
 
     __slots__ = ("server",)
@@ -34,10 +34,10 @@ class AsyncpgConnection(_Connection):
 
 
 class SchemaConnection(AsyncpgConnection):
-    """A connection whose statements are all of ours, and are read for the schema of a store.
+    """A connection that rewrites every statement for the schema of a store.
 
     Attributes:
-        schema: That.
+        schema: The schema of the store.
     """
 
     __slots__ = ("schema",)
@@ -48,14 +48,14 @@ class SchemaConnection(AsyncpgConnection):
         return await super().execute(self.schema.render(query), *args, timeout=timeout)
 
     async def execute_as_it_is(self, sql: str) -> None:
-        """Run what has the names of this schema already: read once more, a name that begins as ours does would change.
+        """Run SQL that has this schema's names already: rewriting it again could change other names.
 
         Args:
-            sql: As the server takes it.
+            sql: The SQL text, as the server takes it.
         """
         await super().execute(sql)
 
-    async def executemany(self, command: str, args: Any, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  the same
+    async def executemany(self, command: str, args: Any, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  the driver's own form
         """See ``asyncpg.Connection``."""
         await super().executemany(self.schema.render(command), args, timeout=timeout)
 
@@ -88,7 +88,7 @@ class AsyncpgDriver(Driver):
     """See ``Driver``.
 
     Args:
-        schema: What the statements of its connections are read for; None where whoever sends them has done so.
+        schema: The schema that its connections rewrite statements for; None, the default, if the caller rewrites them.
     """
 
     def __init__(self, schema: Schema | None = None) -> None:
@@ -128,7 +128,7 @@ class AsyncpgDriver(Driver):
 
 
 def failure_of(error: BaseException) -> tuple[Failure, str | None]:
-    """Say what one of ``ERRORS`` means, and with which code."""
+    """Classify one of ``ERRORS``, and return its SQLSTATE if it has one."""
     match error:
         case asyncpg.PostgresError():
             return Failure.ANSWER, str(error.sqlstate)
@@ -138,12 +138,12 @@ def failure_of(error: BaseException) -> tuple[Failure, str | None]:
             return Failure.ADDRESS, None
         case asyncpg.InterfaceError() if isinstance(error, ValueError):
             return Failure.VALUE, None
-    # "cannot switch to state", of a connection whose end is only half read, is one of these.
+    # Includes "cannot switch to state", raised for a connection whose closing was only read in part.
     return Failure.LOSS, None
 
 
 def place_of(connection: object) -> ServerAddress | None:
-    """Return where a connection leads that another program has made."""
+    """Return the server that a connection of another program leads to; None if it is unknown."""
     match getattr(connection, "_addr", None):
         case (str(host), int(port), *_):
             return ServerAddress(host=host, port=port)
@@ -153,5 +153,5 @@ def place_of(connection: object) -> ServerAddress | None:
 
 
 async def _keep_session(_connection: object) -> None:
-    # The default reset costs a round trip at every release. No statement here leaves anything in the session.
+    # The default reset costs a round trip at every release. No statement here changes the session.
     return

@@ -1,4 +1,4 @@
-"""An ``asyncpg.Pool`` that a program hands in."""
+"""Lends connections of a program's own ``asyncpg.Pool``."""
 
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -23,7 +23,7 @@ class AsyncpgLender(HandedIn):
         self._pool = cast("_Pool", pool)
 
     def __await__(self) -> Generator[Any, None, Any]:
-        """Open it, if the program has not done so."""
+        """Open the pool, if the program has not done so."""
         return self._pool.__await__()
 
     async def acquire(self) -> Any:
@@ -51,14 +51,14 @@ class AsyncpgLender(HandedIn):
         return self._pool.get_max_size()
 
     def terminate(self) -> None:
-        """Leave it as it is."""
+        """Do nothing: the pool belongs to the program."""
 
     async def close(self) -> None:
-        """Leave it as it is."""
+        """Do nothing: the pool belongs to the program."""
 
     async def spare(self) -> Connection:
         """See ``HandedIn.spare``."""
-        # There is no other way: all of the pool's own may be busy waiting for the answer to what this one asks.
+        # Outside the pool: all of its own connections may be waiting for the statement that this one asks about.
         return cast("Connection", await self._pool._get_new_connection())  # type: ignore[attr-defined]  # noqa: SLF001  the pool has no public way
 
     def place_of(self, connection: Connection) -> ServerAddress | None:

@@ -1,4 +1,4 @@
-"""Which driver is used: by its name, or by the pool or engine that a program hands in."""
+"""The choice of the driver: by its name, or by the pool or engine that a program hands in."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -17,10 +17,10 @@ _CLASSES: Mapping[DriverName, str] = {"psycopg": "PsycopgDriver", "sqlalchemy": 
 
 
 def driver_named(name: DriverName) -> Driver:
-    """Return a driver.
+    """Return the driver with a name.
 
     Raises:
-        StoreMisconfigured: There is none of that name, or its library is not installed.
+        StoreMisconfigured: No driver has this name, or its library is not installed.
     """
     if name == "asyncpg":
         return AsyncpgDriver()
@@ -37,12 +37,12 @@ def driver_named(name: DriverName) -> Driver:
 
 
 def handed_in(pool: object) -> HandedIn:
-    """Return a program's own pool or engine, as one that lends connections to the store.
+    """Return an adapter that lends connections of a program's own pool or engine to the store.
 
     Raises:
-        StoreMisconfigured: It is none that the store knows.
+        StoreMisconfigured: The object is no pool or engine of a known type.
     """
-    # By the name of its package: only that of the one which it is of need be installed.
+    # By package and class name, so that only the package of the given pool must be installed.
     for kind in type(pool).__mro__:
         match kind.__module__.partition(".")[0], kind.__name__:
             case "asyncpg", "Pool":

@@ -1,4 +1,4 @@
-"""A pool of connections that the store makes itself, for drivers whose own pool does not tell why it cannot."""
+"""A pool of connections that the store opens itself, for drivers whose own pool hides why connecting fails."""
 
 import asyncio
 from collections import deque
@@ -10,17 +10,17 @@ from eventstore.postgres.drivers.protocol import ConnectionPool, Dial, DriverErr
 
 __all__ = ["DialledPool"]
 
-# For how long a connection that nobody needs is kept.
+# Seconds after which an idle connection is closed.
 _REST_SECONDS = 300.0
 
 
 class DialledPool(ConnectionPool):
-    """A ``ConnectionPool``. The connection that was used last is lent first.
+    """A ``ConnectionPool`` that lends the most recently used connection first.
 
     Args:
-        dial: Makes a connection.
-        first: How many are made at once.
-        size: How many there may be.
+        dial: Opens a connection.
+        first: The number of connections that are opened when the pool is awaited.
+        size: The largest number of connections.
     """
 
     def __init__(self, dial: Dial, *, first: int, size: int) -> None:
@@ -28,7 +28,7 @@ class DialledPool(ConnectionPool):
         self._first = first
         self._size = size
         self._room = asyncio.Semaphore(size)
-        # With the generation that each was made in, and since when it rests.
+        # Each with the generation that it was opened in, and the time since when it is idle, by ``monotonic``.
         self._idle: deque[tuple[int, float, Any]] = deque()
         self._lent: dict[Any, int] = {}
         self._generation = 0

@@ -1,4 +1,4 @@
-"""What a program hands in: its own pool or engine, which lends connections, and gets each back as it was."""
+"""Pools and engines that a program hands in: they lend connections, and get each back with its settings restored."""
 
 from typing import Protocol
 
@@ -9,17 +9,17 @@ __all__ = ["HandedIn"]
 
 
 class HandedIn(ConnectionPool, Protocol):
-    """A program's own pool.
+    """A program's own pool or engine.
 
-    Its connections are lent in autocommit mode. Nothing ends it: ``close`` and ``terminate`` leave it as it is.
+    It lends connections in autocommit mode. ``close`` and ``terminate`` do nothing, since it belongs to the program.
     """
 
     async def spare(self) -> Connection:
-        """Make a connection as the pool does, that is not one of the pool's. Its caller ends it.
+        """Open a connection as the pool does, but outside the pool. The caller closes it.
 
         Raises:
-            DRIVER_ERRORS: It cannot be made.
+            DRIVER_ERRORS: Connecting failed.
         """
 
     def place_of(self, connection: Connection) -> ServerAddress | None:
-        """Return where a connection leads."""
+        """Return the server that a connection leads to; None if it is unknown."""

@@ -1,6 +1,6 @@
-"""What the store needs of a driver: connections, pools of them, and what their errors mean.
+"""The driver protocol: connections, pools, and the classes of their errors.
 
-asyncpg's own classes have this form. Other drivers' are brought into it.
+asyncpg's own classes follow it. Adapters bring other drivers into this form.
 """
 
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
@@ -26,27 +26,27 @@ __all__ = [
 
 
 class Row(Protocol):
-    """A row of an answer: a sequence that also knows its columns by name."""
+    """A row of a result: a sequence whose columns also have names."""
 
     def __getitem__(self, key: int | str, /) -> Any:
-        """Return a column, by its place or its name."""
+        """Return a column, by its index or its name."""
 
     def __iter__(self) -> Any:
-        """Go through the columns."""
+        """Iterate over the values of the columns."""
 
     def __len__(self) -> int:
-        """Count the columns."""
+        """Return the number of columns."""
 
     def keys(self) -> Any:
-        """Name the columns."""
+        """Return the names of the columns."""
 
 
 class Message(Protocol):
-    """What a server says beside an answer."""
+    """A warning or notice from the server."""
 
     @property
     def sqlstate(self) -> str | None:
-        """Its code."""
+        """The SQLSTATE of the message."""
 
 
 class ServerVersion(Protocol):
@@ -54,101 +54,101 @@ class ServerVersion(Protocol):
 
     @property
     def major(self) -> int:
-        """The first of its numbers."""
+        """The major version number."""
 
 
 Listener: TypeAlias = Callable[[Any, Any], None]
-"""Is called with a connection and with each ``Message`` that comes on it."""
+"""Called with a connection and with each ``Message`` that arrives on it."""
 
 
 class Connection(Protocol):
-    """A session of a server, in which nothing happens beside the statements that it is given.
+    """A session of a server that runs nothing but the statements that it is given.
 
-    What goes wrong is raised as one of ``errors.DRIVER_ERRORS``; ``TimeoutError`` where a time was given.
+    Its methods raise one of ``errors.DRIVER_ERRORS``, or ``TimeoutError`` if a timeout was given and has passed.
     """
 
     async def fetch(self, query: str, /, *args: Any, timeout: float | None = None) -> Sequence[Row]:  # noqa: ASYNC109  the driver's own form
-        """Run one statement, and return its rows. On cancellation the server is asked to give it up.
+        """Run one statement, and return its rows. If the call is cancelled, the server is asked to cancel it.
 
         Args:
-            query: The statement, with $1, $2 … for its values.
-            args: The values. JSON is text, in both directions.
-            timeout: How many seconds it may take.
+            query: The statement, with $1, $2 … for its parameters.
+            args: The values of the parameters. JSON is text, in both directions.
+            timeout: The timeout in seconds; None for no timeout.
         """
 
     async def execute(self, query: str, /) -> Any:
-        """Run statements without values."""
+        """Run one statement or more without parameters."""
 
     async def prepare(self, query: str, /) -> Any:
-        """Have the server read a statement, and look up what it names."""
+        """Have the server parse a statement, and look up the objects that it names."""
 
     def is_closed(self) -> bool:
-        """Whether it is known to have ended, whoever ended it."""
+        """Whether the connection is known to be closed, by either side."""
 
     def is_in_transaction(self) -> bool:
         """Whether a transaction is open."""
 
     def get_server_pid(self) -> int:
-        """Return the process in the server."""
+        """Return the id of the server process."""
 
     def get_server_version(self) -> "ServerVersion":
         """Return the server's version."""
 
     def terminate(self) -> None:
-        """End it at once, also under a statement, which fails then."""
+        """Close the connection at once; a running statement fails."""
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  the driver's own form
-        """End it, and say so to the server."""
+        """Close the connection, and notify the server."""
 
     def add_log_listener(self, callback: Listener, /) -> None:
-        """Have warnings and notices told, until ``remove_log_listener``."""
+        """Call ``callback`` with warnings and notices, until ``remove_log_listener``."""
 
     def remove_log_listener(self, callback: Listener, /) -> None:
-        """Undo ``add_log_listener``."""
+        """Stop calling ``callback``."""
 
 
 class ConnectionPool(Protocol):
-    """Connections to one server, lent one at a time. It is awaited before its first use."""
+    """Connections to one server, each lent to one caller at a time. The pool is awaited before its first use."""
 
     def __await__(self) -> Generator[Any, None, Any]:
-        """Make the first connections."""
+        """Open the first connections."""
 
     def acquire(self) -> Awaitable[Any]:
         """Lend a ``Connection``, once one is free."""
 
     async def release(self, connection: Any, /, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  the driver's own form
-        """Take a connection back, in whatever state it is; close one that is not as good as new."""
+        """Take a connection back, in whatever state it is; close it if it cannot be reused."""
 
     async def expire_connections(self) -> None:
-        """Replace each present connection, once it is free."""
+        """Replace each present connection once it is free."""
 
     def get_size(self) -> int:
-        """Count the open connections."""
+        """Return the number of open connections."""
 
     def get_idle_size(self) -> int:
-        """Count those that are not lent."""
+        """Return the number of open connections that are not lent."""
 
     def get_max_size(self) -> int:
-        """Return how many there may be."""
+        """Return the largest number of connections."""
 
     def terminate(self) -> None:
-        """End all connections at once."""
+        """Close all connections at once."""
 
     async def close(self) -> None:
-        """End each connection once it is free."""
+        """Close each connection once it is free."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialling:
-    """How one connection is to be made.
+    """The parameters of one connection attempt.
 
     Attributes:
-        url: The address, without what is left out of it.
-        server: Which of the servers in it is meant; None where only the driver knows.
-        seconds: How long that may take.
-        statement_seconds: How long a statement may take; None for as long as it takes.
-        settings: What the session sets when it begins.
-        cached: How many prepared statements are kept; 0 where a pooler in between cannot.
+        url: The database URL, without ignored parameters.
+        server: The server of the URL to connect to; None if only the driver knows it.
+        seconds: The timeout in seconds for connecting.
+        statement_seconds: The timeout in seconds of each statement; None for no timeout.
+        settings: The settings that the session sets when it begins.
+        cached: The number of prepared statements that are cached; 0 if a pooler does not support them.
     """
 
     url: str
@@ -160,31 +160,31 @@ class Dialling:
 
 
 Dial: TypeAlias = Callable[[], Awaitable[Connection]]
-"""Makes a connection."""
+"""Opens a connection."""
 
 
 class Driver(Protocol):
-    """Makes connections and pools."""
+    """Opens connections and creates pools."""
 
     async def dial(self, dialling: Dialling) -> Connection:
-        """Make a connection.
+        """Open a connection.
 
         Raises:
-            DRIVER_ERRORS, ValueError: It cannot be made.
+            DRIVER_ERRORS, ValueError: Connecting failed.
         """
 
     def pool(self, dial: Dial, *, first: int, size: int) -> ConnectionPool:
-        """Return a pool of connections that are made by ``dial``.
+        """Return a pool whose connections are opened by ``dial``.
 
         Args:
-            dial: Makes one; what it raises, ``acquire`` raises.
-            first: How many are made at once.
-            size: How many there may be.
+            dial: Opens a connection; ``acquire`` raises its errors.
+            first: The number of connections that are opened when the pool is awaited.
+            size: The largest number of connections.
         """
 
 
 class Failure(Enum):
-    """What a driver's error says, beside its SQLSTATE."""
+    """The classes of driver errors, besides their SQLSTATE."""
 
     ANSWER = "the server has answered, with an SQLSTATE"
     LOSS = "the connection is of no use any more, and what became of the statement is open"
@@ -194,13 +194,13 @@ class Failure(Enum):
 
 
 class DriverError(Exception):
-    """An error of a driver that is not always there: its own classes cannot be named where it is missing.
+    """An error of an optional driver: its own classes cannot be named if it is not installed.
 
     Attributes:
-        failure: What it says.
-        sqlstate: The server's code, None if it did not come from the server.
-        constraint_name: The constraint that was hurt, if one was.
-        ended_by: The code with which the server had ended the connection before, if it said so.
+        failure: The class of the error.
+        sqlstate: The server's SQLSTATE; None if the error did not come from the server.
+        constraint_name: The violated constraint, if there is one.
+        ended_by: The SQLSTATE with which the server had ended the connection before, if it sent one.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""psycopg 3: its connections in the form that the store needs. Installed by the extra ``psycopg``."""
+"""psycopg 3: adapts its connections to the store's protocol. Installed by the extra ``psycopg``."""
 
 import asyncio
 import os
@@ -49,8 +49,8 @@ class PsycopgDriver(Driver):
                 **place,
             )
         except psycopg.OperationalError as error:
-            # Why, the library below tells by its text alone. asyncpg tells it by SQLSTATE. It brings no settings along
-            # either: a pooler would refuse it for them, and not for what is wrong.
+            # libpq gives the reason only as text; asyncpg gives an SQLSTATE, so its attempt raises the classified
+            # error. It sends no settings: a pooler would refuse those instead of naming the actual fault.
             await (await AsyncpgDriver().dial(replace(dialling, settings={}))).close(timeout=_CANCEL_SECONDS)
             if _has_open_key(dialling.url):
                 raise DriverError(_words(error), failure=Failure.ADDRESS) from error
@@ -61,7 +61,7 @@ class PsycopgDriver(Driver):
         made = PsycopgConnection(connection, server)
         made.statement_seconds = dialling.statement_seconds
         if settings:
-            # Not as startup parameters: of psycopg's, a pooler would see one, with all of them in it.
+            # Not as startup parameters: psycopg sends all of them in a single one, which poolers refuse.
             names, values = list(settings), list(settings.values())
             try:
                 await made.fetch(
@@ -77,14 +77,13 @@ class PsycopgDriver(Driver):
     def pool(self, dial: Dial, *, first: int, size: int) -> DialledPool:
         """See ``Driver.pool``.
 
-        Not the library's own pool: that keeps for itself why it cannot connect, lets who waits wait, and rests for up
-        to minutes before it tries again.
+        Not the library's own pool: it hides why it cannot connect, lets callers wait, and backs off for up to minutes.
         """
         return DialledPool(dial, first=first, size=size)
 
 
 def _has_open_key(url: str) -> bool:
-    """Whether others may look into the file of the client's key: the library below takes none like that."""
+    """Return whether others may read the client's key file: libpq refuses such a file."""
     name = conninfo_to_dict(url).get("sslkey") or os.environ.get("PGSSLKEY")
     try:
         found = Path(str(name)).stat()
@@ -94,16 +93,16 @@ def _has_open_key(url: str) -> bool:
 
 
 class _OwnConnection(psycopg.AsyncConnection[Any]):
-    """A connection that does not keep who leaves a statement waiting for a server that may be silent.
+    """A connection that does not block a cancelled caller while a silent server is asked to cancel the statement.
 
     Attributes:
-        ending: Asks the server to give up the statement that was left.
+        ending: The task that asks the server to cancel the abandoned statement.
     """
 
     ending: "asyncio.Task[None] | None" = None
 
     async def wait(self, gen: "PQGen[T]", interval: float = 0.1, timeout: float | None = None) -> T:  # noqa: ASYNC109  the library's own form
-        """Work at a statement. On cancellation the connection is given up."""
+        """Wait for a statement. If the call is cancelled, the connection is closed."""
         try:
             return await waiting.wait_async(gen, self.pgconn.socket, interval=interval, timeout=timeout)
         except asyncio.CancelledError:
@@ -123,12 +122,12 @@ class PsycopgConnection(Connection):
     """A ``Connection``.
 
     Args:
-        connection: The driver's, in autocommit mode.
-        server: Where it leads.
+        connection: The psycopg connection, in autocommit mode.
+        server: The server that it leads to; None if it is unknown.
 
     Attributes:
-        server: The same.
-        statement_seconds: How long a statement may take that is given no time of its own; None for as long as it takes.
+        server: The server that the connection leads to; None if it is unknown.
+        statement_seconds: The timeout in seconds of statements without a timeout of their own; None for no timeout.
     """
 
     __slots__ = (
@@ -161,7 +160,7 @@ class PsycopgConnection(Connection):
 
     @property
     def native(self) -> "psycopg.AsyncConnection[Any]":
-        """The driver's own connection."""
+        """The psycopg connection."""
         return self._connection
 
     async def fetch(self, query: str, /, *args: Any, timeout: float | None = None) -> Sequence[Any]:  # noqa: ASYNC109  the driver's own form
@@ -183,7 +182,7 @@ class PsycopgConnection(Connection):
 
     async def _fetch(self, query: str, args: Sequence[Any]) -> Sequence[Any]:
         self._rows.query = query
-        # Of what is not prepared, only the extended protocol takes one statement alone.
+        # For unprepared statements, only the extended protocol is limited to a single statement.
         await self._run(_encoded(query), [in_text(value) for value in args], binary=True)
         if not (result := self._cursor.pgresult) or result.status != pq.ExecStatus.TUPLES_OK:
             return []
@@ -202,7 +201,7 @@ class PsycopgConnection(Connection):
             self._busy = False
 
     def is_closed(self) -> bool:
-        """See ``Connection.is_closed``. A connection that rests is looked at: the library tells only who uses it."""
+        """See ``Connection.is_closed``. An idle connection is read from, since the library notices nothing."""
         pgconn = self._connection.pgconn
         if pgconn.status != pq.ConnStatus.OK:
             return True
@@ -232,7 +231,7 @@ class PsycopgConnection(Connection):
         pgconn = self._connection.pgconn
         if pgconn.status != pq.ConnStatus.OK:
             return
-        # The socket first: who waits for it would not notice that it is gone.
+        # The socket first: a task that waits for it would not notice that it is closed.
         with suppress(OSError), socket.socket(fileno=os.dup(pgconn.socket)) as duplicate:
             duplicate.shutdown(socket.SHUT_RDWR)
         if not self._busy:
@@ -244,12 +243,12 @@ class PsycopgConnection(Connection):
         self._connection.pgconn.finish()
 
     async def settled(self) -> None:
-        """Wait until the server was told of a statement that was left."""
+        """Wait until the server has been asked to cancel an abandoned statement."""
         if (ending := getattr(self._connection, "ending", None)) is not None:
             await asyncio.wait([ending])
 
     def leave(self) -> None:
-        """Leave the driver's connection to others."""
+        """Detach from the psycopg connection, which its pool takes back."""
         self._connection.remove_notice_handler(self._notice)
 
     def add_log_listener(self, callback: Listener, /) -> None:
@@ -262,7 +261,7 @@ class PsycopgConnection(Connection):
 
     def _notice(self, message: "psycopg.errors.Diagnostic") -> None:
         if message.severity_nonlocalized == "FATAL":
-            # Last words to a session that rests: its next statement only finds the connection gone.
+            # The server's last message to an idle session: the next statement only finds the connection closed.
             self._ended_by = message.sqlstate
             return
         for listener in tuple(self._listeners):
@@ -312,7 +311,7 @@ def _words(error: psycopg.Error) -> str:
     return error.diag.message_primary or " ".join(str(error).split())
 
 
-# Of few statements, the same ones are sent again and again.
+# Cached: there are few statements, and the same ones are sent again and again.
 @lru_cache(256)
 def _encoded(query: str) -> bytes:
     return query.encode()

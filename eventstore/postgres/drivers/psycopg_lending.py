@@ -1,4 +1,4 @@
-"""A ``psycopg_pool.AsyncConnectionPool`` that a program hands in, and connections of psycopg that any pool lends."""
+"""Lends psycopg connections of a program's own ``psycopg_pool.AsyncConnectionPool``, or of another pool."""
 
 import asyncio
 from collections.abc import Generator
@@ -22,7 +22,7 @@ __all__ = ["PsycopgLender", "hand_back", "lent", "place_of"]
 
 
 async def lent(connection: "_Connection") -> tuple[PsycopgConnection, bool]:
-    """Return a connection that was lent, in autocommit mode, and in which mode it was."""
+    """Return a lent connection in autocommit mode, and whether it was in autocommit mode before."""
     mode = connection.autocommit
     if not mode and not connection.closed:
         await connection.set_autocommit(True)
@@ -30,7 +30,7 @@ async def lent(connection: "_Connection") -> tuple[PsycopgConnection, bool]:
 
 
 async def hand_back(connection: PsycopgConnection, mode: bool) -> None:  # noqa: FBT001  what ``lent`` returned
-    """Leave a connection in the mode in which it was."""
+    """Restore the autocommit mode of a connection."""
     connection.leave()
     native = connection.native
     if native.closed:
@@ -42,7 +42,7 @@ async def hand_back(connection: PsycopgConnection, mode: bool) -> None:  # noqa:
 
 
 def place_of(connection: "_Connection") -> ServerAddress | None:
-    """Return where a connection leads."""
+    """Return the server that a connection leads to; None if the connection is closed."""
     if connection.closed:
         return None
     return ServerAddress(host=connection.info.host, port=connection.info.port)
@@ -56,7 +56,7 @@ class PsycopgLender(HandedIn):
         self._lent: dict[PsycopgConnection, bool] = {}
 
     def __await__(self) -> Generator[Any, None, Any]:
-        """Open it, if the program has not done so."""
+        """Open the pool, if the program has not done so."""
         return self._opened().__await__()
 
     async def _opened(self) -> None:
@@ -102,10 +102,10 @@ class PsycopgLender(HandedIn):
         return self._pool.max_size
 
     def terminate(self) -> None:
-        """Leave it as it is."""
+        """Do nothing: the pool belongs to the program."""
 
     async def close(self) -> None:
-        """Leave it as it is."""
+        """Do nothing: the pool belongs to the program."""
 
     async def spare(self) -> Connection:
         """See ``HandedIn.spare``."""

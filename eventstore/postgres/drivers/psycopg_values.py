@@ -1,7 +1,7 @@
-"""psycopg's values and rows, in the form in which asyncpg takes and returns them.
+"""psycopg's values and rows, converted to the form that asyncpg uses.
 
-Values are sent as text without a type, so that the server takes the one that the statement names: the library would
-choose one by the size of a number, and have a statement prepared anew for each.
+Values are sent as text without a type, so that the server uses the type that the statement names: the library would
+choose one by the size of a number, and prepare a statement again for each.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -18,13 +18,13 @@ from psycopg.adapt import Loader
 __all__ = ["LOADERS", "RowMaker", "in_text"]
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-# What stands for infinity, there and here.
+# The wire values of PostgreSQL's infinities, and the times that stand for them.
 _FIRST, _LAST = -(2**63), 2**63 - 1
 _BEFORE_ALL, _AFTER_ALL = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 def in_text(value: Any) -> str | None:
-    """Write a value as the server reads it."""
+    """Convert a value to PostgreSQL's text format."""
     if value is None or type(value) is str:
         return value
     return _writer(cast("Hashable", type(value)))(value)
@@ -32,7 +32,7 @@ def in_text(value: Any) -> str | None:
 
 @cache
 def _writer(kind: Hashable) -> Callable[[Any], str]:
-    """Return how values of a type are written."""
+    """Return the function that converts values of a type."""
     for known, write in _WRITERS:
         if isinstance(kind, type) and issubclass(kind, known):
             return write
@@ -67,12 +67,12 @@ _WRITERS: Sequence[tuple[type, Callable[[Any], str]]] = (
 
 
 class _Moment(Loader):
-    """A time with a zone, which is UTC whatever the session's is."""
+    """Loads a time with a zone, in UTC whatever the session's zone is."""
 
     format = pq.Format.BINARY
 
     def load(self, data: Buffer) -> datetime:
-        """Read it."""
+        """Convert the binary form."""
         micros = int.from_bytes(bytes(data), "big", signed=True)
         if micros in {_FIRST, _LAST}:
             return _BEFORE_ALL if micros < 0 else _AFTER_ALL
@@ -80,27 +80,27 @@ class _Moment(Loader):
 
 
 class _Jsonb(Loader):
-    """JSON is text: who reads it decides what of it becomes a number."""
+    """Loads jsonb as text: the caller decides how to parse numbers."""
 
     format = pq.Format.BINARY
 
     def load(self, data: Buffer) -> str:
-        """Read it."""
+        """Convert the binary form."""
         return bytes(data)[1:].decode()
 
 
 class _Json(Loader):
-    """The same, without a version before it."""
+    """Loads json as text; unlike jsonb it has no version byte."""
 
     format = pq.Format.BINARY
 
     def load(self, data: Buffer) -> str:
-        """Read it."""
+        """Convert the binary form."""
         return bytes(data).decode()
 
 
 LOADERS: dict[str, type[Loader]] = {"timestamptz": _Moment, "jsonb": _Jsonb, "json": _Json}
-"""How values of some types are read."""
+"""The loaders of these types, by type name."""
 
 
 class _Row(tuple[Any, ...]):
@@ -121,7 +121,7 @@ class RowMaker:
     """Makes the rows of a cursor.
 
     Attributes:
-        query: The statement whose rows the cursor will have; None where it returns none that are looked at.
+        query: The statement whose rows the cursor returns next; None if its rows are not used.
     """
 
     def __init__(self) -> None:
@@ -129,7 +129,7 @@ class RowMaker:
         self._kinds: dict[str, type[_Row]] = {}
 
     def __call__(self, cursor: "psycopg.AsyncCursor[Any]") -> Callable[[Sequence[Any]], _Row]:
-        """Return what makes a row of its values."""
+        """Return the function that makes a row from its values."""
         query = self.query
         kind = None if query is None else self._kinds.get(query)
         if kind is None:

@@ -1,7 +1,7 @@
 """SQLAlchemy 2: an ``AsyncEngine``, over asyncpg or psycopg. Installed by the extra ``sqlalchemy``.
 
-The engine makes the connections and keeps them. Statements go to the driver beneath, which SQLAlchemy hands out for
-that: they are written for PostgreSQL, and would gain nothing from being compiled.
+The engine opens and pools the connections. Statements go directly to the driver connection beneath: they are written
+for PostgreSQL and gain nothing from compilation.
 """
 
 import asyncio
@@ -33,14 +33,14 @@ from eventstore.stream import ServerAddress
 
 __all__ = ["EngineDriver", "EngineLender"]
 
-# Who asks says how long to wait for a connection; the engine does not.
+# The caller sets the timeout for a connection; the engine's must not apply.
 _PATIENCE_SECONDS = 24 * 3600.0
 
 T = TypeVar("T")
 
 
 class EngineDriver(Driver):
-    """An engine of the store's own, over asyncpg."""
+    """The store's own engine, over asyncpg."""
 
     async def dial(self, dialling: Dialling) -> Connection:
         """See ``Driver.dial``."""
@@ -65,11 +65,11 @@ class EngineLender(HandedIn):
 
     def __init__(self, engine: object) -> None:
         self._engine = cast("AsyncEngine", engine)
-        # Each with what the engine knows it by; and, of psycopg's, with the mode in which it was.
+        # Each with the engine's handle for it and, for psycopg, whether it was in autocommit mode.
         self._lent: dict[Any, tuple[PoolProxiedConnection, bool]] = {}
 
     def __await__(self) -> Generator[Any, None, Any]:
-        """Make nothing: an engine connects when it is used."""
+        """Do nothing: an engine connects on first use."""
         return _nothing().__await__()
 
     async def acquire(self) -> Any:
@@ -84,7 +84,7 @@ class EngineLender(HandedIn):
             if not connection.is_closed():
                 self._lent[connection] = raw, mode
                 return connection
-            # It has ended while it rested. The engine makes another.
+            # It was closed while idle. The engine opens another.
             await asyncio.shield(_asked(raw.invalidate))
 
     async def release(self, connection: Any, /, *, timeout: float | None = None) -> None:  # noqa: ASYNC109, ARG002  the protocol's form; nothing in it waits for long
@@ -107,7 +107,7 @@ class EngineLender(HandedIn):
 
     async def expire_connections(self) -> None:
         """See ``ConnectionPool.expire_connections``."""
-        # As the engine itself does when a statement of its own finds a connection broken.
+        # As the engine does itself when one of its statements finds a connection broken.
         self._engine.sync_engine.pool._invalidate_time = time.time()  # noqa: SLF001  it has no public way
 
     def get_size(self) -> int:
@@ -128,14 +128,14 @@ class EngineLender(HandedIn):
         return pool.size() + pool._max_overflow  # noqa: SLF001  the same
 
     def terminate(self) -> None:
-        """Leave it as it is."""
+        """Do nothing: the engine belongs to the program."""
 
     async def close(self) -> None:
-        """Leave it as it is."""
+        """Do nothing: the engine belongs to the program."""
 
     async def spare(self) -> Connection:
         """See ``HandedIn.spare``."""
-        # As the pool makes its own: by the program's creator, or by what its listeners make of the address.
+        # As the pool opens its own: by the program's creator, or by what its listeners make of the address.
         adapted = await _asked(self._engine.sync_engine.pool._invoke_creator, cast("Any", None))  # noqa: SLF001  nor has this
         connection, _ = await _used(adapted.driver_connection)
         return cast("Connection", connection)
@@ -149,7 +149,7 @@ class EngineLender(HandedIn):
 
 
 class _OwnEngine(EngineLender):
-    """An engine that is ended with the store."""
+    """An engine that is disposed of with the store."""
 
     def __init__(self, engine: AsyncEngine, *, first: int) -> None:
         super().__init__(engine)
@@ -192,7 +192,7 @@ class _OwnEngine(EngineLender):
 
 
 async def _used(driver_connection: Any) -> tuple[Any, bool]:
-    """Return what an engine has lent, in the form that the store needs, and in which mode it was."""
+    """Return a lent driver connection in the store's form, and whether it was in autocommit mode."""
     if isinstance(driver_connection, asyncpg.Connection):
         return driver_connection, True
     from eventstore.postgres.drivers.psycopg_lending import lent  # noqa: PLC0415  only over psycopg
@@ -201,7 +201,7 @@ async def _used(driver_connection: Any) -> tuple[Any, bool]:
 
 
 async def _asked(ask: Callable[..., T], *arguments: Any) -> T:
-    """Call what SQLAlchemy runs in a greenlet; raise what the driver beneath has raised."""
+    """Run a SQLAlchemy function in a greenlet; raise the driver's own error instead of SQLAlchemy's."""
     try:
         return await greenlet_spawn(ask, *arguments)
     except SQLAlchemyError as error:
@@ -215,7 +215,7 @@ async def _asked(ask: Callable[..., T], *arguments: Any) -> T:
 
 
 def _beneath(error: BaseException) -> BaseException | None:
-    """Find the driver's own error below those that it was wrapped in."""
+    """Find the driver's own error that others wrap."""
     found: BaseException | None = error
     while found is not None and not isinstance(found, DRIVER_ERRORS):
         below = getattr(found, "orig", None) or found.__cause__

@@ -1,1 +1,1 @@
-"""Reads: filters as statements, from the server that may answer them."""
+"""Reads: filters as SQL statements, and the choice of the server that answers them."""

@@ -1,4 +1,4 @@
-"""What is archived: which filters of a read, and which positions, an answer cannot speak for."""
+"""Archived results: the filters and positions of a read that an answer cannot cover."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -10,26 +10,26 @@ from eventstore.position import Position
 __all__ = ["Archived", "Range"]
 
 Range = tuple[int, int]
-"""The first and the last number of an archived range."""
+"""The first and last sequence number of an archived range."""
 
 
 class Archived(msgspec.Struct, frozen=True, gc=False):
-    """What an answer lacks, because it is archived.
+    """The parts of a read that are missing from its answer because they are archived.
 
     Attributes:
-        filters: By the place of each filter that may match in an archived range: the first such range.
-        positions: By the number of each event whose token was asked for and is archived: its range.
+        filters: The first archived range that a filter may match in, by the filter's index.
+        positions: The archived range that a requested event lies in, by the event's sequence number.
     """
 
     filters: Mapping[int, Range]
     positions: Mapping[int, Range]
 
     def refusal(self, after: Sequence[Position] = ()) -> HistoryArchived:
-        """Return what to raise.
+        """Return the error to raise.
 
         Args:
-            after: Of each filter the position from which it was asked, if there are any. Another position that is
-                archived concerns all filters.
+            after: For each filter the position from which it is read; empty if none has one. An archived position that
+                is not among them concerns all filters.
         """
         own = {position.number for position in after}
         if other := [number for number in self.positions if number not in own]:

@@ -15,16 +15,17 @@ __all__ = ["Branch", "branches_of", "columns", "is_period", "matches_any", "type
 
 
 class Branch(msgspec.Struct, frozen=True, gc=False):
-    """One alternative: any of these types AND all that the object says. A filter's any-of predicates make one each.
+    """One alternative: any of the types AND all fields of the object. Each any-of predicate of a filter makes one.
 
     Attributes:
-        types: A JSON array of event types, or None for any.
+        types: A JSON array of event types, or None for any type.
         contained: A JSON object that the payload must contain, or None for any payload.
-        fields: How many fields that object has.
-        above: Only events with a higher number.
-        since: Only events that occurred at that time or later, or None.
-        until: Only events that occurred at that time or earlier, or None.
-        walked: Whether to look along the log's end, if that is near enough, instead of by the indexes.
+        fields: The number of fields in that object.
+        above: Only events with a higher sequence number match.
+        since: Only events that occurred at this time or later match; None for no bound.
+        until: Only events that occurred at this time or earlier match; None for no bound.
+        walked: Whether to walk along the end of the log, if it is near enough, instead of using the indexes; by default
+            False.
     """
 
     types: str | None
@@ -37,12 +38,12 @@ class Branch(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_indexed(self) -> bool:
-        """Whether it is found by the index on the payload, or the one on the type."""
+        """Whether the index on the payload or on the type finds the branch's events."""
         return not self.walked and (self.types is not None or self.contained is not None)
 
 
 def branches_of(boundary: Filter, *, walked: bool = False) -> tuple[Branch, ...]:
-    """Flatten a filter. Without a branch, nothing can match: one field cannot have two values."""
+    """Flatten a filter. The result is empty if no event can match, since one field cannot have two values."""
     if matches_any(boundary):
         return (Branch(None, None, 0, boundary.above, boundary.since, boundary.until),)
     above, since, until = boundary.above, boundary.since, boundary.until
@@ -55,29 +56,29 @@ def branches_of(boundary: Filter, *, walked: bool = False) -> tuple[Branch, ...]
 
 
 def matches_any(boundary: Filter) -> bool:
-    """Whether a filter says nothing of types and payloads; what else it says, it says of whole stretches of the log."""
-    for item in boundary.items:  # noqa: SIM110  a generator costs as much again
+    """Whether a filter has an alternative without conditions on type or payload; only its bounds narrow it."""
+    for item in boundary.items:  # noqa: SIM110  a generator would double the cost
         if not item.event_types and not item.predicates:
             return True
     return False
 
 
 def is_period(boundary: Filter) -> bool:
-    """Whether a filter is bounded in time and says nothing of payloads: only the index on the time may help then."""
+    """Whether a filter is bounded in time and has no predicates: only the index on the time may help then."""
     if boundary.since is None and boundary.until is None:
         return False
     return not any(item.predicates for item in boundary.items)
 
 
 def types_of(boundary: Filter) -> list[str] | None:
-    """Return all types that a filter without predicates names, or None if any will do."""
+    """Return all types that a filter without predicates names, or None for any type."""
     if matches_any(boundary):
         return None
     return sorted({name for item in boundary.items for name in item.event_types})
 
 
 def columns(branches: Sequence[Branch]) -> tuple[object, ...]:
-    """Lay branches out as the parameters of the reading statements: types, objects, fields, above, since, until."""
+    """Build the parameters of the reading statements: types, objects, fields, above, since, until."""
     return (
         name_array([branch.types for branch in branches]),
         [branch.contained for branch in branches],
@@ -88,14 +89,14 @@ def columns(branches: Sequence[Branch]) -> tuple[object, ...]:
     )
 
 
-# Of few event types, the same ones are asked for again and again.
+# Cached: a program has few event types, and asks for the same ones again and again.
 @lru_cache(1024)
 def _types(event_types: tuple[str, ...]) -> str | None:
     return canonical(event_types).decode() if event_types else None
 
 
 def _contained(item: FilterItem) -> Sequence[tuple[str | None, int]]:
-    """Say what the payload must contain: one object for all predicates together, or one for each."""
+    """Return the objects that the payload must contain: one for all predicates together, or one for each."""
     if not item.predicates:
         return ((None, 0),)
     if not item.all_predicates:

@@ -10,23 +10,23 @@ from eventstore.postgres.reads.lookup import Answer, Lookup, Shared
 __all__ = ["Coalescer", "Statement"]
 
 Statement = Callable[[Shared], tuple[str, tuple[object, ...]]]
-"""Returns the text and parameters of a statement that asks what lookups share, and answers as ``query.sql`` does."""
+"""Returns the text and parameters of a statement for shared lookups; its rows are like those of ``query.sql``."""
 
 Learn = Callable[[Sequence[Row]], None]
 
-# So many queries of a statement cost the server hardly less than if there were more of them.
+# The least and the most queries in a statement, if as many wait: fewer would cost the server hardly less.
 _FEW, _MANY = 16, 32
 
 
 class Coalescer(Batcher[Lookup, Answer]):
-    """Gathers queries of one kind to one server.
+    """Collects queries of one kind to one server, and sends them in shared statements.
 
     Args:
-        pool: The server.
-        kind: What the queries are called in the metrics.
-        statement: What is asked for the branches of several queries.
-        seconds: How long one statement may take.
-        learn: Looks at what each statement answered.
+        pool: The connection pool of the server.
+        kind: The metric label ``operation`` of the queries.
+        statement: Builds the statement for the branches of several queries.
+        seconds: The timeout in seconds of one statement.
+        learn: Called with the rows of each statement; by default None.
     """
 
     def __init__(
@@ -38,8 +38,8 @@ class Coalescer(Batcher[Lookup, Answer]):
         self._learn = learn
 
     def _most(self) -> int:
-        # Half of them: while callers look at what they were told, the server works for the others. If all shared one
-        # statement, all would wait for it, and then go on together while the server has nothing to do.
+        # Half of them: while some callers process their answers, the server works for the others. If all shared one
+        # statement, all would wait for it, and then run while the server is idle.
         return max(_FEW, min(len(self._queue) // 2, _MANY))
 
     def _weigh(self, lookup: Lookup) -> tuple[int, int]:

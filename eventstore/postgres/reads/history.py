@@ -1,8 +1,8 @@
-"""Histories: all that matches a filter, in order and in constant memory, by the indexes or along the log.
+"""Histories: all events of a filter, in order and in constant memory, by the indexes or by walking the log.
 
-By the indexes the numbers of the events are found first, which are small, and then the events, some at a time. Each
-statement stands for itself: nothing is held in a server between them, so that a caller may take its time or not come
-back, and another server may go on.
+By the indexes, the sequence numbers are found first, which are small, and then the events in batches. Each statement is
+independent: no server holds a cursor between them, so the caller may pause or stop at any time, and another server can
+continue.
 """
 
 from collections.abc import AsyncIterator
@@ -19,22 +19,22 @@ from eventstore.stream import Consistency
 
 __all__ = ["History"]
 
-# How many numbers are held.
+# The number of sequence numbers held in memory.
 _MOST_NUMBERS = 100_000
 
 
 @dataclass(slots=True, kw_only=True)
 class History:
-    """A long read under way.
+    """A running long read.
 
     Attributes:
-        reader: Who answers.
-        boundary: Which events.
-        batch_size: About how many events are fetched at a time.
-        consistency: Where they may be read.
-        head: How far the log is known to be: whoever answers must be that far, in the same history.
-        seen: Up to which number it has looked.
-        last: Where it ends.
+        reader: Answers the queries.
+        boundary: The filter that selects the events.
+        batch_size: The approximate number of events fetched at a time.
+        consistency: Whether a replica may answer.
+        head: The known head of the log: an answering server must have reached it, in the same history.
+        seen: The sequence number that has been read up to.
+        last: The last sequence number to read.
     """
 
     reader: Reader
@@ -66,7 +66,7 @@ class History:
                 yield event
 
     async def _by_index(self) -> AsyncIterator[RecordedEvent]:
-        """Go on by the indexes, to the end or as far as they are the faster way."""
+        """Continue by the indexes, to the end or until walking the log is faster."""
         up_to = self.last
         while self.seen < self.last:
             try:
@@ -78,9 +78,9 @@ class History:
                     min_position=self.head,
                 )
             except RetryableError:
-                return  # it took too long, perhaps; each step along the log is short
+                return  # possibly a timeout; the steps of a walk are short
             if reached is not None:
-                # There are more between here and there than can be held.
+                # There are more matches up to here than can be held.
                 span = reached - self.seen
                 if self._is_dense(_MOST_NUMBERS / span):
                     return
@@ -96,6 +96,6 @@ class History:
             up_to = min(up_to + width, self.last)
 
     def _is_dense(self, density: float) -> bool:
-        """Whether looking at all numbers costs less than looking up the whole history once for each window."""
+        """Return whether a walk costs less than one look-up of the whole history for each window."""
         windows, history = density * (self.last - self.seen) / _MOST_NUMBERS, density * self.last
         return windows * history > self.last - self.seen

@@ -14,7 +14,7 @@ from eventstore.stream import Consistency, EventStream
 
 __all__ = ["latest"]
 
-# How many numbers a walk back from the head looks at in one statement, while it finds what it looks for.
+# The number of sequence numbers that one statement of a walk back covers at first.
 _WINDOW = 1000
 
 
@@ -25,7 +25,7 @@ async def latest(
     try:
         stream = await reader.short(boundary, consistency=consistency)
     except HistoryArchived:
-        stream = None  # the last ones may lie above what is archived
+        stream = None  # the last events may lie above the archived range
     if stream is not None:
         below = [event for event in stream.events if up_to is None or event.sequence_number <= up_to]
         return replace(stream, events=tuple(below[-limit:]))

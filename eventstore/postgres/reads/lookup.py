@@ -1,4 +1,4 @@
-"""Lookups: what reading statements are asked for, as branches, and what they answered."""
+"""Lookups: the branches that reading statements are asked for, and their answers."""
 
 import asyncio
 from array import array
@@ -17,17 +17,17 @@ from eventstore.postgres.reads.rows import ARCHIVED, ARCHIVED_POSITION, HEAD, TO
 
 __all__ = ["Answer", "Lookup", "Numbers", "Shared"]
 
-# So many events are read from rows before others have their turn on the loop.
+# The number of rows that are converted before other tasks get a turn on the event loop.
 _MOST_AT_ONCE = 2000
 
 
 class Lookup(msgspec.Struct, frozen=True, gc=False):
-    """What is asked together, and answered from one snapshot.
+    """Filters that are answered together from one snapshot.
 
     Attributes:
-        filters: For each filter its branches; one without branches matches nothing.
-        milestones: Numbers of events whose tokens are asked for as well.
-        most: How many events of one filter are wanted at most; None: all.
+        filters: For each filter its branches; a filter without branches matches nothing.
+        milestones: The sequence numbers of events whose tokens are wanted as well; by default none.
+        most: The largest number of events wanted of one filter; None, the default, for all.
     """
 
     filters: tuple[tuple[Branch, ...], ...]
@@ -36,13 +36,13 @@ class Lookup(msgspec.Struct, frozen=True, gc=False):
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
-    """What was found.
+    """The answer to a lookup.
 
     Attributes:
-        found: For each filter its events, in order, each once; None if there are more than were wanted.
-        position: The head.
-        tokens: The tokens of the events at the milestones, by number. Of those beyond the head there are none.
-        archived: What it lacks because it is archived; None if it lacks nothing.
+        found: For each filter its events, in order, each once; None if there are more than wanted.
+        position: The head of the log.
+        tokens: The tokens of the events at the milestones, by sequence number. Milestones beyond the head are missing.
+        archived: The parts of the lookup that are missing because they are archived; None if there are none.
     """
 
     found: tuple[tuple[RecordedEvent, ...] | None, ...]
@@ -52,11 +52,11 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
 
 class Numbers(Answer, frozen=True, gc=False):
-    """What was found, by number alone.
+    """The answer to a search for sequence numbers.
 
     Attributes:
-        numbers: In order, each once.
-        reached: About how far they go, if some are missing.
+        numbers: The numbers found, in order, each once.
+        reached: The approximate number up to which they are complete; None if they are all there is.
     """
 
     numbers: Sequence[int] = ()
@@ -64,7 +64,7 @@ class Numbers(Answer, frozen=True, gc=False):
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Self:
-        """Read the rows of ``numbers.sql``, which are those of one filter."""
+        """Convert the rows of ``numbers.sql``, which belong to one filter."""
         shared = Shared([])
         filters: dict[int, Range] = {}
         positions: dict[int, Range] = {}
@@ -86,15 +86,15 @@ class Numbers(Answer, frozen=True, gc=False):
 
 
 class Shared:
-    """Lookups that share one statement: what several of them ask for is asked, sent and read once.
+    """Lookups that share one statement: what several of them need is asked, sent and converted once.
 
     Attributes:
-        branches: What is asked; the rows of the first are those of branch 1.
-        milestones: The numbers of the events whose tokens are asked for, in ascending order.
-        most: How many events of one branch any of them wants at most; None: all.
-        position: The head, once it is learnt.
-        tokens: The tokens of the events at the milestones, by number.
-        is_one_filter: Whether all branches are those of one filter, so that any may be named as the one that found an
+        branches: The distinct branches; the statement's rows refer to them by number, from 1.
+        milestones: The sequence numbers of the events whose tokens are wanted, ascending.
+        most: The largest number of events of one branch that any lookup wants; None for all.
+        position: The head of the log; set by ``learn``.
+        tokens: The tokens of the events at the milestones, by sequence number; set by ``learn``.
+        is_one_filter: Whether all branches belong to one filter, so that the statement may name any of them for an
             event.
     """
 
@@ -111,23 +111,23 @@ class Shared:
         self.branches: Sequence[Branch] = tuple(self._numbers)
         self.milestones: Sequence[int] = tuple(sorted(milestones))
         self.is_one_filter = len(lookups) == 1 and len(lookups[0].filters) == 1
-        # By branch; there is none with number 0.
+        # Indexed by branch number; there is no branch 0.
         self._rows: list[list[Row]] = [[] for _ in range(len(self.branches) + 1)]
         self._events: dict[int, RecordedEvent] = {}
         self._count = 0
         self.position = START
         self.tokens: dict[int, int] = {}
-        # By branch, and by milestone.
+        # By branch number, and by milestone.
         self._archived: dict[int, Range] = {}
         self._archived_positions: dict[int, Range] = {}
 
     @property
     def is_long(self) -> bool:
-        """Whether so many rows came that others should have their turn while they are read."""
+        """Whether there are so many rows that other tasks should get turns while they are converted."""
         return self._count > _MOST_AT_ONCE
 
     def learn(self, rows: Sequence[Row]) -> None:
-        """Take the statement's rows."""
+        """Store the statement's rows."""
         self._count = len(rows)
         kept = self._rows
         for row in rows:
@@ -144,7 +144,7 @@ class Shared:
                 self._archived_positions[row[1]] = (int(row[3]), row[2])
 
     async def read_ahead(self) -> None:
-        """Read the events of many rows, in turn with others on the loop."""
+        """Convert the rows of a long answer, yielding to other tasks in between."""
         rows, events = list(chain.from_iterable(self._rows)), self._events
         for start in range(0, len(rows), _MOST_AT_ONCE):
             for row in rows[start : start + _MOST_AT_ONCE]:
@@ -153,7 +153,7 @@ class Shared:
             await asyncio.sleep(0)
 
     def answer(self, lookup: Lookup) -> Answer:
-        """Answer one of the lookups from the rows."""
+        """Build the answer to one of the lookups from the rows."""
         return Answer(
             tuple([self._found(branches, lookup.most) for branches in lookup.filters]),
             self.position,
@@ -162,10 +162,10 @@ class Shared:
         )
 
     def _lacking(self, lookup: Lookup) -> Archived | None:
-        """Tell what one of the lookups does not find because it is archived."""
+        """Return the parts of a lookup that are missing because they are archived, or None."""
         positions = {number: found for number, found in self._archived_positions.items() if number in lookup.milestones}
         if self.is_one_filter:
-            # Its statement may know other branches than it does.
+            # The statement may number other branches than the lookup does.
             filters = {0: min(self._archived.values())} if self._archived else {}
         else:
             filters = {
@@ -180,8 +180,8 @@ class Shared:
         return Archived(filters, positions) if filters or positions else None
 
     def _found(self, branches: Sequence[Branch], most: int | None) -> tuple[RecordedEvent, ...] | None:
-        """Read the events of a filter, in order; one that several filters find is read once."""
-        # An event may be found by several branches of a filter.
+        """Convert the events of a filter, in order; an event of several filters is converted once."""
+        # Several branches of a filter may find one event.
         rows = {row[1]: row for branch in branches for row in self._rows[self._numbers[branch]]}
         if most is not None and len(rows) > most:
             return None

@@ -1,4 +1,4 @@
-"""Queries: by which statement they are answered. Every answer holds the events and the head of one snapshot."""
+"""The reader: chooses the statement for each query. Every answer has the events and the head from one snapshot."""
 
 from collections.abc import Sequence
 
@@ -24,13 +24,13 @@ __all__ = ["Reader"]
 
 
 class Reader:
-    """Answers queries from the server that the consistency asks for.
+    """Answers queries from the servers that their consistency allows.
 
     Args:
-        pools: The servers.
-        replicas: Which of them answers an eventual read.
-        reach_seconds: How long a query waits for the primary to reach its ``min_position``.
-        read_seconds: How long one statement may take.
+        pools: The pools of the store's servers.
+        replicas: Chooses the replica for an eventual read.
+        reach_seconds: The seconds that a query waits for the primary to reach its ``min_position``.
+        read_seconds: The timeout in seconds of one statement.
     """
 
     def __init__(self, pools: Pools, replicas: Replicas, *, reach_seconds: float, read_seconds: float) -> None:
@@ -40,20 +40,20 @@ class Reader:
 
     @property
     def counts(self) -> ReadCounts:
-        """Where queries were answered."""
+        """How many queries each server has answered."""
         return self._routing.counts
 
     async def query_many(self, question: Question, *, consistency: Consistency) -> list[EventStream]:
         """Answer ``EventStore.query_many``.
 
         Raises:
-            PositionNotReached: As there.
-            HistoryDiverged: As there.
+            PositionNotReached: No server reached the required positions before the store's timeout.
+            HistoryDiverged: A position is not in this store's history.
         """
         if not question.filters:
             return []
         if not question.positions and self._routing.is_primary(consistency):
-            # Whatever the primary answers is far enough, and in its history.
+            # Any answer of the primary is recent enough, and in its own history.
             self._routing.counts.primary += 1
             answer = await self._routing.primary.query(question.filters, NO_MILESTONES, question.most, question.known)
             if answer.archived is not None:
@@ -78,15 +78,15 @@ class Reader:
         """Answer ``EventStore.query``.
 
         Args:
-            boundary: Which events.
+            boundary: The filter that selects the events.
             consistency: Whether a replica may answer.
-            min_position: As there.
-            up_to: Leaves out events with a higher number, and has the log walked up to it.
-            reach: The answer must come from a server that is at least this far, in whichever history.
+            min_position: The position that the answering server must have reached, in the same history; None for any.
+            up_to: Exclude events with a higher sequence number, and walk the log up to it; None to use the indexes.
+            reach: The sequence number that the answering server must have reached, in any history; by default 0.
 
         Raises:
-            PositionNotReached: As there.
-            HistoryDiverged: As there.
+            PositionNotReached: No server reached ``min_position`` or ``reach`` before the store's timeout.
+            HistoryDiverged: ``min_position`` is not in this store's history.
         """
 
         async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
@@ -101,11 +101,11 @@ class Reader:
     async def window(
         self, boundary: Filter, *, consistency: Consistency, min_position: Position, up_to: int, reach: int
     ) -> Window:
-        """Walk the log up to a number, or to its head if that comes first. Arguments are those of ``query``.
+        """Walk the log up to a sequence number, or to the head if that is lower. Parameters are those of ``query``.
 
         Raises:
-            PositionNotReached: As there.
-            HistoryDiverged: As there.
+            PositionNotReached: No server reached ``min_position`` or ``reach`` before the store's timeout.
+            HistoryDiverged: ``min_position`` is not in this store's history.
         """
 
         async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
@@ -118,7 +118,7 @@ class Reader:
         except HistoryArchived as error:
             if error.position != up_to or up_to in (error.last, min_position.number):
                 raise
-            # Nothing that is asked for is archived. Of the numbers of a range only the last can be gone on from.
+            # No event asked for is archived. Of an archived range, only the last number can be used as a position.
             return await self.window(
                 boundary, consistency=consistency, min_position=min_position, up_to=error.last, reach=reach
             )
@@ -130,9 +130,9 @@ class Reader:
     async def short(
         self, boundary: Filter, *, consistency: Consistency, min_position: Position = START
     ) -> EventStream | None:
-        """Answer like ``query``, if only some hundred events match; None when there may be more."""
+        """Answer like ``query`` if at most ``LONGEST_SHARED`` events match; None if there may be more."""
         if matches_any(boundary) and not is_period(boundary):
-            return None  # only a walk along the log would tell
+            return None  # only a walk along the log could count them
 
         async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
             return await server.short(boundary, milestones)
@@ -145,17 +145,18 @@ class Reader:
     async def numbers(
         self, boundary: Filter, *, up_to: int, most: int, consistency: Consistency, min_position: Position
     ) -> tuple[Sequence[int], int | None]:
-        """Find the numbers of the events that match, by the indexes.
+        """Find the sequence numbers of matching events by the indexes.
 
         Args:
-            boundary: Which events; it must not match any event.
-            up_to: Leaves out higher numbers.
-            most: How many numbers of one alternative are found.
+            boundary: The filter that selects the events; it must not match any event.
+            up_to: Exclude higher sequence numbers.
+            most: The largest number of matches of one alternative.
             consistency: Whether a replica may answer.
-            min_position: As in ``query``.
+            min_position: The position that the answering server must have reached, in the same history.
 
         Returns:
-            The numbers, in order; and if some are missing, about how far they go.
+            The sequence numbers, in order; and the approximate number up to which they are complete, or None if all
+            were found.
         """
 
         async def ask(server: ServerReads, milestones: frozenset[int]) -> Numbers:
@@ -167,10 +168,10 @@ class Reader:
     async def span(
         self, boundary: Filter, *, consistency: Consistency, min_position: Position
     ) -> tuple[int, int] | None:
-        """Find between which numbers the events of a filter's period lie, as far as the log went or further.
+        """Find the range of sequence numbers of a filter's period, at least up to the head at the time of the call.
 
         Returns:
-            The lowest and the highest, (1, 0) if there is none; None where that would not help.
+            The lowest and highest sequence number, (1, 0) if there is none; None if the range would not help.
         """
         if boundary.since is None and boundary.until is None:
             return None
@@ -184,7 +185,7 @@ class Reader:
         return (answer.numbers[0], answer.numbers[-1]) if answer.numbers else (1, 0)
 
     async def listed(self, numbers: Sequence[int], *, consistency: Consistency, min_position: Position) -> EventStream:
-        """Read events by their numbers, which are known to be in the log."""
+        """Read events by their sequence numbers, which must be in the log."""
 
         async def ask(server: ServerReads, milestones: frozenset[int]) -> Answer:
             return await server.listed(numbers, milestones)
@@ -195,16 +196,16 @@ class Reader:
         return stream
 
     async def head(self, *, consistency: Consistency, bound: int = 0, positions: Sequence[Position] = ()) -> Position:
-        """Look up how far the log is.
+        """Look up the head of the log.
 
         Args:
             consistency: Whether a replica may answer.
-            bound: How far a replica must be.
-            positions: What must lie in the answering server's history.
+            bound: The sequence number that a replica must have reached; by default 0.
+            positions: Positions that must lie in the answering server's history; by default none.
 
         Raises:
-            PositionNotReached: No server came as far as one of them.
-            HistoryDiverged: One of them is not in this store's history.
+            PositionNotReached: No server reached all positions before the store's timeout.
+            HistoryDiverged: A position is not in this store's history.
         """
         if needed := tuple(dict.fromkeys(position for position in positions if position != START)):
 
@@ -232,19 +233,19 @@ class Reader:
         return [state_of(key, row) if (row := rows.get(key.digest)) else None for key in keys]
 
     async def rows(self, sql: str, *parameters: object) -> Sequence[Row]:
-        """Run another reading statement on the primary."""
+        """Run any other reading statement on the primary."""
         return await self._primary.fetch(sql, parameters, seconds=self._read_seconds)
 
     async def confirm(self) -> None:
-        """Wait until what the primary has committed cannot be lost by a failover to its synchronous standby.
+        """Wait until a failover to the synchronous standby cannot lose what the primary has committed.
 
         Raises:
-            StoreUnavailable: That is not confirmed in time.
+            StoreUnavailable: The standby did not confirm in time.
         """
         await self._primary.confirm(seconds=self._read_seconds)
 
     async def close(self) -> None:
-        """Wait until nothing is in flight."""
+        """Wait until no query is in flight."""
         await self._routing.close()
 
     def _streams(self, answered: tuple[Answer, Pool]) -> list[EventStream]:

@@ -1,4 +1,4 @@
-"""Receipts: looked up on the primary."""
+"""Receipt look-ups on the primary."""
 
 from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
@@ -16,7 +16,7 @@ class Receipts:
     """The receipts of one store.
 
     Args:
-        reader: Who answers.
+        reader: Answers the queries.
     """
 
     def __init__(self, reader: Reader) -> None:
@@ -28,7 +28,8 @@ class Receipts:
         rows = await self._reader.rows(statement("receipts"), [key], scope)
         found = next((receipt_of(row) for row in rows if digest is None or row["digest"] == digest), None)
         if found is not None:
-            # It may have been committed without its standby, or before a crash that nobody was answered before.
+            # It may have been committed without its standby, or before a crash that its append's answer did not
+            # survive.
             await self._reader.confirm()
         return found
 

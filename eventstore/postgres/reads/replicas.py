@@ -1,4 +1,4 @@
-"""Replicas: which of them answers the next eventual read. How far each is, a watch finds out, never a user's read."""
+"""Replicas: chooses the one for each eventual read. Background watches measure how far each has come."""
 
 import asyncio
 import logging
@@ -20,21 +20,21 @@ from eventstore.postgres.statements import statement
 __all__ = ["MOST_LAG", "Fallback", "ReadCounts", "Replicas"]
 
 MOST_LAG = 10_000
-"""How many events a replica may lag, unless a store is told otherwise."""
+"""The default for the largest number of events that a replica may lag."""
 
 _log = logging.getLogger(__name__)
 
 _WATCH_SECONDS = 0.25
 _LOOK_SECONDS = 2.0
-# Replicas that are this many events apart are about equally far: they take turns.
+# Replicas within this many events of each other count as equally far: they take turns.
 _NEAR = 100
-# How long a replica that failed a read stays out even if it answers the watch, at first and at most.
+# Seconds that a replica stays out after a failed read even if it answers the watch, at first and at most.
 _FIRST_REST_SECONDS = 0.25
 _LONGEST_REST_SECONDS = 30.0
 
 
 class Fallback(StrEnum):
-    """Why the primary answered a read that a replica could have."""
+    """The reason why the primary answered a read that a replica could have answered."""
 
     NONE_UP = "none_up"
     BEHIND = "behind"
@@ -43,13 +43,13 @@ class Fallback(StrEnum):
 
 @dataclass(slots=True)
 class ReadCounts:
-    """Where queries were answered, since the store was opened.
+    """How many queries each server has answered since the store was opened.
 
     Attributes:
-        primary: Those that asked for the primary, or found no replica configured.
-        replicas: Those that a replica answered, by its host and port.
-        fallbacks: Those that the primary answered in a replica's place, by reason: no replica was up; none that was
-            up had reached ``min_position``, in the same history; or the one that was asked failed.
+        primary: The number of queries that asked for the primary, or for which no replica is configured.
+        replicas: The number of queries that each replica answered, by its host and port.
+        fallbacks: The number of queries that the primary answered in place of a replica, by reason: no replica was up,
+            none that was up had reached ``min_position`` in the same history, or the replica failed.
     """
 
     primary: int = 0
@@ -59,13 +59,13 @@ class ReadCounts:
 
 @dataclass(slots=True, eq=False)
 class _Replica:
-    """What is known of one replica.
+    """The known state of one replica.
 
     Attributes:
-        pool: Its connections, with the last head that it showed.
-        up: Whether it may be asked; None before the first look.
-        rests_until: When the watch may bring it back at the earliest.
-        rests: How long it rests after each failed read.
+        pool: Its connection pool, with the head that it last reported.
+        up: Whether it may answer reads; None before the first check.
+        rests_until: The earliest time, by ``monotonic``, at which a successful check puts it back.
+        rests: The waits after failed reads; longer for each failure in a row.
     """
 
     pool: Pool
@@ -77,12 +77,12 @@ class _Replica:
 
 
 class Replicas:
-    """Chooses the replica for each eventual read, and watches how far each is.
+    """Chooses the replica for each eventual read, and watches how far each has come.
 
     Args:
-        primary: What the replicas are measured by.
-        replicas: Their connections.
-        most_lag: How many events one may lag before it is taken out.
+        primary: The pool of the primary, whose head the replicas are compared with.
+        replicas: The pools of the replicas.
+        most_lag: The largest number of events that a replica may lag before it is taken out.
     """
 
     def __init__(self, primary: Pool, replicas: Sequence[Pool], *, most_lag: int) -> None:
@@ -92,12 +92,12 @@ class Replicas:
         self._turn = 0
 
     def __bool__(self) -> bool:
-        """Whether there are any, up or not."""
+        """Whether there are replicas, up or not."""
         return bool(self._replicas)
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[Self]:
-        """Look at every server once, and then again and again until the context is left."""
+        """Check every server once, and then periodically until the context is left."""
         servers = (self._primary, *self._replicas) if self._replicas else ()
         await asyncio.gather(*map(self._look, servers))
         watches = [asyncio.create_task(self._watch(server, _WATCH_SECONDS)) for server in servers]
@@ -109,7 +109,7 @@ class Replicas:
             await asyncio.gather(*watches, return_exceptions=True)
 
     def choose(self, least: int) -> Pool | Fallback:
-        """Choose who is asked: the least lagged replica that has come as far as ``least``, or why there is none."""
+        """Return one of the least lagging replicas that have reached ``least``, or the reason why there is none."""
         up = [pool for pool, replica in self._replicas.items() if replica.up]
         reached = [pool for pool in up if pool.head.number >= least]
         if not reached:
@@ -120,14 +120,14 @@ class Replicas:
         return near[self._turn % len(near)]
 
     def is_up(self, pool: Pool) -> bool:
-        """Whether a replica may be asked."""
+        """Whether a replica may answer reads."""
         return self._replicas[pool].up is True
 
     def failed(self, pool: Pool) -> None:
-        """Take a replica out that failed a read. Each time in a row the watch lets it rest longer."""
+        """Take a replica out that failed a read. It stays out longer for each failure in a row."""
         replica = self._replicas[pool]
         if not replica.up:
-            return  # reads that share a round trip fail together, which is one failure
+            return  # reads that share a round trip fail together, which counts once
         replica.rests_until = monotonic() + replica.rests.next_wait()
         self._take_out(replica, "it failed a read")
 
@@ -149,14 +149,14 @@ class Replicas:
             if replica is not None:
                 wrong = self._stranger(server, in_recovery=row["in_recovery"])
                 if wrong is not None:
-                    # Where several replicas share an address, one may have been promoted, or follow another primary.
-                    # Connections outlive that, and this watch would see no other server for hours.
+                    # If several replicas share an address, this one may have been promoted, or follow another primary.
+                    # Connections outlive that, so the watch would keep to the wrong server for hours.
                     await server.renew()
                 else:
                     wrong = self._lag(server)
         except EventStoreError as error:
             wrong = str(error)
-        except Exception as error:  # noqa: BLE001  a watch that ends would leave a replica out, or in, for good
+        except Exception as error:  # noqa: BLE001  if the watch ended, the replica would stay out, or in, for good
             _log.exception("the watch of the replicas met an error that it does not know")
             wrong = repr(error)
         if replica is None:
@@ -169,18 +169,18 @@ class Replicas:
             replica.up = True
 
     def _stranger(self, server: Pool, *, in_recovery: bool) -> str | None:
-        """Say why a server that answers is no replica of this primary, if so."""
+        """Return the reason why a server is no replica of this primary, or None."""
         primary = self._primary.head
         if not in_recovery:
-            # Promoted by mistake, or after a failover that the primary's address does not know of yet. It may have
-            # gone its own way.
+            # Promoted by mistake, or by a failover that the primary's address does not reflect yet. Its history may
+            # have diverged.
             return "it accepts writes, so it is no replica"
         if server.head.number == primary.number and server.head.token != primary.token:
             return "its history is not the primary's"
         return None
 
     def _lag(self, server: Pool) -> str | None:
-        """Say that a replica lags too far to be asked, if so."""
+        """Return the reason if a replica lags too far behind, or None."""
         lag = self._primary.head.number - server.head.number
         return f"it lags by {counted(lag, 'event')}" if lag > self._most_lag else None
 

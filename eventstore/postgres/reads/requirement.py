@@ -1,4 +1,4 @@
-"""The requirement: what an answer must know, so that whoever asked may go on from it."""
+"""The requirement: what the history behind an answer must include, so that the caller can continue from it."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -14,13 +14,13 @@ NO_MILESTONES: frozenset[int] = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """What an answer must know.
+    """What the history behind an answer must include.
 
     Attributes:
-        positions: What must lie in the history that was read.
-        number: How far the log must go on.
-        bound: How far it must go on if a replica answers.
-        after: Of each filter the position from which it is asked, if there are any; they are among the positions.
+        positions: The positions that must lie in the answering server's history.
+        number: The sequence number that the answering server must have reached.
+        bound: The sequence number that it must have reached if it is a replica.
+        after: For each filter the position from which it is read; empty if none has one. They are among ``positions``.
     """
 
     positions: tuple[Position, ...]
@@ -32,29 +32,29 @@ class Requirement:
     def of(
         cls, positions: tuple[Position, ...], *, reach: int = 0, bound: int = 0, after: tuple[Position, ...] = ()
     ) -> Self:
-        """Demand these positions, and that the log reaches a number in whichever history."""
+        """Require that these positions lie in the history, and that the log has reached ``reach`` in any history."""
         number = max(reach, *[position.number for position in positions]) if positions else reach
         return cls(positions, number, max(bound, number), after)
 
     @classmethod
     def for_filter(cls, boundary: Filter | None, min_position: Position | None, reach: int = 0) -> Self:
-        """Demand what a query of a filter from a position on does.
+        """Build the requirement of a query of one filter.
 
         Args:
-            boundary: The filter; None for what has none.
-            min_position: What must lie in the history that was read.
-            reach: How far the log must go on, in whichever history.
+            boundary: The filter; None for a query without one.
+            min_position: The position that must lie in the history; None for any.
+            reach: The sequence number that the log must have reached, in any history; by default 0.
         """
         positions = () if min_position is None or min_position == START else (min_position,)
         return cls.of(positions, reach=reach, bound=0 if boundary is None else boundary.above)
 
     @property
     def milestones(self) -> frozenset[int]:
-        """The numbers of the events whose tokens are to be asked for."""
+        """The sequence numbers of the events whose tokens are needed to verify the positions."""
         return frozenset([position.number for position in self.positions]) if self.positions else NO_MILESTONES
 
     def stranger(self, answer: Answer) -> Position | None:
-        """Find a position that does not lie in the history that was read."""
+        """Return a position that does not lie in the answer's history, or None."""
         for position in self.positions:
             if answer.tokens.get(position.number) != position.token:
                 return position

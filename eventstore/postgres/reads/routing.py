@@ -1,4 +1,4 @@
-"""The routing: which server answers a read, and whether its answer knows what it must."""
+"""Routing: the server that answers a read, and whether its answer meets the requirement."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -24,17 +24,17 @@ _Ask: TypeAlias = Callable[[ServerReads, frozenset[int]], Awaitable[_A]]
 
 
 class Routing:
-    """Has reads answered by the server that the consistency asks for.
+    """Routes each read to a server that its consistency allows.
 
     Args:
-        pools: The servers.
-        replicas: Which of them answers an eventual read.
-        reach_seconds: How long a query waits for the primary to reach its ``min_position``.
-        read_seconds: How long one statement may take.
+        pools: The pools of the store's servers.
+        replicas: Chooses the replica for an eventual read.
+        reach_seconds: The seconds that a query waits for the primary to reach its ``min_position``.
+        read_seconds: The timeout in seconds of one statement.
 
     Attributes:
-        counts: Where reads were answered.
-        primary: The primary's.
+        counts: How many reads each server has answered.
+        primary: The reads of the primary.
     """
 
     def __init__(self, pools: Pools, replicas: Replicas, *, reach_seconds: float, read_seconds: float) -> None:
@@ -49,17 +49,17 @@ class Routing:
         return consistency is Consistency.STRONG or not self._replicas
 
     async def asked(self, ask: _Ask[_A], consistency: Consistency, least: Requirement) -> tuple[_A, Pool]:
-        """Return an answer that knows what it must, and whose it is.
+        """Return an answer that meets the requirement, and the pool of the server that gave it.
 
         Args:
-            ask: Asks a server, also for the tokens of some numbers.
+            ask: Sends the query to a server; its second argument is the sequence numbers whose tokens are needed.
             consistency: Whether a replica may answer.
-            least: What the answer must know.
+            least: The requirement that the answer must meet.
 
         Raises:
-            PositionNotReached: No server came that far.
+            PositionNotReached: No server reached the required number before the store's timeout.
             HistoryDiverged: A position is not in the primary's history.
-            HistoryArchived: The primary cannot answer: what is asked for may be archived.
+            HistoryArchived: A position, or events asked for, may be archived on the primary.
         """
         if not self.is_primary(consistency):
             match await self._from_replica(ask, least):
@@ -74,7 +74,7 @@ class Routing:
     async def tried(
         self, ask: Callable[[ServerReads], Awaitable[_T]], consistency: Consistency, bound: int
     ) -> _T | None:
-        """Return what a replica answers that is as far as a number, as far as is known; None if none does."""
+        """Return a replica's answer if one is known to have reached ``bound``; None if there is none or it failed."""
         if consistency is Consistency.EVENTUAL and isinstance(pool := self._replicas.choose(bound), Pool):
             try:
                 return await ask(self._servers[pool])
@@ -83,7 +83,7 @@ class Routing:
         return None
 
     async def close(self) -> None:
-        """Wait until nothing is in flight."""
+        """Wait until no query is in flight."""
         for server in self._servers.values():
             await server.close()
 
@@ -94,17 +94,17 @@ class Routing:
         try:
             answer = await ask(self._servers[pool], least.milestones)
         except InvalidRequest:
-            raise  # no server would take it
+            raise  # no server would accept it
         except EventStoreError:
-            # Whatever it is: one that has not replayed the migration yet has no store, one with a broken disk has
-            # half of it. The primary tells.
+            # Whatever the error: a replica that has not replayed a migration has no store, one with a broken disk has
+            # half of it. The primary decides.
             self._replicas.failed(pool)
             return Fallback.FAILED
         self._replicas.succeeded(pool)
         if answer.position.number < least.bound or least.stranger(answer) is not None:
-            return Fallback.BEHIND  # or in another history: the primary tells
+            return Fallback.BEHIND  # or in another history: the primary decides
         if answer.archived is not None:
-            return Fallback.BEHIND  # it may be restored already
+            return Fallback.BEHIND  # the range may be restored on the primary
         self.counts.replicas[pool.address] += 1
         return answer, pool
 

@@ -1,4 +1,4 @@
-"""One server's reads: each by the statement that is fast for it, in company where it can be shared."""
+"""The reads of one server: each by the fastest statement for it, shared between callers where possible."""
 
 from collections.abc import Sequence
 from itertools import repeat
@@ -20,11 +20,12 @@ from eventstore.postgres.statements import statement
 __all__ = ["LONGEST_SHARED", "ServerReads", "mixed_statement"]
 
 LONGEST_SHARED = 1000
-"""A history that is longer is read by itself, so that its rows do not keep others waiting for theirs."""
+"""The most events of a filter in a shared read: a longer history is read alone, so that no caller waits for it."""
 
-# Of so many objects each is looked up once, and each event found is compared with all.
+# Up to this number of objects, each is looked up once, and each event found is compared with all of them.
 _FEW = 12
-# What a statement answers that finds each event once, by whichever branch: those of its branch 1.
+# The branch number of an answer whose statement did not search; statements that find each event once, by any branch,
+# report branch 1.
 _NOT_LOOKED_FOR = -3
 _LISTED = (Branch(None, None, 0, 0, None, None),)
 
@@ -43,13 +44,13 @@ class ServerReads:
     async def query(
         self, filters: Sequence[Filter], milestones: frozenset[int], most: int | None, known: Sequence[int] = ()
     ) -> Answer:
-        """Answer several filters from one snapshot, in company where that is faster.
+        """Answer several filters from one snapshot, in a shared statement if that is faster.
 
         Args:
-            filters: Which events.
-            milestones: Numbers of events whose tokens are asked for as well.
-            most: How many events of one filter are wanted at most; None: all.
-            known: For each filter how many events it has below its bound, if that is known.
+            filters: The filters to answer.
+            milestones: The sequence numbers of events whose tokens are wanted as well.
+            most: The largest number of events wanted of one filter; None for all.
+            known: For each filter the number of events below its bound; empty if unknown.
         """
         near = [
             self._is_near(each, count) for each, count in zip(filters, known or repeat(0, len(filters)), strict=True)
@@ -59,7 +60,7 @@ class ServerReads:
         if False not in near:
             answer = await self.tails.ask(Lookup(branches, milestones, most))
             if answer.archived is None and any(answer.position.number - each.above > LONGEST_TAIL for each in filters):
-                answer = None  # the head had moved on; the statement did not look for these
+                answer = None  # the head has moved on; the statement did not search for these
         if answer is None and len(filters) == 1 and is_period(filters[0]):
             answer = await self._by_time(filters[0], milestones, most)
         if answer is None:
@@ -68,12 +69,12 @@ class ServerReads:
         return answer
 
     async def short(self, boundary: Filter, milestones: frozenset[int]) -> Answer:
-        """Read a whole history by the indexes, if it is short; if it is not, more events match than were wanted."""
+        """Read a whole history by the indexes if it is short; otherwise its filter's result is None."""
         if is_period(boundary):
             if (answer := await self._by_time(boundary, milestones, LONGEST_SHARED)) is not None:
                 return answer
             if matches_any(boundary):
-                # Only a walk along the log would tell how many there are.
+                # Only a walk along the log could count the matches.
                 return replace(await self.listed((), milestones), found=(None,))
             lookup = Lookup((branches_of(boundary),), milestones, LONGEST_SHARED)
             whole = Shared([lookup])
@@ -81,37 +82,37 @@ class ServerReads:
         return await self.histories.ask(Lookup((branches_of(boundary),), milestones, LONGEST_SHARED))
 
     async def range(self, boundary: Filter, up_to: int, milestones: frozenset[int]) -> Answer:
-        """Walk a range of the log."""
+        """Walk a range of the log, up to and including ``up_to``."""
         parameters = (*columns(branches_of(boundary)), boundary.above, up_to, sorted(milestones))
         return await self._alone(Lookup((_LISTED,), milestones), statement("range"), parameters)
 
     async def numbers(self, boundary: Filter, up_to: int, most: int, milestones: frozenset[int]) -> Numbers:
-        """Find the numbers of what matches, by the indexes."""
+        """Find the sequence numbers of matching events by the indexes."""
         parameters = (*columns(branches_of(boundary)), up_to, most, sorted(milestones))
         return Numbers.of(await self.pool.fetch(statement("numbers"), parameters, seconds=self._seconds))
 
     async def span(self, boundary: Filter, milestones: frozenset[int]) -> Numbers:
-        """Find the lowest and the highest number of a filter's period, if that is a small part of the log."""
+        """Find the lowest and highest sequence number of a filter's period, if it is a small part of the log."""
         parameters = (boundary.since, boundary.until, sorted(milestones))
         found = Numbers.of(await self.pool.fetch(statement("span"), parameters, seconds=self._seconds))
         if found.archived is None or not found.archived.filters:
             return found
-        # Some of the period is archived. Whoever looks along the log comes across it, and is told what that means.
+        # A part of the period is archived. A walk along the log finds that part and raises the right error.
         positions = found.archived.positions
         return replace(found, reached=0, archived=Archived({}, positions) if positions else None)
 
     async def listed(self, numbers: Sequence[int], milestones: frozenset[int]) -> Answer:
-        """Read events by their numbers."""
+        """Read events by their sequence numbers."""
         lookup = Lookup((_LISTED,), milestones)
         return await self._alone(lookup, statement("listed"), (sorted(numbers), sorted(milestones)))
 
     async def head(self) -> Position:
-        """Look up how far the log is."""
+        """Look up the head of the log."""
         self.pool.head = head_of(await self.pool.fetch(statement("head"), seconds=self._seconds))
         return self.pool.head
 
     async def close(self) -> None:
-        """Wait until nothing is in flight."""
+        """Wait until no query is in flight."""
         for coalescer in (self.histories, self.tails, self.mixed):
             await coalescer.close()
 
@@ -121,9 +122,9 @@ class ServerReads:
         return self.pool.head.number - boundary.above <= self._limit.of(boundary, known)
 
     async def _by_time(self, boundary: Filter, milestones: frozenset[int], most: int | None) -> Answer | None:
-        """Read what occurred within a period, if that is a small part of the log; None if another way is faster.
+        """Read the events of a period if it is a small part of the log; None if another statement is faster.
 
-        Nobody shares the statement: it may take long, and the next one of its kind would wait.
+        The statement is not shared: it may take long, and the next batch would wait for it.
         """
         lookup = Lookup((_LISTED,), milestones, most)
         bounds = (boundary.above, boundary.since, boundary.until)
@@ -145,7 +146,7 @@ class ServerReads:
     ) -> Answer:
         suffice = all([branch.is_indexed for alternatives in branches for branch in alternatives])  # noqa: C419  faster
         coalescer, make = (self.histories, _history_statement) if suffice else (self.mixed, _mixed_statement)
-        # What looks at many events for few would keep others waiting for theirs.
+        # A statement that scans many events for few matches would keep other callers waiting.
         shares = not any(map(is_period, filters))
         if shares and (suffice or most is not None or not any(map(matches_any, filters))):
             shared = LONGEST_SHARED if most is None else min(most, LONGEST_SHARED)
@@ -167,7 +168,7 @@ class ServerReads:
 
 
 def _limit(most: int | None) -> int | None:
-    # One more than fits tells that there is more.
+    # One more than wanted shows that there are more.
     return None if most is None else min(most, LAST_NUMBER - 1) + 1
 
 
@@ -180,7 +181,7 @@ def _history_statement(shared: Shared) -> tuple[str, tuple[object, ...]]:
 
 
 def _objects_of(branches: Sequence[Branch]) -> list[str] | None:
-    """Return the objects of one filter's branches, if they are a few that differ in these alone and have no times."""
+    """Return the objects of one filter's branches if they are few, differ in the objects only, and have no times."""
     if not 0 < len(branches) <= _FEW or (first := branches[0]).since is not None or first.until is not None:
         return None
     found = [branch.contained for branch in branches if branch.contained is not None and branch.types == first.types]
@@ -198,7 +199,7 @@ def _mixed_statement(shared: Shared) -> tuple[str, tuple[object, ...]]:
 def mixed_statement(
     branches: Sequence[Branch], most: int | None, milestones: Sequence[int]
 ) -> tuple[str, tuple[object, ...]]:
-    """Return the statement that walks where a branch says so, and its parameters."""
+    """Return the statement that walks for the branches marked so, and its parameters."""
     walked = number_array([branch.walked for branch in branches])
     least = _least([branch for branch in branches if branch.walked])
     return statement("mixed"), (*columns(branches), _limit(most), milestones, walked, LONGEST_TAIL, least)

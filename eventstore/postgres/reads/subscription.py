@@ -1,4 +1,4 @@
-"""Subscriptions: reads that go on to follow the log, through lost connections and restarts; none skips or repeats."""
+"""Subscriptions: reads that keep following the log through lost connections and restarts, without gap or repetition."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,26 +15,26 @@ from eventstore.stream import Consistency, Window
 
 __all__ = ["Subscription"]
 
-# How long it waits after a failure, at most: after the first, and after any.
+# The largest wait after a failure in seconds: after the first one, and after any later one.
 _FIRST_WAIT_SECONDS = 0.1
 _LONGEST_WAIT_SECONDS = 5.0
 
 
 @dataclass(slots=True, kw_only=True)
 class Subscription:
-    """One subscription.
+    """One running subscription.
 
-    Numbers are gapless and in commit order, so no event can appear later among those that were looked at.
+    Sequence numbers are gapless and in commit order, so no event can appear later in a range that was read.
 
     Attributes:
-        reader: Who answers.
-        boundary: Which events.
-        batch_size: About how many events are fetched at a time.
-        consistency: Where they may be read.
-        follow_seconds: How often it looks for new events.
-        above: Where it begins: above this number, which may lie in the future.
-        seen: How far it has looked. As long as this position holds, everything up to it is as it was.
-        end: How far the log was when it did.
+        reader: Answers the queries.
+        boundary: The filter that selects the events.
+        batch_size: The approximate number of events fetched at a time.
+        consistency: Whether a replica may answer.
+        follow_seconds: The interval in seconds at which new events are looked for.
+        above: The sequence number above which it begins; it may lie beyond the head.
+        seen: The position that has been read up to. While it lies in the history, everything below it is unchanged.
+        end: The sequence number of the head when it was last read; by default 0.
     """
 
     reader: Reader
@@ -69,11 +69,12 @@ class Subscription:
             width = next_width(width, len(window.events), self.batch_size)
 
     async def _next(self, width: int) -> Window | None:
-        """Look at what lies above what was looked at; return None when nothing does."""
+        """Read the next window; None if the log has no more events."""
         seen = self.seen
         if seen.number >= self.end:
             head = await self.reader.head(consistency=self.consistency)
-            # One that ends earlier lags, or was cut back: the number cannot tell, and what comes will.
+            # A log that ends earlier lags or was truncated. Its number does not show which; the position's token does,
+            # once the log is that long again.
             if head.number < seen.number or head == seen:
                 return None
             self.end = head.number
@@ -83,10 +84,10 @@ class Subscription:
             consistency=self.consistency,
             min_position=seen,
             up_to=min(begin + width, LAST_NUMBER),
-            reach=self.end,  # whoever answers: another replica might show less
+            reach=self.end,  # another replica may be less far
         )
         self.end = window.head.number
         if seen.number == window.position.number:
-            return None  # the head that was seen was another history's
+            return None  # the head belonged to another history
         self.seen = window.position
         return window

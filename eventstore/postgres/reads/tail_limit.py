@@ -1,6 +1,6 @@
-"""The tail limit: how far behind the head a query may be and still be answered by a walk along the log.
+"""The tail limit: the largest distance to the head at which a query is answered by walking along the log.
 
-A walk costs what lies above the position, whoever it concerns; the indexes cost the boundary's whole history, however
+A walk reads all events above the position, whatever they match; the indexes read the boundary's whole history, even if
 little of it is new.
 """
 
@@ -14,32 +14,34 @@ from eventstore.postgres.reads.rows import walk_of
 __all__ = ["LONGEST_TAIL", "TailLimit"]
 
 LONGEST_TAIL = 4096
-"""The longest tail that is walked at all."""
+"""The longest tail in events that is walked at all."""
 
-# How many events of a tail may have a type that is asked for. The others are passed over, which costs little.
+# The number of events of a tail that may have a requested type. Passing over the others costs little.
 _MOST_READ = 256
-# How many events a walk may pass for each that the indexes would bring: one passed takes 3 µs, one brought 2.
+# The number of events that a walk may pass for each event that the indexes would return: passing one takes 3 µs,
+# returning one takes 2 µs.
 _PASSED_FOR_EACH = 0.7
-# How many boundaries with a long history are remembered.
+# The number of boundaries with a long history that are remembered.
 _MOST_REMEMBERED = 10_000
-# How much what earlier walks found counts beside the latest: the mixture of commands changes slowly.
+# The weight of earlier walks relative to the latest: the mix of commands changes slowly.
 _MEMORY = 0.9
 
 
 class TailLimit:
-    """Learns from every walk how many events have to be read of so many that lie above a position."""
+    """Learns from every walk which share of the events above a position has to be read."""
 
     def __init__(self) -> None:
         self._long: set[tuple[FilterItem, ...]] = set()
-        # Until a walk has told, every event may have to be read.
+        # Before the first walk, every event may have to be read.
         self._passed = self._read = float(_MOST_READ)
 
     def of(self, boundary: Filter, known: int = 0) -> int:
-        """How long a boundary's tail may be.
+        """Return the longest tail, in events, that is worth a walk for a boundary.
 
         Args:
-            boundary: Which events.
-            known: How many of them lie below the tail, at least: the indexes would bring them all.
+            boundary: The boundary's filter.
+            known: The number of its events below the tail, as far as known; by default 0. The indexes would return all
+                of them.
         """
         if boundary.items in self._long:
             return LONGEST_TAIL
@@ -47,14 +49,14 @@ class TailLimit:
         return int(min(LONGEST_TAIL, max(usual, _PASSED_FOR_EACH * known)))
 
     def remember_long(self, boundary: Filter) -> None:
-        """Note that a boundary has a long history, so that the indexes are the slower way."""
+        """Remember that a boundary has a long history, so that a walk is faster than the indexes."""
         if len(self._long) >= _MOST_REMEMBERED:
             self._long.clear()
         self._long.add(boundary.items)
 
     def learn(self, rows: Iterable[Row]) -> None:
-        """Look at what a walk answered."""
+        """Update the estimate from the rows of a walk."""
         passed, read = walk_of(rows)
-        if passed:  # walks of nothing must not make both sums vanish
+        if passed:  # a walk of nothing must not shrink both sums to 0
             self._passed = _MEMORY * self._passed + passed
             self._read = _MEMORY * self._read + read

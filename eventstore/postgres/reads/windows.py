@@ -1,4 +1,4 @@
-"""Windows: a long log is looked at piece by piece, each about as wide as brings the events wanted at a time."""
+"""Windows: a long log is read in ranges, each about wide enough for the number of events wanted at a time."""
 
 from collections.abc import AsyncIterator
 
@@ -11,11 +11,11 @@ from eventstore.stream import Consistency, EventStream
 __all__ = ["WIDEST", "next_width", "walk", "walk_back"]
 
 WIDEST = 16
-"""A window has this many numbers at most for each event that is wanted at a time."""
+"""The largest number of sequence numbers in a window, for each event wanted at a time."""
 
 
 def next_width(width: int, found: int, batch_size: int) -> int:
-    """Say how many numbers to look at next, after so many of ``width`` matched."""
+    """Return the width of the next window, after ``found`` events matched in one of ``width`` numbers."""
     return batch_size if found > batch_size else min(2 * width, WIDEST * batch_size)
 
 
@@ -29,21 +29,21 @@ async def walk(
     consistency: Consistency,
     min_position: Position,
 ) -> AsyncIterator[EventStream]:
-    """Walk the log from one number to another, towards the head.
+    """Walk the log from one sequence number to another, towards the head.
 
-    Numbers are gapless and in commit order, so no event can appear in a window later.
+    Sequence numbers are gapless and in commit order, so no event can appear later in a window that was read.
 
     Args:
-        reader: Who answers.
-        boundary: Which events are of interest.
-        seen: Begin above this number.
-        last: The last number; it lies in the log.
-        batch_size: About how many events are wanted at a time.
+        reader: Answers the queries.
+        boundary: The filter that selects the events.
+        seen: The sequence number above which the walk begins.
+        last: The last sequence number; it must be in the log.
+        batch_size: The approximate number of events wanted at a time.
         consistency: Whether a replica may answer.
-        min_position: Whoever answers must be that far.
+        min_position: The position that an answering server must have reached.
 
     Yields:
-        Each window's stream.
+        The stream of each window, in order.
     """
     width = batch_size
     while seen < last:
@@ -64,22 +64,22 @@ async def walk_back(
     batch_size: int,
     consistency: Consistency,
 ) -> AsyncIterator[EventStream]:
-    """Walk the log from a number back to its start.
+    """Walk the log from a sequence number back to its start.
 
     Args:
-        reader: Who answers.
-        boundary: Which events are of interest.
-        head: Whoever answers must be that far.
-        last: Where to begin; it lies in the log.
-        width: How many numbers to look at first.
-        batch_size: About how many events are wanted at a time.
+        reader: Answers the queries.
+        boundary: The filter that selects the events.
+        head: The position that an answering server must have reached.
+        last: The sequence number at which the walk begins; it must be in the log.
+        width: The width of the first window, in sequence numbers.
+        batch_size: The approximate number of events wanted at a time.
         consistency: Whether a replica may answer.
 
     Yields:
-        Each window's stream, the last one first.
+        The stream of each window, the last window first.
 
     Raises:
-        HistoryArchived: It has come to what is archived.
+        HistoryArchived: The walk has reached an archived range.
     """
     seen = last
     while seen > boundary.above:
@@ -91,6 +91,6 @@ async def walk_back(
             except HistoryArchived as error:
                 if not window.above < error.last < seen:
                     raise
-                window = boundary.narrowed_above(error.last)  # perhaps what lies above is enough
+                window = boundary.narrowed_above(error.last)  # the events above the archived range may suffice
         yield stream
         seen, width = window.above, next_width(width, len(stream.events), batch_size)

@@ -1,6 +1,6 @@
--- Purpose: tell whether a server process works at a statement.
+-- Purpose: check whether a server process is working on a statement.
 -- Parameters: $1 integer, the process's id.
--- Result: one row if it does, if only by waiting; none if it is idle or gone. Everybody may see processes of one's own role.
+-- Result: one row if it is, even if it waits; none if it is idle or gone. Every role may see the processes of its own.
 SELECT true AS works
 FROM pg_stat_activity
 WHERE pid = $1 AND state = 'active'

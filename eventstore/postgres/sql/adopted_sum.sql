@@ -1,7 +1,7 @@
--- Purpose: add up the events that were adopted, as source_sum.sql does with those that they come from.
--- Parameters: $1 text, the field of the metadata that has an event's number in its source; $2 and $3 bigint, the first and
--- the last number of the adoption.
--- Result: one row: how many there are, and what they add up to.
+-- Purpose: add up the adopted events, as source_sum.sql does for the events of the source.
+-- Parameters: $1 text, the metadata field that has an event's number in the source; $2 and $3 bigint, the first and last
+-- number of the adoption.
+-- Result: one row: the number of events, and their checksum.
 SELECT count(*) AS events,
     coalesce(sum(('x' || encode(substring(sha256(convert_to(jsonb_build_array(
         (e.metadata ->> $1)::bigint, e.event_type, e.occurred_at, e.payload, e.metadata - $1

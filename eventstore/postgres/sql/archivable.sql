@@ -1,7 +1,7 @@
--- Purpose: see which partitions there are, oldest first, how far the log is, and what is archived.
+-- Purpose: list the partitions, oldest first, with the head of the log and the end of the archived range.
 -- Parameters: none.
 -- Result: one row: the first and the last numbers of the partitions, in order, empty if the log is one table; the head's
--- number; and the last number that is archived, 0 if none is.
+-- number; and the last archived number, 0 if there is none.
 SELECT
     ARRAY(SELECT p.first_number FROM eventstore.partitions p ORDER BY p.first_number) AS firsts,
     ARRAY(SELECT p.last_number FROM eventstore.partitions p ORDER BY p.first_number) AS lasts,

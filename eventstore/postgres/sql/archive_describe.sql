@@ -1,4 +1,4 @@
--- Purpose: note what there is to know of the oldest partition, as eventstore.describe_archive_v1 does.
+-- Purpose: describe the oldest partition before it is archived, by eventstore.describe_archive_v1.
 -- Parameters: $1 bigint, its first number.
 -- Result: one row.
 SELECT first_number, last_number, last_token, events, checksum::text AS checksum, event_types, buckets

@@ -1,4 +1,4 @@
--- Purpose: the first step of putting the log into partitions, as eventstore.bound_events does.
+-- Purpose: take the first step of putting the log into partitions, by eventstore.bound_events.
 -- Parameters: $1 bigint, how many numbers each further partition takes.
--- Result: one row: the bound, the last number that its table takes.
+-- Result: one row: the bound, the last number that the log's present table takes.
 SELECT eventstore.bound_events($1)

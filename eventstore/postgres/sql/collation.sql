@@ -1,4 +1,4 @@
--- Purpose: see which version of its collations a database's server has now. From PostgreSQL 15 on.
+-- Purpose: return the present version of the collation of a database on its server. From PostgreSQL 15 on.
 -- Parameters: none.
--- Result: one row, null where it has none.
+-- Result: one row, null if the collation has no version.
 SELECT pg_database_collation_actual_version(d.oid) AS version FROM pg_database d WHERE d.datname = current_database()

@@ -1,7 +1,7 @@
--- Purpose: see what a restore may have left switched off or behind.
+-- Purpose: find what a restore may have left disabled or outdated.
 -- Parameters: none.
--- Result: one row, what is wrong: those of this schema's triggers that do not always fire, each with its table; and whether
--- the head that older builds read is not the log's.
+-- Result: one row: the triggers of this schema that do not always fire, each with its table; and whether the head that
+-- earlier releases read differs from the log's.
 WITH silent AS (
     SELECT t.tgrelid::regclass::text AS table_name, t.tgname::text AS name
     FROM pg_trigger t

@@ -1,5 +1,5 @@
 -- Purpose: read events by their numbers, and the head, from one snapshot.
--- Parameters: $1 bigint[], the numbers; $2 bigint[], numbers of events whose tokens are asked for; both in ascending order.
+-- Parameters: $1 bigint[], the numbers; $2 bigint[], numbers of events whose tokens are wanted; both ascending.
 -- Result: as of query.sql, each event of branch 1.
 -- Plan: the primary key.
 (

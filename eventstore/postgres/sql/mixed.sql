@@ -1,10 +1,10 @@
--- Purpose: read whole histories and tails, as several queries ask for them, and the head, from one snapshot.
+-- Purpose: read whole histories and tails, as several queries need them, and the head, from one snapshot.
 -- Parameters: $1 to $8 as in query.sql; both types and object may be null: any event
---   $9 boolean[] per branch: whether it asks for a tail, which is walked if it is short enough
---   $10 bigint   how far the number of a branch whose tail is walked may lie behind the head
---   $11 bigint   the least number of the branches that ask for a tail
--- Result: as of query.sql, and one row of branch -2 as of tail.sql. The limit holds for what is not walked.
--- Plan: as of tail.sql for what is walked, as of query.sql for the rest, and the primary key for branches of any event.
+--   $9 boolean[] per branch: whether it needs a tail, which is walked if it is short enough
+--   $10 bigint   the largest distance to the head of a branch whose tail is walked
+--   $11 bigint   the lowest number of the branches that need a tail
+-- Result: as of query.sql, and one row of branch -2 as of tail.sql. The limit holds for branches that are not walked.
+-- Plan: as of tail.sql for walked branches, as of query.sql for the others, and the primary key for branches of any event.
 WITH head AS MATERIALIZED (
     SELECT e.sequence_number AS number, e.token FROM eventstore.head_v2() e
 ), asked AS MATERIALIZED (

@@ -1,13 +1,13 @@
--- Purpose: find the numbers of the events that one query matches, without the events, unless they are very many.
+-- Purpose: find the numbers of the events that one query matches, without the events, unless they are too many.
 -- Parameters: $1 to $6 as in query.sql, of one query; types and object not both null
 --   $7 bigint    only events up to this number
 --   $8 bigint    the most numbers to find for one branch, or for one type of a branch without an object
---   $9 bigint[]  numbers of events whose tokens are asked for, in ascending order
--- Result: the head and tokens as of query.sql, and one row of branch 1: the numbers, in order, each once. Where the limit
--- was reached some are missing, and sequence_number says about how far they go; otherwise it is null. What is archived is
--- told as by query.sql, but that numbers has what event_type has there.
--- Plan: the index on the payload, or the one on the type, once a branch. The number is added to 0, or compared together
--- with the type, so that no plan walks the primary key instead.
+--   $9 bigint[]  numbers of events whose tokens are wanted, ascending
+-- Result: the head and tokens as of query.sql, and one row of branch 1: the numbers, in order, each once. If the limit was
+-- reached, some are missing, and sequence_number is about how far they are complete; otherwise it is null. Archived ranges
+-- are reported as by query.sql, but in the column numbers instead of event_type.
+-- Plan: the index on the payload, or the one on the type, once for each branch. The number is added to 0, or compared
+-- together with the type, so that no plan walks the primary key instead.
 WITH branch AS MATERIALIZED (
     SELECT b.*
     FROM unnest(

@@ -1,9 +1,9 @@
--- Purpose: see who may still need what the finishing of a migration takes away.
--- Parameters: $1 text, the mark in the names of sessions that do not; a pooler may add to a name. $2 text, what sessions
--- of the library are called that were given no name.
--- Result: one row a name and role, of those that may append here: who works with another store of the database is nobody of
--- ours. Sessions that do not have the mark, a superuser's only if named as this program names its own; and whatever
--- transaction is older than the migration, prepared ones included.
+-- Purpose: find the sessions and transactions that may still need what the finishing of a migration removes.
+-- Parameters: $1 text, the marker in the names of sessions that do not need it; a pooler may add to a name. $2 text, the
+-- name of the library's sessions whose program gave none.
+-- Result: one row for each name and role that may append to this store; sessions of other stores in the database do not
+-- count. They are the sessions without the marker, a superuser's only if it is named as this program names its own; and
+-- transactions older than the migration, prepared ones included.
 WITH migrated AS MATERIALIZED (
     SELECT v.migrated_at FROM eventstore.schema_version v
 ), appender AS MATERIALIZED (

@@ -1,4 +1,4 @@
--- Purpose: the last step of putting the log into partitions, as eventstore.partition_events does.
+-- Purpose: take the last step of putting the log into partitions, by eventstore.partition_events.
 -- Parameters: $1 bigint, how many numbers each further partition takes.
--- Result: one row: nothing.
+-- Result: one row without content.
 SELECT eventstore.partition_events($1)

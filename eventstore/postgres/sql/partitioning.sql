@@ -1,7 +1,7 @@
--- Purpose: see how the log is kept, and what stands in the way of keeping it in partitions.
+-- Purpose: look up the layout of the log, and what prevents keeping it in partitions.
 -- Parameters: none.
--- Result: one row: how many numbers each further partition takes, null if the log is one table; and what holds on to that
--- table itself, so that it would not see the partitions that follow: views, functions and policies that read it, foreign
+-- Result: one row: how many numbers each further partition takes, null if the log is one table; and the objects that depend
+-- on that table itself, so that they would miss further partitions: views, functions and policies that read it, foreign
 -- keys, publications, and triggers that are not the store's.
 SELECT (SELECT p.size FROM eventstore.partitioning p) AS size,
     ARRAY(

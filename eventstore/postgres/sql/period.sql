@@ -1,14 +1,15 @@
--- Purpose: read what one query finds within a period of time, if that is a small part of the log, and the head, from one
+-- Purpose: read the events of one query within a period of time, if that is a small part of the log, and the head, from one
 -- snapshot.
 -- Parameters: $1 text[]  the event types, or null for any
 --   $2 bigint           only events above this number
 --   $3 timestamptz, $4 timestamptz   when they occurred, from and until, or null
 --   $5 bigint           the most events to return, or null for all
---   $6 bigint[]         numbers of events whose tokens are asked for, in ascending order
--- Result: as of query.sql, each event of branch 1; and a row of branch -3 if nothing was looked for: another way is faster.
--- Plan: some events along the log tell how large a part of it the period is, and a look into the index on the type whether
--- there are few of it. Then the index on the time, whose ranges are as wide as the log is long. The type is written so that
--- no plan takes its index instead.
+--   $6 bigint[]         numbers of events whose tokens are wanted, ascending
+-- Result: as of query.sql, each event of branch 1; and a row of branch -3 if it did not search, because another statement
+-- is faster.
+-- Plan: a sample of events along the log shows how large a part of it the period is, and a look into the index on the type
+-- whether it has few matches. Then the index on the time, whose ranges are as wide as the log is long. The type is written
+-- so that no plan takes its index instead.
 WITH head AS MATERIALIZED (
     SELECT e.sequence_number AS number, e.token FROM eventstore.head_v2() e
 ), probe AS MATERIALIZED (

@@ -1,7 +1,7 @@
--- Purpose: see what a pruning of the receipts would delete, and how far it has to look.
+-- Purpose: count what a pruning of the receipts would delete, and the pages that it has to read.
 -- Parameters: $1 interval, how old a receipt must be.
 -- Result: one row: the moment, the receipts that were recorded before it, all receipts, and the table's pages.
--- Plan: the table from end to end; it is a person's question, and no append waits for the answer.
+-- Plan: a scan of the whole table; it runs for an administrator, and no append waits for it.
 SELECT m.moment,
     count(r.*) FILTER (WHERE r.recorded_at < m.moment) AS old,
     count(r.*) AS total,

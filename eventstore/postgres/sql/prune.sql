@@ -1,7 +1,7 @@
--- Purpose: delete the old receipts of a range of the table's pages.
--- Parameters: $1 tid, $2 tid   from the one place in the table, and before the other; $3 timestamptz, the moment.
--- Result: one row, how many receipts were deleted.
--- Plan: the range by place (a TID range scan). By age or by key, each batch would look at what those before it left.
+-- Purpose: delete the old receipts in a range of the table's pages.
+-- Parameters: $1 tid, $2 tid   the start of the range, inclusive, and its end, exclusive; $3 timestamptz, the moment.
+-- Result: one row: how many receipts were deleted.
+-- Plan: a TID range scan. By age or by key, each batch would read again what earlier batches left.
 WITH deleted AS (
     DELETE FROM eventstore.receipts r
     WHERE r.ctid >= $1::tid AND r.ctid < $2::tid AND r.recorded_at < $3::timestamptz

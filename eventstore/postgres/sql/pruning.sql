@@ -1,5 +1,5 @@
--- Purpose: note, before the first of them is deleted, that receipts from before a moment are not complete any more.
+-- Purpose: record, before the first deletion, that the receipts from before a moment are no longer complete.
 -- Parameters: $1 timestamptz, the moment.
--- Result: none. What was noted only ever moves forward.
+-- Result: none. The recorded moment never moves back.
 INSERT INTO eventstore.pruning (receipts_before) VALUES ($1)
 ON CONFLICT (singleton) DO UPDATE SET receipts_before = greatest(pruning.receipts_before, excluded.receipts_before)

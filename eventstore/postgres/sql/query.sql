@@ -1,19 +1,19 @@
--- Purpose: read the whole histories that several queries ask for, and the head, from one snapshot.
--- Parameters: one element an alternative ("branch") of any of the queries, numbered 1, 2, 3 …; those arrays come as text,
--- but for $2
+-- Purpose: read the whole histories that several queries need, and the head, from one snapshot.
+-- Parameters: arrays with one element for each alternative ("branch") of any of the queries, numbered 1, 2, 3 …; all arrays
+-- of branches but $2 come as text
 --   $1 jsonb[]   per branch: an array of event types, or null for any
 --   $2 jsonb[]   per branch: an object that the payload must contain, or null for any; not both null
---   $3 integer[] per branch: how many fields that object has; tail.sql needs it
+--   $3 integer[] per branch: the number of fields of that object; tail.sql needs it
 --   $4 bigint[]  per branch: only events above this number
 --   $5 timestamptz[], $6 timestamptz[]   per branch: only events that occurred from and until, or null
 --   $7 bigint    the most events to return of one branch, or null for all
---   $8 bigint[]  numbers of events whose tokens are asked for, in ascending order
--- Result: events, each with its branch, in no order; one row of branch 0 holds the number and token of the head, unless the
--- log is empty, and rows of branch -1 those of the events of $8; rows of branch -4 and -5 say what is archived, as
--- eventstore.archive_hits_v1 does.
--- Plan: the log's last entry by the primary key; then the index on the payload, or the one on the type, once a branch. The
--- number is added to 0 so that no plan walks the primary key instead. What is bounded by parameters themselves opens the
--- partitions that lie between, and no others.
+--   $8 bigint[]  numbers of events whose tokens are wanted, ascending
+-- Result: events, each with its branch, in no particular order; one row of branch 0 with the number and token of the head,
+-- unless the log is empty; rows of branch -1 with those of the events of $8; and rows of branch -4 and -5 for what is
+-- archived, as returned by eventstore.archive_hits_v1.
+-- Plan: the log's last entry by the primary key; then the index on the payload, or the one on the type, once for each
+-- branch. The number is added to 0 so that no plan walks the primary key instead. Bounds that are parameters themselves
+-- open only the partitions between them.
 WITH branch AS MATERIALIZED (
     SELECT b.*
     FROM unnest(

@@ -1,14 +1,14 @@
--- Purpose: read the whole history of one alternative that names fields, and the head, from one snapshot: what query.sql
--- does, for a lone query of the commonest form. To start it costs the server half as much.
+-- Purpose: read the whole history of one alternative that names fields, and the head, from one snapshot. It does what
+-- query.sql does, for a single query of the commonest form; its start costs the server half as much.
 -- Parameters:
 --   $1 jsonb[]   the objects of which the payload must contain one, as text; one at least
 --   $2 text      a JSON array of event types, or null for any
 --   $3 bigint    only events above this number
 --   $4 bigint    the most events to return, or null for all
 -- Result: as of query.sql, all events of branch 1, each once.
--- Plan: the log's last entry by the primary key; then the index on the payload, once an object. As in query.sql, neither
--- number nor type is compared in a way that another index could be chosen for. What comes as text is read once, by a query
--- of its own, and not again for each event.
+-- Plan: the log's last entry by the primary key; then the index on the payload, once for each object. As in query.sql,
+-- neither number nor type is compared in a way that another index could serve. Parameters that come as text are parsed
+-- once, in a query of their own, and not again for each event.
 (
     SELECT 0 AS branch, e.sequence_number, e.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
         NULL::text AS payload, NULL::text AS metadata

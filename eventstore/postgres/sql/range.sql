@@ -1,9 +1,9 @@
--- Purpose: read a range of the log, as far as any of several alternatives matches, and the head, from one snapshot.
+-- Purpose: read the events in a range of the log that any of several alternatives matches, and the head, from one snapshot.
 -- Parameters: $1 to $6 as in query.sql, of one query; both types and object may be null
---   $7 bigint, $8 bigint   only events above the one number, and up to the other
---   $9 bigint[]  numbers of events whose tokens are asked for, in ascending order
+--   $7 bigint, $8 bigint   only events above the first number, and up to the second
+--   $9 bigint[]  numbers of events whose tokens are wanted, ascending
 -- Result: as of query.sql, each event once and in order, of branch 1.
--- Plan: the range by primary key, each event checked; the cost is the range's.
+-- Plan: the range by primary key, each event checked; the cost grows with the range.
 (
     SELECT 0 AS branch, e.sequence_number, e.token, NULL AS event_type, NULL::timestamptz AS occurred_at,
         NULL::text AS payload, NULL::text AS metadata

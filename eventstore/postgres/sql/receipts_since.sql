@@ -1,4 +1,4 @@
--- Purpose: see from which moment on every receipt is still there.
+-- Purpose: look up the moment since which every receipt is kept.
 -- Parameters: none.
--- Result: one row, the moment, or none when no receipt was ever deleted.
+-- Result: one row, the moment; none if no receipt was ever deleted.
 SELECT receipts_before FROM eventstore.pruning

@@ -1,4 +1,4 @@
--- Purpose: take the table of restore_begin.sql into the log, as eventstore.finish_restore_v1 does.
+-- Purpose: attach the table of restore_begin.sql to the log, by eventstore.finish_restore_v1.
 -- Parameters: $1 bigint, the range's first number.
--- Result: one row: nothing.
+-- Result: one row without content.
 SELECT eventstore.finish_restore_v1($1)

@@ -1,7 +1,7 @@
--- Purpose: see what keeps a server's log files and old rows although nobody needs them.
+-- Purpose: find what retains a server's WAL and old rows although nothing uses them.
 -- Parameters: none.
--- Result: one row: the slots that nobody reads from, and how many bytes of log each keeps; the prepared transactions that are
--- older than an hour; and whether a standby tells its primary which rows its reads need.
+-- Result: one row: the replication slots without a reader, and how many bytes of WAL each retains; the prepared
+-- transactions that are older than an hour; and whether hot_standby_feedback is on.
 SELECT
     ARRAY(
         SELECT s.slot_name::text FROM pg_replication_slots s WHERE NOT s.active ORDER BY s.slot_name

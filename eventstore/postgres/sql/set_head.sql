@@ -1,4 +1,4 @@
--- Purpose: set the head that older builds read to the log's, under the lock that every append waits for.
+-- Purpose: set the head that earlier releases read to the log's, under the lock that every append waits for.
 -- Parameters: none.
 -- Result: none.
 UPDATE eventstore.store s SET head = e.sequence_number, token = e.token

@@ -1,9 +1,9 @@
--- Purpose: find between which numbers the events of a period of time lie, if that is a small part of the log.
+-- Purpose: find the range of numbers of the events in a period of time, if that is a small part of the log.
 -- Parameters: $1 timestamptz, $2 timestamptz   when they occurred, from and until, or null
---   $3 bigint[]  numbers of events whose tokens are asked for, in ascending order
--- Result: the head and tokens as of numbers.sql, and one row of branch 1: the lowest and the highest number, or none if there
--- is no such event; its sequence_number is not null if nothing was looked for.
--- Plan: as of period.sql. Adding 0 keeps the least and the greatest number from being looked for along the primary key.
+--   $3 bigint[]  numbers of events whose tokens are wanted, ascending
+-- Result: the head and tokens as of numbers.sql, and one row of branch 1: the lowest and the highest number, or none if
+-- there is no such event; its sequence_number is not null if it did not search.
+-- Plan: as of period.sql. Adding 0 keeps the plan from finding the lowest and highest number along the primary key.
 WITH head AS MATERIALIZED (
     SELECT e.sequence_number AS number, e.token FROM eventstore.head_v2() e
 ), probe AS MATERIALIZED (

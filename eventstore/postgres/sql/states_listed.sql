@@ -1,8 +1,8 @@
--- Purpose: see what states are stored.
+-- Purpose: list the stored states by view.
 -- Parameters: $1 text, $2 text, $3 integer   only those of this domain, view and version, or null for any.
--- Result: a row for each version of a view: how many, their size together, the lowest and the highest position, and when
--- one was written last.
--- Plan: the table from end to end; it is a person's question.
+-- Result: one row for each version of a view: the number of states, their total size, the lowest and the highest position,
+-- and when the latest was written.
+-- Plan: a scan of the whole table; it runs for an administrator.
 SELECT s.domain, s.view, s.version, count(*) AS states, sum(octet_length(s.state))::bigint AS bytes,
     min(s.position) AS lowest, max(s.position) AS highest, max(s.written_at) AS written_at
 FROM eventstore.states s

@@ -1,7 +1,7 @@
--- Purpose: see how large the database is, how far its log is, and what the role that asks may see of it.
+-- Purpose: return the size of the database, the head of its log, and what the asking role may see of it.
 -- Parameters: none.
--- Result: one row. The cache's counts are since the statistics were reset, or null; extension is the schema in which
--- pg_stat_statements lies, or null.
+-- Result: one row. The counts of the cache are since the statistics were reset, or null; extension is the schema of
+-- pg_stat_statements, or null.
 SELECT coalesce((SELECT e.sequence_number FROM eventstore.head_v2() e), 0) AS head,
     v.version AS schema_version,
     current_user::text AS role,

@@ -1,7 +1,7 @@
--- Purpose: see who is connected to the database.
+-- Purpose: count the connections to the database.
 -- Parameters: none.
--- Result: one row an application name, the most connections first. Of other roles' connections, active and waiting are
--- counted only if the role that asks may see them.
+-- Result: one row for each application name, the most connections first. Connections of other roles are counted as active
+-- or waiting only if the asking role may see that.
 SELECT coalesce(nullif(a.application_name, ''), '-') AS name,
     count(*) AS connections,
     count(*) FILTER (WHERE a.state = 'active') AS active,

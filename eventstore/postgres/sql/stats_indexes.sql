@@ -1,7 +1,7 @@
--- Purpose: see how large each index of the store is, and whether it is used.
+-- Purpose: return the size and use of each index of the store.
 -- Parameters: none.
--- Result: one row an index, the largest first; how often it was scanned since the statistics were
--- reset, and how many entries that brought. An index's partitions are added up: a scan of each is a scan.
+-- Result: one row for each index, the largest first; how often it was scanned since the statistics were reset, and how many
+-- entries the scans returned. An index's partitions are added up, and a scan of each counts as one.
 SELECT r.relname::text AS name,
     k.relname::text AS table_name,
     sum(pg_relation_size(i.indexrelid))::bigint AS bytes,

@@ -1,6 +1,6 @@
--- Purpose: see which standbys receive from this server, and how far they are.
+-- Purpose: list the standbys that receive from this server, with their progress.
 -- Parameters: none.
--- Result: one row a standby; all but its name is null unless the role that asks may see it.
+-- Result: one row for each standby; all but its name is null unless the asking role may see it.
 SELECT coalesce(nullif(r.application_name, ''), '-') AS name,
     r.client_addr::text AS address,
     r.state,

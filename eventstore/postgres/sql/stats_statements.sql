@@ -1,8 +1,7 @@
--- Purpose: see which statements on the store have taken the most time.
+-- Purpose: list the statements on the store that have taken the most time.
 -- Parameters: $1 bigint, how many.
--- Result: up to $1 rows, times in seconds. Constants do not show; statements of other roles only if the role that asks
--- may see them.
--- The extension's schema is to be in the search path.
+-- Result: up to $1 rows, times in seconds, without constants; statements of other roles only if the asking role may see
+-- them. The extension's schema must be in the search path.
 SELECT regexp_replace(regexp_replace(s.query, '--[^\n]*', '', 'g'), '\s+', ' ', 'g') AS text,
     s.calls,
     s.total_exec_time / 1000 AS total_seconds,

@@ -1,7 +1,7 @@
--- Purpose: see how large each table of the store is, and how it is kept.
+-- Purpose: return the size and maintenance of each table of the store.
 -- Parameters: none.
--- Result: one row a table, the largest first. The partitions of a table are added up, and the times are the latest of any.
--- The numbers of rows are estimates, of the statistics.
+-- Result: one row for each table, the largest first. The partitions of a table are added up, and the times are the latest
+-- of any. Numbers of rows are estimates of the statistics.
 SELECT r.relname::text AS name,
     sum(pg_table_size(c.oid))::bigint AS bytes,
     sum(pg_indexes_size(c.oid))::bigint AS index_bytes,

@@ -1,4 +1,4 @@
--- Purpose: look up keys of subjects, as the function in migrations/0013_erasure.sql does.
+-- Purpose: look up keys of subjects, by the function in migrations/0013_erasure.sql.
 -- Parameters: $1 uuid[], their ids.
--- Result: those that there are, in no order.
+-- Result: the keys found, in no particular order.
 SELECT id, field, subject, wrapped_key FROM eventstore.subject_keys_v1($1)

@@ -1,8 +1,8 @@
--- Purpose: see what forgetting a subject would do.
+-- Purpose: look up what forgetting a subject would do.
 -- Parameters: $1 text, the field that names the subject; $2 text, its value.
--- Result: one row: since when it has a key, null without one; how many stored states would be deleted with it; the number
--- of the last event that records that it was forgotten, null without one; and the last number that is archived of a range
--- that may have such an event, null if none may.
+-- Result: one row: when its key was created, null without one; how many stored states would be deleted with it; the number
+-- of the last event that records an earlier forgetting, null without one; and the last number of an archived range that may
+-- have such an event, null if none may.
 WITH forgotten AS MATERIALIZED (
     SELECT e.sequence_number FROM eventstore.events e
     WHERE e.event_type = 'SubjectForgotten' AND e.payload @> jsonb_build_object('SubjectField', $1::text, 'Subject', $2::text)

@@ -1,6 +1,6 @@
--- Purpose: look at everything of a server and its event store that can be wrong without anything failing at once.
+-- Purpose: look up everything of a server and its event store that can be wrong without an immediate failure.
 -- Parameters: none.
--- Result: one row. Rights are those of the role that asks, settings those of a session that sets nothing itself.
+-- Result: one row. Privileges are those of the asking role, settings those of a session that sets none itself.
 SELECT v.version AS schema_version, v.finished,
     coalesce((SELECT e.sequence_number FROM eventstore.head_v2() e), 0) AS head,
     pg_is_in_recovery() AS in_recovery,
@@ -37,7 +37,7 @@ SELECT v.version AS schema_version, v.finished,
         WHERE NOT EXISTS (
             SELECT FROM pg_index i
             WHERE i.indexrelid = to_regclass('eventstore.' || n.name)
-                -- Of a log in partitions it is valid if each of them has its own.
+                -- For a log in partitions it is valid if each partition has its own.
                 AND i.indrelid = 'eventstore.events'::regclass AND i.indisvalid
         )
     ) AS missing_indexes,

@@ -1,13 +1,13 @@
--- Purpose: read the tails that several queries ask for, and the head, from one snapshot: what lies above a number near
--- the head.
--- Parameters: $1 to $6 as in query.sql; $7 bigint, how far a branch's number may lie behind the head; $8 bigint[], numbers
--- of events whose tokens are asked for, in ascending order; $9 bigint, the least number of $4.
--- Result: as of query.sql, without a limit, and one row of branch -2 with the number of events that were walked, and of how
--- many of them have a type that is asked for. Nothing for a branch that is further behind than $7: whoever asked for it
--- must compare its number with the head. The others are answered all the same.
--- Plan: the tail by primary key; the fields of what has a type that any branch asks for expanded once, and joined with the
--- branches' fields by equality. An index on the payload would fetch a key's whole history for it. No event so near to the
--- head is archived, only what $8 may ask for.
+-- Purpose: read the tails that several queries need, and the head, from one snapshot: the events above a number near the
+-- head.
+-- Parameters: $1 to $6 as in query.sql; $7 bigint, the largest distance between a branch's number and the head; $8
+-- bigint[], numbers of events whose tokens are wanted, ascending; $9 bigint, the lowest number of $4.
+-- Result: as of query.sql, without a limit, and one row of branch -2 with the number of events that were walked, and how
+-- many of them have a requested type. Nothing for a branch that is further behind than $7: the caller must compare the
+-- branch's number with the head. The other branches are answered.
+-- Plan: the tail by primary key; the fields of events with a type of any branch expanded once, and joined with the
+-- branches' fields by equality. An index on the payload would fetch a key's whole history instead. No event so near to the
+-- head is archived, only what $8 may name.
 WITH head AS MATERIALIZED (
     SELECT e.sequence_number AS number, e.token FROM eventstore.head_v2() e
 ), branch AS MATERIALIZED (

@@ -1,4 +1,4 @@
--- Purpose: the second step of putting the log into partitions: see that each event that is there lies within the bound.
+-- Purpose: take the second step of putting the log into partitions: check that each present event lies within the bound.
 -- Parameters: none.
--- Result: none. It reads all of the table; appends and reads go on meanwhile.
+-- Result: none. It reads the whole table; appends and reads continue during that time.
 ALTER TABLE eventstore.events VALIDATE CONSTRAINT events_first_partition

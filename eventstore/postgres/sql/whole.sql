@@ -1,8 +1,8 @@
--- Purpose: see whether what is in the tables belongs together. A restore that was cut short loads some of them.
--- Parameters: $1 integer, about how many pages of the receipts to look at.
--- Result: one row: the first and the last event's number, 0 if there is none; the last one that is archived, 0 if none is;
--- the head that older builds read, null where none is served; how many receipts were looked at, and how many of them name
--- a position that is not in the log. Of what is archived nobody can tell.
+-- Purpose: check whether the contents of the tables belong together. An interrupted restore loads only some of them.
+-- Parameters: $1 integer, about how many pages of the receipts to read.
+-- Result: one row: the first and the last event's number, 0 if there is none; the last archived number, 0 if there is none;
+-- the head that earlier releases read, null if they can no longer run; how many receipts were read, and how many of them
+-- name a position that is not in the log. Archived positions cannot be checked.
 -- Plan: the log's ends by the primary key, some pages of the receipts, and for each receipt the primary key.
 SELECT
     coalesce((SELECT e.sequence_number FROM eventstore.events e ORDER BY e.sequence_number LIMIT 1), 0) AS first,
@@ -16,7 +16,7 @@ FROM (
 CROSS JOIN LATERAL (
     SELECT count(*) AS looked_at,
         count(*) FILTER (
-            -- A subquery with one value is always looked up; one that asks for existence may scan all events.
+            -- A subquery with one value always uses the index; EXISTS may scan all events.
             WHERE r.position > a.archived
                 AND (SELECT e.token FROM eventstore.events e WHERE e.sequence_number = r.position)
                     IS DISTINCT FROM r.position_token

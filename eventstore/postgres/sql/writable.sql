@@ -1,4 +1,4 @@
--- Purpose: ask a server whether it accepts writes. It is asked for each connection: what it told once may have changed.
+-- Purpose: check whether a server accepts writes. It runs for each connection: an earlier answer may be outdated.
 -- Parameters: none.
--- Result: one row. A server that follows another accepts none; nor does one with default_transaction_read_only.
+-- Result: one row. A standby accepts none, nor does a server with default_transaction_read_only.
 SELECT NOT pg_is_in_recovery() AND NOT current_setting('transaction_read_only')::boolean AS writable

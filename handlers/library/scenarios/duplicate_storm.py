@@ -1,4 +1,4 @@
-"""Duplicate storm: a publisher that sends everything again and again."""
+"""Duplicate storm: a publisher that sends every command several times."""
 
 import random
 from itertools import count
@@ -11,7 +11,7 @@ __all__ = ["DuplicateStorm"]
 
 
 class DuplicateStorm(Scenario):
-    """Books are lent and returned, and each command is sent twice at once, and once more when it is answered."""
+    """Books are lent and returned; each command is sent twice at once, and once more after its answer."""
 
     name: ClassVar[str] = "duplicate-storm"
     stresses: ClassVar[str] = "receipts: every command is delivered three times, and must take effect once"

@@ -1,4 +1,4 @@
-"""Hot book: what everybody wants at the same time."""
+"""Hot book: one book that all readers want at the same time."""
 
 import random
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ __all__ = ["HotBook"]
 
 
 class HotBook(Scenario):
-    """All readers want one book; after so many wishes it is the next one."""
+    """All readers want one book; after a number of wishes, they want the next one."""
 
     name: ClassVar[str] = "hot-book"
     stresses: ClassVar[str] = "one boundary at a time: many readers, and one book that all of them want"

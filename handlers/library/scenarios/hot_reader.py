@@ -1,4 +1,4 @@
-"""Hot reader: one quota that many loans race for."""
+"""Hot reader: many loans compete for one reader's quota."""
 
 import random
 from itertools import count

@@ -13,16 +13,15 @@ from handlers.scenario import Scenario, Workload, parameter
 
 __all__ = ["LibraryDay"]
 
-# How many books a reader looks at for one that is on the shelf; who finds none asks for the last one all the same.
+# The number of books that a reader tries to find one that is not lent; after that, the last one is asked for anyway.
 _GLANCES = 3
 _POPULARITY = 0.7
 
 
 class LibraryDay(Scenario):
-    """Readers come, borrow a few books, and come back later with all of them, or some.
+    """Readers come, borrow a few books, and return all or some of them later.
 
-    Only the readers and books that come up in the load are registered and added before it: nothing ever asks for the
-    others.
+    Only readers and books that occur in the load are registered and added before it, since no command uses the others.
     """
 
     name: ClassVar[str] = "library-day"
@@ -39,7 +38,7 @@ class LibraryDay(Scenario):
         readers, books = called(prefix, "reader", self.readers), called(prefix, "book", self.books)
         load = list(islice(self._visits(rng, readers, books), commands))
         lendings = [command for command in load if isinstance(command, LendBookCopyToReader)]
-        # In the order in which they come up, each once. Whoever returns a book has borrowed it before.
+        # In order of first use, each once. A reader who returns a book has borrowed it before.
         setup = opening(
             dict.fromkeys(command.reader_id for command in lendings),
             dict.fromkeys(command.book_id for command in lendings),
@@ -49,7 +48,7 @@ class LibraryDay(Scenario):
     def _visits(self, rng: random.Random, readers: list[str], books: list[str]) -> Iterator[Command]:
         loans = Loans()
         wanted = Favourites(rng, books, _POPULARITY)
-        # Who has which books at home, whoever has had them for longest first.
+        # The readers and the books that they have at home, the longest loan first.
         homes: deque[tuple[str, list[str]]] = deque()
         while True:
             if len(homes) > self.away:

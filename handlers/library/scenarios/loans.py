@@ -1,4 +1,4 @@
-"""Loans: who has which book, as far as whoever generates commands can tell."""
+"""Loans: the presumed holders of books while commands are generated."""
 
 import random
 from bisect import bisect
@@ -18,9 +18,9 @@ _SURNAMES = ("Achebe", "Borges", "Calvino", "Duras", "Eco", "Ferrante", "Gordime
 
 
 class Loans:
-    """What is lent, if every command were decided in the order in which it is made.
+    """The loans, assuming that every command is decided in the order in which it is generated.
 
-    It is a guess only: commands overtake each other, and some are rejected.
+    This is an estimate: commands overtake each other, and some are rejected.
     """
 
     def __init__(self) -> None:
@@ -30,30 +30,30 @@ class Loans:
         return len(self._holders)
 
     def holder(self, book: str) -> str | None:
-        """Return who has a book."""
+        """Return the reader who has a book, or None."""
         return self._holders.get(book)
 
     def books(self) -> list[str]:
-        """Return the books that are lent, in the order in which they were lent."""
+        """Return the lent books, in the order in which they were lent."""
         return list(self._holders)
 
     def lend(self, book: str, reader: str) -> Command:
-        """Lend a book, whoever has it."""
+        """Return a command that lends a book, even if another reader has it."""
         self._holders.setdefault(book, reader)
         return LendBookCopyToReader(book_id=book, reader_id=reader)
 
     def give_back(self, book: str) -> Command:
-        """Return a book that is lent."""
+        """Return a command that returns a lent book."""
         return ReturnBookCopyFromReader(book_id=book, reader_id=self._holders.pop(book))
 
 
 class Favourites:
-    """Chooses by Zipf's law: the first is wanted most.
+    """Chooses names by Zipf's law: the first one most often.
 
     Args:
-        rng: Chooses.
-        names: What is chosen from.
-        exponent: How uneven it is; 0 wants all alike.
+        rng: The random generator.
+        names: The names to choose from.
+        exponent: The exponent of Zipf's law; 0 chooses all names equally often.
     """
 
     def __init__(self, rng: random.Random, names: Sequence[str], exponent: float) -> None:
@@ -62,19 +62,19 @@ class Favourites:
         self._weights = list(accumulate(1 / rank**exponent for rank in range(1, len(names) + 1)))
 
     def next(self) -> str:
-        """Choose one."""
+        """Return the next name."""
         return self._names[bisect(self._weights, self._rng.random() * self._weights[-1], hi=len(self._names) - 1)]
 
 
 def lent_and_returned(wishes: Iterator[tuple[str, str]], *, kept: int, commands: int) -> Iterator[Command]:
-    """Have each wish followed by its return, whether or not the book was to be had.
+    """Generate a loan for each wish and later its return, whether or not the loan is accepted.
 
-    So a book comes back whoever got it, though nobody here knows who that was.
+    A book that was lent is returned in any case, although the generator does not know which loans are accepted.
 
     Args:
-        wishes: Which book is wanted by which reader; without end.
-        kept: After so many further commands the reader returns the book.
-        commands: How many commands there are.
+        wishes: Pairs of a book and the reader who wants it; infinite.
+        kept: The number of further commands after which the reader returns the book.
+        commands: The number of commands to generate.
     """
     due: deque[tuple[int, str, str]] = deque()
     for number in range(commands):
@@ -88,23 +88,23 @@ def lent_and_returned(wishes: Iterator[tuple[str, str]], *, kept: int, commands:
 
 
 def called(prefix: str, what: str, count: int) -> list[str]:
-    """Return so many names."""
+    """Return ``count`` numbered names."""
     return [f"{prefix}{what}-{number}" for number in range(1, count + 1)]
 
 
 def opening(readers: Iterable[str], books: Iterable[str]) -> list[Command]:
-    """Return what registers these readers and adds these books."""
+    """Return the commands that register readers and add books."""
     return [*map(registration, readers), *map(addition, books)]
 
 
 def registration(reader: str) -> RegisterReader:
-    """Return the registration of a reader."""
+    """Return the command that registers a reader."""
     surname = _SURNAMES[len(reader) * sum(map(ord, reader)) % len(_SURNAMES)]
     return RegisterReader(reader_id=reader, name=f"{reader.title()} {surname}")
 
 
 def addition(book: str) -> AddBookCopyToCirculation:
-    """Return the addition of a book."""
+    """Return the command that adds a book."""
     number = sum(map(ord, book))
     return AddBookCopyToCirculation(
         book_id=book,

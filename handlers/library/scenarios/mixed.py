@@ -1,4 +1,4 @@
-"""Mixed: a little of everything, for demonstrations and trials."""
+"""Mixed: a mixture of all commands, for demonstrations and trials."""
 
 import random
 from collections.abc import Iterator
@@ -17,16 +17,17 @@ __all__ = ["Mixed"]
 
 _FEWEST = 20
 _BOOKS_EXPONENT, _READERS_EXPONENT = 0.9, 0.8
-# Cumulated: lend, return, remove, add again, cancel, register again, reserve, release; the rest name strangers.
+# Cumulative shares: lend, return, remove, add again, cancel, register again, reserve, release; the rest name unknown
+# readers.
 _LEND, _RETURN, _REMOVE, _ADD, _CANCEL, _REGISTER = 0.52, 0.88, 0.905, 0.93, 0.95, 0.97
 _RESERVE, _RELEASE = 0.98, 0.985
-# How many books a reader looks at for one that is on the shelf; who finds none asks for the last one all the same.
+# The number of books that a reader tries to find one that is not lent; after that, the last one is asked for anyway.
 _GLANCES = 3
 _COPIED = 0.02
 
 
 class Mixed(Scenario):
-    """A few books are wanted by many readers at the same time, and a few readers want more books than they may have."""
+    """Many readers want a few books at the same time, and a few readers want more books than they may have."""
 
     name: ClassVar[str] = "mixed"
     stresses: ClassVar[str] = "a little of everything: popular books, readers at their quota, copies, and mistakes"

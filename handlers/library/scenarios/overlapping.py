@@ -1,4 +1,4 @@
-"""Overlapping: each boundary shares one half with the one before, and the other with the one behind."""
+"""Overlapping: each boundary shares one half with the one before it, and the other half with the one after it."""
 
 import random
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Uncontended: no command meets another."""
+"""Uncontended: no two commands share a boundary."""
 
 import random
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Bounded: boundaries with bounds of number and time, where a replica may be behind the bound."""
+"""Bounded: boundaries with bounds of number and time, where a replica may not have reached the bound."""
 
 import random
 from collections import deque
@@ -17,7 +17,7 @@ _REMEMBERED = 100
 
 
 class Bounded(Scenario):
-    """Products are moved as of the latest answer, which a replica may not have seen yet, or of an earlier one."""
+    """Products are moved as of the latest answer, which a replica may not have seen yet, or as of an earlier one."""
 
     name: ClassVar[str] = "bounded"
     stresses: ClassVar[str] = "boundaries with bounds of number and of time, which replicas may be behind"
@@ -49,7 +49,7 @@ class Bounded(Scenario):
 
 
 class _Answers:
-    """What the answers so far tell: how far the log is, and what time it is. Without any, it is early in 1970."""
+    """The head and the time according to the answers so far. Without any, it is the beginning of 1970."""
 
     def __init__(self) -> None:
         self.highest = 0

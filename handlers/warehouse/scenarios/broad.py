@@ -14,7 +14,7 @@ __all__ = ["Broad"]
 
 
 class Broad(Scenario):
-    """Orders of many products, each of which is in the way of whoever counts all of them."""
+    """Orders of many products; each of them conflicts with any count of all products."""
 
     name: ClassVar[str] = "broad"
     stresses: ClassVar[str] = "boundaries by types alone (counts of everything) beside narrow ones: who waits for ever?"

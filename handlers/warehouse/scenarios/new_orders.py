@@ -1,4 +1,4 @@
-"""New orders: decisions over something old and long and something always new."""
+"""New orders: decisions over an old and long history and an always new one."""
 
 import random
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _REPEATED = 0.01
 
 
 class NewOrders(Scenario):
-    """Most orders are of one product that has been ordered ever since; some are sent again under another id."""
+    """Most orders are for one product with a long history; some are sent again with another command id."""
 
     name: ClassVar[str] = "new-orders"
     stresses: ClassVar[str] = "decisions over something old and long (a product) and something always new (an order)"

@@ -1,4 +1,4 @@
-"""Stock: what a load builds on."""
+"""Stock: the initial state of a load."""
 
 from collections.abc import Iterable
 
@@ -8,10 +8,10 @@ __all__ = ["called", "delivered"]
 
 
 def called(prefix: str, what: str, count: int) -> list[str]:
-    """Return so many names."""
+    """Return ``count`` numbered names."""
     return [f"{prefix}{what}-{number}" for number in range(1, count + 1)]
 
 
 def delivered(products: Iterable[str], pieces: int) -> list[ReceivePieces]:
-    """Return a delivery of so many pieces for each product."""
+    """Return a delivery of ``pieces`` pieces for each product."""
     return [ReceivePieces(delivery=f"{product}-delivery", product=product, pieces=pieces) for product in products]

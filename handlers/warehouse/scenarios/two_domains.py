@@ -15,9 +15,9 @@ __all__ = ["TwoDomains"]
 
 
 class TwoDomains(Scenario):
-    """Orders of a warehouse and loans of a library, in turn; neither is to notice the other.
+    """Alternating orders of a warehouse and loans of a library; neither must affect the other.
 
-    Where the warehouse has a store of its own, that store is down now and then.
+    If the warehouse has a store of its own, that store is interrupted repeatedly.
     """
 
     name: ClassVar[str] = "two-domains"

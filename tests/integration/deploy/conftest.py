@@ -1,4 +1,4 @@
-"""A guard for servers that are started the way ``compose.yaml`` starts them."""
+"""A reaper for servers that are started the way ``compose.yaml`` starts them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,24 +7,24 @@ import pytest
 
 from deploy.local.account import Account
 from deploy.local.binaries import copy_postgres, postgres_folder
-from deploy.local.guard import Guard
+from deploy.local.reaper_client import ReaperClient
 
 
 @pytest.fixture
-def guard() -> Iterator[Guard]:
+def reaper() -> Iterator[ReaperClient]:
     """Starts programs as the servers' account; afterwards, all of them and their files are gone."""
-    guard = Guard(Account.for_servers())
+    reaper = ReaperClient(Account.for_servers())
     try:
-        yield guard
+        yield reaper
     finally:
-        guard.close()
+        reaper.close()
 
 
 @pytest.fixture(scope="session")
 def programs() -> Iterator[Path]:
     """The folder of PostgreSQL 18's programs, where the servers' account can run them."""
-    guard = Guard(Account.for_servers())
+    reaper = ReaperClient(Account.for_servers())
     try:
-        yield copy_postgres(postgres_folder(), guard.folder / "programs") / "bin"
+        yield copy_postgres(postgres_folder(), reaper.folder / "programs") / "bin"
     finally:
-        guard.close()
+        reaper.close()

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from deploy.local.errors import StackError
-from deploy.local.guard import Guard, last_line
 from deploy.local.ports import LOOPBACK, free_port
+from deploy.local.reaper_client import ReaperClient, last_line
 from tests.support.composition import ROOT
 
 _WAIT_SECONDS = 60.0
@@ -31,14 +31,14 @@ class PostgresContainer:
         environment: The variables of the service, and where its programs and its data are.
     """
 
-    def __init__(self, guard: Guard, programs: Path, name: str, service: dict[str, Any]) -> None:
-        self._guard = guard
+    def __init__(self, reaper: ReaperClient, programs: Path, name: str, service: dict[str, Any]) -> None:
+        self._reaper = reaper
         self._programs = programs
         self._service = service
         self._pid: int | None = None
         self.port = free_port()
-        self.log = guard.folder / f"{name}.log"
-        self.home = guard.folder / name
+        self.log = reaper.folder / f"{name}.log"
+        self.home = reaper.folder / name
         self.data = self.home / "18" / "docker"
         self.environment = {
             **{key: str(value) for key, value in service["environment"].items()},
@@ -52,7 +52,7 @@ class PostgresContainer:
     def initialise(self) -> None:
         """Make the database, as the image does on an empty volume, and run the mounted scripts."""
         password = self.home / "password"
-        self._guard.write(password, self.environment["POSTGRES_PASSWORD"])
+        self._reaper.write(password, self.environment["POSTGRES_PASSWORD"])
         user, database = self.environment["POSTGRES_USER"], self.environment["POSTGRES_DB"]
         # The image's own locale is one of UTF-8.
         self._run("initdb", f"--username={user}", f"--pwfile={password}", "--encoding=UTF8", "--no-sync")
@@ -74,7 +74,7 @@ class PostgresContainer:
         """Start it with the service's entry point, if it has one of its own, and wait until it is healthy."""
         entry = [str(self._mounts[part]) for part in self._service.get("entrypoint", [])]
         command = [*entry, "postgres", *self._options(), "-c", f"listen_addresses={LOOPBACK}"]
-        self._pid = self._guard.start(
+        self._pid = self._reaper.start(
             ["env", "--", *command], env=self.environment, log=self.log, farewell=signal.SIGQUIT
         )
         self._wait_until_healthy()
@@ -82,7 +82,7 @@ class PostgresContainer:
     def stop(self) -> None:
         """Stop it by the signal that its image names, and wait until it is gone."""
         if self._pid is not None:
-            self._guard.signal(self._pid, signal.SIGINT)
+            self._reaper.signal(self._pid, signal.SIGINT)
             self._status(self._pid)
 
     def url(self, user: str, password: str) -> str:
@@ -105,13 +105,13 @@ class PostgresContainer:
         return target
 
     def _run(self, *argv: str) -> None:
-        pid = self._guard.start(["env", "--", *argv], env=self.environment, log=self.log)
+        pid = self._reaper.start(["env", "--", *argv], env=self.environment, log=self.log)
         if code := self._status(pid):
             raise StackError(f"{argv[0]} failed with status {code}: {last_line(self.log)}")
 
     def _status(self, pid: int) -> int:
         deadline = time.monotonic() + _WAIT_SECONDS
-        while (code := self._guard.status(pid)) is None:
+        while (code := self._reaper.status(pid)) is None:
             if time.monotonic() > deadline:
                 raise StackError(f"Process {pid} did not end: {last_line(self.log)}")
             time.sleep(_POLL_SECONDS)
@@ -122,7 +122,7 @@ class PostgresContainer:
         kind, program, *arguments = self._service["healthcheck"]["test"]
         check = [str(self._programs / program), *arguments]
         while subprocess.run(check, env=self.environment, check=False).returncode:
-            if self._pid is None or self._guard.status(self._pid) is not None or time.monotonic() > deadline:
+            if self._pid is None or self._reaper.status(self._pid) is not None or time.monotonic() > deadline:
                 raise StackError(f"It did not become healthy ({kind}): {last_line(self.log)}")
             time.sleep(_POLL_SECONDS)
 

@@ -12,8 +12,8 @@ import pytest
 
 from deploy.local.account import Account
 from deploy.local.errors import StackError
-from deploy.local.guard import Guard
 from deploy.local.ports import LOOPBACK
+from deploy.local.reaper_client import ReaperClient
 from eventstore import Consistency, Event, Filter
 from eventstore.postgres import PostgresEventStore, migrate
 from tests.integration.deploy.containers import PostgresContainer
@@ -46,29 +46,29 @@ class Pair(NamedTuple):
 
 
 @pytest.fixture
-def pair(guard: Guard, programs: Path) -> Iterator[Pair]:
+def pair(reaper: ReaperClient, programs: Path) -> Iterator[Pair]:
     """A running primary, and a replica that was never started."""
-    with _running(guard, programs) as pair:
+    with _running(reaper, programs) as pair:
         yield pair
 
 
 @pytest.fixture(scope="module")
 def standing(programs: Path) -> Iterator[Pair]:
     """The same, migrated, for all tests that leave everything as it is."""
-    guard = Guard(Account.for_servers())
+    reaper = ReaperClient(Account.for_servers())
     try:
-        with _running(guard, programs) as pair:
+        with _running(reaper, programs) as pair:
             asyncio.run(migrate(pair.admin_url()))
             yield pair
     finally:
-        guard.close()
+        reaper.close()
 
 
 @contextmanager
-def _running(guard: Guard, programs: Path) -> Iterator[Pair]:
+def _running(reaper: ReaperClient, programs: Path) -> Iterator[Pair]:
     services: dict[str, Any] = composition(_PASSWORDS)["services"]
-    primary = PostgresContainer(guard, programs, "primary", services["postgres"])
-    replica = PostgresContainer(guard, programs, "replica", services["postgres-replica"])
+    primary = PostgresContainer(reaper, programs, "primary", services["postgres"])
+    replica = PostgresContainer(reaper, programs, "replica", services["postgres-replica"])
     replica.environment |= {"PRIMARY_HOST": LOOPBACK, "PRIMARY_PORT": str(primary.port)}
     primary.initialise()
     primary.start()
@@ -137,11 +137,11 @@ async def test_the_replica_goes_on_from_its_own_data_and_catches_up(pair: Pair) 
     assert pair.replica.data.stat().st_ino == birth
 
 
-async def test_an_interrupted_copy_is_begun_anew(pair: Pair, guard: Guard) -> None:
+async def test_an_interrupted_copy_is_begun_anew(pair: Pair, reaper: ReaperClient) -> None:
     # What is left when the copy is killed: a folder that looks like a database, and is none.
     incomplete = pair.replica.data.with_name(f"{pair.replica.data.name}.incomplete")
-    guard.run(["mkdir", "-p", str(incomplete)], log=pair.replica.log)
-    guard.write(incomplete / "PG_VERSION", "18\n")
+    reaper.run(["mkdir", "-p", str(incomplete)], log=pair.replica.log)
+    reaper.write(incomplete / "PG_VERSION", "18\n")
     await migrate(pair.admin_url())
     await asyncio.to_thread(pair.replica.start)
     assert await _count(pair.worker_urls()[1]) == 0

@@ -10,9 +10,9 @@ import pytest
 
 from deploy.local.account import Account
 from deploy.local.broker import RabbitServer
-from deploy.local.guard import Guard
 from deploy.local.ports import LOOPBACK
 from deploy.local.postgres import Login
+from deploy.local.reaper_client import ReaperClient
 from tests.support.composition import ROOT, composition, example_environment
 from tests.support.fixtures.vhosts import Management
 from worker.amqp.declaration import declare
@@ -25,15 +25,15 @@ _DEFINITIONS = "/etc/rabbitmq/definitions.json"
 class ComposedBroker(RabbitServer):
     """A broker with the configuration that ``compose.yaml`` mounts; only addresses and paths differ."""
 
-    def __init__(self, guard: Guard, composed: dict[str, Any]) -> None:
-        super().__init__(guard, login=Login("admin", example_environment()["RABBITMQ_ADMIN_PASSWORD"]))
+    def __init__(self, reaper: ReaperClient, composed: dict[str, Any]) -> None:
+        super().__init__(reaper, login=Login("admin", example_environment()["RABBITMQ_ADMIN_PASSWORD"]))
         self._definitions = composed["configs"]["rabbitmq-definitions"]["content"]
 
     def _configuration(self) -> str:
         mounted = (ROOT / "deploy/rabbitmq/rabbitmq.conf").read_text(encoding="utf-8")
         assert _DEFINITIONS in mounted
         definitions = self._home / "definitions.json"
-        self._guard.write(definitions, self._definitions)
+        self._reaper.write(definitions, self._definitions)
         addresses = f"management.tcp.ip = {LOOPBACK}\nmanagement.tcp.port = {self.management_port}\n"
         return mounted.replace(_DEFINITIONS, str(definitions)) + addresses
 
@@ -45,14 +45,14 @@ def composed() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def broker(composed: dict[str, Any]) -> Iterator[ComposedBroker]:
-    guard = Guard(Account.for_servers())
+    reaper = ReaperClient(Account.for_servers())
     try:
-        server = ComposedBroker(guard, composed)
+        server = ComposedBroker(reaper, composed)
         server.start()
         yield server
         server.stop()
     finally:
-        guard.close()
+        reaper.close()
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 from deploy.local.account import Account
 from deploy.local.binaries import system_postgres_folder
 from deploy.local.cluster import start_cluster
-from deploy.local.guard import Guard
 from deploy.local.postgres import DATABASE, Login, PostgresServer
+from deploy.local.reaper_client import ReaperClient
 from eventstore import Append, HoldExpired, Receipt
 from eventstore.postgres import PostgresEventStore, migrate
 from tests.integration.eventstore.questions import ANY, counted, keys
@@ -25,15 +25,15 @@ def address(server: PostgresServer, login: Login) -> str:
 @pytest.fixture
 def server() -> Iterator[PostgresServer]:
     """The system's PostgreSQL, migrated."""
-    guard = Guard(Account.for_servers())
+    reaper = ReaperClient(Account.for_servers())
     try:
         admin, worker = (Login(name, secrets.token_hex(16)) for name in ("admin", "worker"))
         programs = system_postgres_folder() / "bin"
-        server = start_cluster(guard, programs=programs, admin=admin, worker=worker, replicas=0).primary
+        server = start_cluster(reaper, programs=programs, admin=admin, worker=worker, replicas=0).primary
         asyncio.run(migrate(address(server, server.admin)))
         yield server
     finally:
-        guard.close()
+        reaper.close()
 
 
 async def test_an_older_server_bounds_statements_and_pauses(server: PostgresServer) -> None:

@@ -130,7 +130,7 @@ async def test_whatever_one_holds_the_other_does_not_wait_for(both: Database) ->
             assert (await migrate(both.admin_url, schema=TENANT, partition_size=10_000, wait_seconds=5)).partitioned
             async with connected(both.url) as beside:
                 await beside.execute(f"SELECT {TENANT}_reading.lock_v1('projection', 'ledger', 'balances')")
-    # The guard, too, is of one of them alone: the log that was put into partitions is the tenant's.
+    # The reaper, too, is of one of them alone: the log that was put into partitions is the tenant's.
     assert (await survey(both.url)).partition_size is None
     found = await survey(both.url, schema=TENANT)
     assert (found.partition_size, found.partitions > 0, found.guarded) == (10_000, True, True)

@@ -10,9 +10,9 @@ import asyncpg
 import pytest
 
 from deploy.local.account import Account
-from deploy.local.guard import Guard
-from deploy.local.guardian import descendants
 from deploy.local.postgres import DATABASE
+from deploy.local.reaper import descendants
+from deploy.local.reaper_client import ReaperClient
 from deploy.local.server import until
 from deploy.local.stack import LocalStack
 from tests.support.fixtures.environment import Environment
@@ -102,27 +102,27 @@ def test_a_killed_postmaster_leaves_no_shared_memory(base: Path) -> None:
     assert left_below(base) == []
 
 
-def test_the_next_start_removes_what_a_killed_guardian_left(base: Path) -> None:
+def test_the_next_start_removes_what_a_killed_reaper_left(base: Path) -> None:
     stack = LocalStack(replicas=0, broker=False)
     stack.start()
     folder, server = stack.folder, stack.primary.pid
-    (guardian,) = [pid for pid in descendants(os.getpid()) if server in descendants(pid)]
-    os.kill(guardian, signal.SIGKILL)
+    (pid,) = [each for each in descendants(os.getpid()) if server in descendants(each)]
+    os.kill(pid, signal.SIGKILL)
     stack.stop()
-    until(lambda: not processes_below(base), 60, "the servers to die with their guardian")
+    until(lambda: not processes_below(base), 60, "the servers to die with their reaper")
     assert folder.exists()
-    guard = Guard(Account.for_servers())
+    reaper = ReaperClient(Account.for_servers())
     try:
-        assert guard.folder.exists()
+        assert reaper.folder.exists()
         assert not folder.exists()
     finally:
-        guard.close()
+        reaper.close()
     assert left_below(base) == []
 
 
 def test_a_folder_in_use_is_not_taken_for_a_stale_one(base: Path) -> None:
-    first = Guard(Account.for_servers())
-    second = Guard(Account.for_servers())
+    first = ReaperClient(Account.for_servers())
+    second = ReaperClient(Account.for_servers())
     try:
         assert first.folder.exists()
         assert first.folder.parent == second.folder.parent == base

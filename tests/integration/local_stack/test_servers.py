@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from deploy.local.errors import StackError
-from deploy.local.guardian import descendants
+from deploy.local.reaper import descendants
 from deploy.local.server import until
 from deploy.local.stack import LocalStack
 from tests.support.fixtures.failover import PrimaryAndStandby

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.record import Record
 from deploy.local.server import until
 from deploy.local.stack import LocalStack
+from deploy.local.stack_folder import StackFolder
 from tests.support.processes import left_below
 
 _CLONE = Path(__file__).parents[3]
@@ -62,10 +62,10 @@ def test_a_stand_in_named_as_version_1_is_started_told_and_gone_with_the_stack(
 
 def test_a_stand_in_named_jaeger_is_started_told_and_gone_with_the_stack(tmp_path: Path, base: Path) -> None:
     environment = os.environ | {"PATH": _path_with(tmp_path, "jaeger", "v2.20.0")}
-    record = Record(tmp_path / "record")
+    folder = StackFolder(tmp_path / "stack")
 
     def run(command: str) -> "subprocess.CompletedProcess[str]":
-        arguments = [sys.executable, "-m", "deploy.local", "--record", str(record.folder), command]
+        arguments = [sys.executable, "-m", "deploy.local", "--folder", str(folder.path), command]
         return subprocess.run(arguments, cwd=_CLONE, env=environment, capture_output=True, text=True, check=False)
 
     try:
@@ -73,10 +73,10 @@ def test_a_stand_in_named_jaeger_is_started_told_and_gone_with_the_stack(tmp_pat
         assert up.returncode == 0, up.stderr
         assert up.stdout.count("answers") == 7
         assert "Jaeger, to look at traces" in up.stdout
-        addresses = record.addresses()
+        addresses = folder.addresses()
         assert addresses["WORKER_TRACE_URL"].endswith("/trace/{trace_id}")
         sourced = subprocess.run(
-            ["bash", "-c", f"source '{record.variables}' && printenv WORKER_TRACE_URL OTEL_METRICS_EXPORTER"],  # noqa: S607
+            ["bash", "-c", f"source '{folder.variables}' && printenv WORKER_TRACE_URL OTEL_METRICS_EXPORTER"],  # noqa: S607
             capture_output=True,
             text=True,
             check=True,

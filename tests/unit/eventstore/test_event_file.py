@@ -89,6 +89,7 @@ _WITHOUT = [{name: value for name, value in _GOOD.items() if name != left} for l
         (b"[1]", "line 2: it is no JSON object"),
         (b"\xff", "line 2: it is not UTF-8"),
         (b"[" * 100_000, "line 2: it is not JSON: "),
+        (b'{"type": 1e9999999999999999999}', "line 2: it is not JSON: a number has more than 1,000 digits"),
         (_WITHOUT[0], "line 2: the event has no type"),
         (_WITHOUT[1], "line 2: the event has no occurred_at"),
         (_WITHOUT[2], "line 2: the event has no payload"),

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventstore.jsontext import MAX_DEPTH, Unstorable, canonical, decode_object, encode_object
+from eventstore.jsontext import MAX_DEPTH, NotJson, NumberTooLong, Unstorable, canonical, decode_object, encode_object
 
 
 @dataclass
@@ -211,6 +211,24 @@ def deeper_in_the_stack(frames: int, call: Callable[[], object]) -> object:
 def test_what_can_be_written_can_be_read_deep_in_the_stack() -> None:
     text = encode_object(nested(MAX_DEPTH))
     assert deeper_in_the_stack(300, lambda: decode_object(text)) == nested(MAX_DEPTH)
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "said"),
+    [
+        ('{"x": 1e9999999999999999999}', NumberTooLong, "a number has more than 1,000 digits"),
+        ('{"x": [-0.5E-9999999999999999999]}', NumberTooLong, "a number has more than 1,000 digits"),
+        ("{nope", NotJson, "JSON is malformed"),
+        (b'{"x": "\xff"}', NotJson, "utf-8"),
+        ("[" * 100_000, NotJson, "the text is nested too deeply"),
+    ],
+)
+def test_a_text_that_cannot_be_read_is_refused_by_one_kind_of_error(
+    text: str | bytes, error: type[NotJson], said: str
+) -> None:
+    with pytest.raises(NotJson, match=said) as raised:
+        decode_object(text)
+    assert type(raised.value) is error
 
 
 @pytest.mark.parametrize("levels", [MAX_DEPTH + 1, 800, 100_000])

@@ -67,6 +67,7 @@ def test_times_are_in_utc_unless_they_say_otherwise() -> None:
         ({"conditions": ("=b",)}, "is no condition: write Key=value"),
         ({"conditions": ("BookID=null",)}, "a string, a number, true or false"),
         ({"conditions": ("BookID=[1]",)}, "a string, a number, true or false"),
+        ({"conditions": ("BookID=1e9999999999999999999",)}, "a number has at most 1,000 digits"),
         ({"conditions": ('BookID={"a":',)}, "begins like JSON and is none"),
         ({"conditions": ('BookID="b',)}, "begins like JSON and is none"),
         ({"conditions": ('BookID="\\u0000"',)}, "contains a NUL character."),

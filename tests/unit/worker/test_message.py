@@ -77,6 +77,8 @@ def test_a_bad_envelope_is_named(given: dict[str, str], code: str) -> None:
         (b'{"Edition": 1e1000}', "number_too_long"),
         (b'{"Edition": 1e999999999999}', "number_too_long"),
         (b'{"Edition": -1E-9999}', "number_too_long"),
+        (b'{"Edition": 1e9999999999999999999}', "number_too_long"),
+        (b'{"Edition": 0.5E-9999999999999999999}', "number_too_long"),
         (b'{"Copies": [{"Edition": 1e+3000000}]}', "number_too_long"),
         (b'{"Edition": %s}' % (b"9" * 1001), "number_too_long"),
         (b'{"Edition": 0.%s}' % (b"9" * 1001), "number_too_long"),

@@ -193,8 +193,8 @@ def replay(
 
 
 def _receipts_since(settings: Settings, choice: Choice, domain: str | None) -> dict[str, datetime]:
-    """Ask the store of each domain that is meant from when on it has all receipts, where it has not had all along."""
-    from eventstore.postgres import receipts_since  # noqa: PLC0415  the other commands here ask no database
+    """Return the time from which on receipts are kept, for each selected domain whose older ones were deleted."""
+    from eventstore.postgres import receipts_since  # noqa: PLC0415  the other commands here need no database
 
     meant = [topology.domain_name for topology in choice.topologies]
     found: dict[str, datetime] = {}

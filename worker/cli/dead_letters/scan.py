@@ -1,4 +1,4 @@
-"""The scan: a person's choice of dead letters, and what a walk along the queues finds of it."""
+"""The scan: the dead letters that a person selects, and the counts of a browse through the queues."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -23,18 +23,18 @@ from worker.topology import Topology
 __all__ = ["Choice", "Found", "Kinds", "counting", "kind", "scan"]
 
 Kinds = Counter[tuple[str, str, str]]
-"""How many letters there are by domain, command and reason."""
+"""The number of letters by domain, command and reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """Whose dead letters are meant, and which of them.
+    """The selected domains, and the selection of their dead letters.
 
     Attributes:
-        amqp_url: The broker.
-        topologies: Whose.
-        selection: Which.
-        asked_at: When somebody asked.
+        amqp_url: The broker's address.
+        topologies: The queues of the selected domains.
+        selection: The selection of letters.
+        asked_at: When the command was called.
     """
 
     amqp_url: str
@@ -54,10 +54,10 @@ class Choice:
         older_than: str | None = None,
         younger_than: str | None = None,
     ) -> Self:
-        """Read what somebody typed.
+        """Make it of the options of a command.
 
         Raises:
-            Mistake: There is no such domain, or an age is none.
+            Mistake: There is no such domain, or an age is invalid.
             DomainNotFound: A domain cannot be imported.
         """
         now = datetime.now(UTC)
@@ -77,15 +77,15 @@ class Choice:
 
 @dataclass(slots=True, kw_only=True)
 class Found:
-    """What a scan found; the letters themselves are not kept.
+    """The counts of a scan; letters are not kept.
 
     Attributes:
-        there: How many letters each domain's queue had; a domain that was never served is missing.
-        seen: How many letters were looked at. The others are held by somebody else, or were removed meanwhile.
-        kinds: How many letters are meant, by kind.
-        ids: Which of the ids that were asked for are there.
-        all_reasons: The reasons of all letters that were looked at.
-        all_commands: Their commands.
+        there: The number of letters in each domain's queue; a domain that was never served is missing.
+        seen: The number of letters that were read. Other consumers hold the others, or have removed them.
+        kinds: The number of selected letters, by kind.
+        ids: The selected ids that exist.
+        all_reasons: The reasons of all letters that were read.
+        all_commands: The commands of all letters that were read.
     """
 
     there: dict[Topology, int] = field(default_factory=dict)
@@ -97,31 +97,31 @@ class Found:
 
     @property
     def total(self) -> int:
-        """How many letters there were."""
+        """The number of letters in all queues."""
         return sum(self.there.values())
 
     @property
     def unseen(self) -> int:
-        """How many of them could not be looked at."""
+        """The number of letters that could not be read."""
         return self.total - self.seen
 
     @property
     def meant(self) -> int:
-        """How many of them are meant."""
+        """The number of selected letters."""
         return self.kinds.total()
 
     def reasons(self) -> dict[str, int]:
-        """How many letters are meant by reason, the most frequent first."""
+        """The number of selected letters by reason, the most frequent first."""
         counts: Counter[str] = Counter()
         for (_, _, reason), count in self.kinds.items():
             counts[reason] += count
         return dict(counts.most_common())
 
     def check_ids(self, wanted: Collection[str]) -> None:
-        """See that every id that was asked for is there.
+        """Check that every selected id exists.
 
         Raises:
-            Mistake: Some are not; the message names the first few.
+            Mistake: Some do not; the message names the first few.
         """
         missing = sorted(set(wanted) - self.ids)
         if missing:
@@ -131,7 +131,7 @@ class Found:
             raise Mistake(f"there is no dead letter {names}; `worker dead-letters list` shows those that are there.")
 
     def absent(self, selection: Selection) -> list[str]:
-        """Say which of the reasons and commands that were asked for no letter has, and what may have been meant."""
+        """Return sentences about selected reasons and commands that no letter has, with similar ones if there are."""
         if not self.seen:
             return []
         asked = (("reason", selection.reasons, self.all_reasons), ("command", selection.commands, self.all_commands))
@@ -142,7 +142,7 @@ class Found:
         ]
 
     def unseen_told(self) -> str:
-        """Say that some could not be looked at."""
+        """Return the sentence that some letters could not be read."""
         return (
             f"{self.unseen:,} of {self.total:,} could not be looked at: somebody else looks at them now, or has "
             "removed them. Try again."
@@ -150,23 +150,23 @@ class Found:
 
 
 def kind(letter: DeadLetter) -> tuple[str, str, str]:
-    """Return what a letter is counted under."""
+    """Return what a letter is counted by: domain, command and reason."""
     return letter.domain_name, letter.command_type or "", letter.reason
 
 
 async def scan(
     choice: Choice, visit: Callable[[DeadLetter], None] = lambda _: None, *, progress: Callable[[], None]
 ) -> Found:
-    """Walk along the queues of all domains that are meant. Nothing is removed.
+    """Browse the dead-letter queues of all selected domains. Nothing is removed.
 
     Args:
-        choice: Whose letters, and which.
-        visit: Called with each letter that is meant.
-        progress: Called after each letter, also others.
+        choice: The selected domains and letters.
+        visit: Called with each selected letter.
+        progress: Called after each letter, selected or not.
 
     Raises:
         Mistake: None of the domains has queues.
-        BrokerUnavailable, BrokerMisconfigured: The broker cannot be asked.
+        BrokerUnavailable, BrokerMisconfigured: The broker cannot be reached, or refuses the connection.
     """
     found = Found()
 
@@ -193,7 +193,7 @@ async def scan(
 
 @contextmanager
 def counting(what: str, total: int | None = None) -> Iterator[Callable[[], None]]:
-    """Show progress at a terminal; yields what to call after each letter."""
+    """Show progress on a terminal; yields a function to call after each letter."""
     with progress_bar(what, total) as advance:
         yield lambda: advance(1)
 

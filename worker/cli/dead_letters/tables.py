@@ -1,4 +1,4 @@
-"""Dead letters on a terminal."""
+"""Dead letters as tables on a terminal."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -12,7 +12,7 @@ from worker.dead_letters.letter import DeadLetter
 from worker.dead_letters.selection import NO_ID
 from worker.rounds.forwarding import ERROR_HEADER, TRACEBACK_HEADER
 
-if TYPE_CHECKING:  # what draws tables is imported for those that are drawn
+if TYPE_CHECKING:  # loading it is only worth it when a table is drawn
     from rich.table import Table
 
 __all__ = ["kinds", "rows", "show_whole"]
@@ -21,12 +21,12 @@ _SHOWN_ABOVE = frozenset({ERROR_HEADER, TRACEBACK_HEADER})
 
 
 def rows(letters: Iterable[DeadLetter], *, now: datetime, with_domain: bool = False) -> "Table":
-    """Draw letters, one a line.
+    """Return a table of letters, one a line.
 
     Args:
-        letters: Which.
-        now: From when their age is counted.
-        with_domain: Whether to name the domain of each.
+        letters: The letters.
+        now: The current time, for their ages.
+        with_domain: Whether to include a column for the domain.
     """
     domain = ("domain",) if with_domain else ()
     listing = table("id", *domain, "command", "reason", "age", "attempts", "error")
@@ -46,7 +46,7 @@ def rows(letters: Iterable[DeadLetter], *, now: datetime, with_domain: bool = Fa
 
 
 def kinds(counts: Kinds) -> "Table":
-    """Draw how many letters there are of each kind, the most frequent first."""
+    """Return a table with the number of letters of each kind, the most frequent first."""
     summary = table("reason", "command", "letters")
     for (_, command, reason), count in counts.most_common():
         summary.add_row(reason, command, f"{count:,}")
@@ -54,7 +54,7 @@ def kinds(counts: Kinds) -> "Table":
 
 
 def show_whole(letter: DeadLetter) -> None:
-    """Print everything that a letter says."""
+    """Print everything about a letter."""
     facts = table("", "")
     facts.show_header = False
     rows: Mapping[str, str | None] = {

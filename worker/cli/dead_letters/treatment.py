@@ -1,4 +1,4 @@
-"""The treatment: what is done with many dead letters, after it was told, counted and agreed to."""
+"""The treatment: what is done with many dead letters, after counting them and asking for consent."""
 
 import sys
 from collections import Counter
@@ -25,7 +25,7 @@ __all__ = ["Plan", "Treatment", "chosen", "tell_each"]
 def chosen(
     settings: Settings,
     ids: Sequence[str],
-    every: bool,  # noqa: FBT001  typer's flags are truths
+    every: bool,  # noqa: FBT001  typer's flags are booleans
     domain: str | None,
     *,
     reasons: Sequence[str] | None,
@@ -33,10 +33,11 @@ def chosen(
     older: str | None,
     younger: str | None,
 ) -> Choice:
-    """Read what somebody typed who wants something done.
+    """Make a choice of the options of a command that changes letters.
 
     Raises:
-        Mistake: It does not say which letters, or says it in two ways; or as ``Choice.of``.
+        Mistake: The options do not say which letters, or say it in two ways; or a domain or age is wrong: as in
+            ``Choice.of``.
     """
     filters = bool(reasons or commands or older or younger)
     if bool(ids) + filters + every != 1:
@@ -54,11 +55,11 @@ def chosen(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is going to be done.
+    """What will be done.
 
     Attributes:
-        found: What there is.
-        kinds: How many of the letters that are meant are to be treated, by kind.
+        found: The counts of the scan.
+        kinds: The number of letters to treat, by kind.
     """
 
     found: Found
@@ -67,14 +68,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Treatment:
-    """Something that can be done with dead letters.
+    """An action on dead letters.
 
     Attributes:
-        choice: Which letters are meant.
-        participle: What they then are: ``replayed``.
-        wanted: Which of those that are meant are treated.
-        act: Does it with one domain's letters, and calls the last argument after each.
-        asks_for_one: Whether one letter is asked for as well as many.
+        choice: The selected letters.
+        participle: The past participle of the action: ``replayed``.
+        wanted: Returns whether a selected letter is treated.
+        act: Treats one domain's letters, and calls its last argument after each.
+        asks_for_one: Whether consent is asked for a single letter, too.
     """
 
     choice: Choice
@@ -84,14 +85,14 @@ class Treatment:
     asks_for_one: bool
 
     def plan(self, visit: Callable[[DeadLetter], None] = lambda _: None) -> Plan:
-        """Look what there is to do. Nothing is removed.
+        """Count what there is to do. Nothing is removed.
 
         Args:
-            visit: Called with each letter that is meant.
+            visit: Called with each selected letter.
 
         Raises:
-            Mistake: An id that was asked for is not there, or no domain has queues.
-            BrokerUnavailable, BrokerMisconfigured: The broker cannot be asked.
+            Mistake: A selected id does not exist, or no domain has queues.
+            BrokerUnavailable, BrokerMisconfigured: The broker cannot be reached, or refuses the connection.
         """
         todo: Kinds = Counter()
 
@@ -108,20 +109,20 @@ class Treatment:
     def carry_out(
         self, plan: Plan, *, dry_run: bool, yes: bool, rate: float | None = None, silent: bool = False
     ) -> int | None:
-        """Do it, if it is agreed to, and tell how much was done.
+        """Do it after consent, and print how much was done.
 
         Args:
-            plan: What was found.
-            dry_run: Whether only to tell.
-            yes: Whether not to ask.
-            rate: How many letters to treat in a second, at most.
-            silent: Whether to print nothing, because somebody else does.
+            plan: The result of ``plan``.
+            dry_run: Whether to print only what would be done.
+            yes: Whether to do it without asking.
+            rate: The most letters to treat in a second; None for no limit.
+            silent: Whether to print nothing, because the caller prints JSON.
 
         Returns:
-            How many letters were treated; None if the answer was no.
+            The number of letters that were treated; None if consent was refused.
 
         Raises:
-            Mistake: The broker failed in the middle; the message says how many were treated before.
+            Mistake: The broker failed during it; the message says how many letters were treated before.
         """
         say: Callable[..., None] = (lambda *_: None) if silent else tell
         total = plan.kinds.total()
@@ -176,7 +177,7 @@ class Treatment:
         except BrokerError as error:
             raise Mistake(f"{sentence(error)}\n{self._so_far(done, total)}") from error
         except KeyboardInterrupt:
-            print(self._so_far(done, total), file=sys.stderr)  # noqa: T201  the last word before the exit status
+            print(self._so_far(done, total), file=sys.stderr)  # noqa: T201  the last line before the exit status
             raise
         return done
 

@@ -1,1 +1,1 @@
-"""The console's pages, a module each: what is asked for, and what is shown of it."""
+"""The console's pages, a module each: reads the data, and renders it."""

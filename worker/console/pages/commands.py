@@ -1,4 +1,4 @@
-"""A command: what became of it, the events that it recorded, and where its trace is."""
+"""A command: its outcome, its events, and a link to its trace."""
 
 from typing import Any
 from urllib.parse import quote
@@ -20,14 +20,14 @@ class Commands:
     """The page ``/commands``.
 
     Args:
-        console: Where it looks.
+        console: What the pages share.
     """
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     async def show(self, request: Request) -> Response:
-        """Show what became of the command whose ``id`` is asked for; without one, ask for it."""
+        """Show the outcome of the command with the given ``id``; without an id, a form for one."""
         text = request.query_params.get("id", "").strip()
         values: dict[str, Any] = {"id": text, "answers": [], "silent": (), "trouble": None, "is_unknown": False}
         if not text:

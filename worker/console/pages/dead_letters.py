@@ -1,4 +1,4 @@
-"""Dead letters: a list, everything of one, and, where that is allowed, replaying and discarding them."""
+"""Dead letters: a list, a single letter in full, and, if allowed, replaying and discarding them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -35,7 +35,7 @@ class DeadLettersPage:
     """The pages below ``/dead-letters``.
 
     Args:
-        console: Where they look.
+        console: What the pages share.
     """
 
     def __init__(self, console: Console) -> None:
@@ -43,7 +43,7 @@ class DeadLettersPage:
         self._letters = Letters(console.settings)
 
     async def show(self, request: Request) -> Response:
-        """List the letters of a domain, or of all."""
+        """List the letters of a domain, or of all domains."""
         query = request.query_params
         asked = {name: query.get(name, "").strip() for name in ("domain", "reason", "command", "id")}
         selection = Selection(
@@ -65,7 +65,7 @@ class DeadLettersPage:
         )
 
     async def show_one(self, request: Request) -> Response:
-        """Show everything of a letter."""
+        """Show everything about a letter."""
         topology = self._topology(request.path_params["domain"])
         found = await attempt(self._letters.one(topology, request.path_params["id"]), seconds=_LOOK_SECONDS)
         letter = found.value
@@ -83,7 +83,7 @@ class DeadLettersPage:
         )
 
     async def treat(self, request: Request) -> Response:
-        """Ask whether letters are to be replayed or discarded, and do it once that was answered."""
+        """Ask for confirmation to replay or discard letters, and do it once it is confirmed."""
         form = await Form.of(request, self._console)
         action, topology, ids = self._meant(form)
         letters = f"{counted(len(ids), 'dead letter')} of {topology.domain_name}"
@@ -130,7 +130,7 @@ class DeadLettersPage:
 
     def _trace_url(self, letter: DeadLetter | None) -> str | None:
         page = self._console.settings.worker_trace_url
-        # It consists of hexadecimal digits, or is none.
+        # A trace id consists of hexadecimal digits only.
         return page.replace("{trace_id}", letter.trace_id) if page and letter is not None and letter.trace_id else None
 
 

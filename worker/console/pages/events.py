@@ -1,4 +1,4 @@
-"""Events: the log of a subject, or of whatever else a filter asks for, page by page."""
+"""Events: the log of a subject, or of any filter, page by page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,23 +22,23 @@ from worker.stores import StoreSettings
 __all__ = ["Events"]
 
 _PAGE = 50
-# Any number of fewer digits is one that an event may have.
+# Every number with fewer digits is a possible sequence number.
 _MOST_DIGITS = 19
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
-    """What is asked for, as it was typed.
+    """The query, as it was typed.
 
     Attributes:
         types: Event types, separated by white space or commas.
-        where: Conditions, a line each.
-        any: Whether one of these suffices.
+        where: Conditions, one a line.
+        any: Whether one condition suffices; empty if all must hold.
         since: The earliest time.
         until: The latest time.
-        domain: Whose log, where there are several.
-        after: The first events above this number; empty for the last events.
-        before: The last events below this number; empty for the last of all.
+        domain: Name of the domain whose log is meant, if there are several logs.
+        after: Show the first events above this number; empty for the last events.
+        before: Show the last events below this number; empty for the last of all.
     """
 
     types: str = ""
@@ -65,11 +65,11 @@ class _Asked:
                 until=self.until or None,
             )
         except Mistake as mistake:
-            # It names the options of the command line.
+            # The message names the options of the command line.
             raise Mistake(str(mistake).replace("--where", "The condition").replace("--", "")) from None
 
     def link(self, **place: int) -> str:
-        """Return the address of another page of the same."""
+        """Return the address of another page of the same query."""
         given: dict[str, str | int] = {name: getattr(self, name) for name in self.__slots__}
         given |= {"after": "", "before": ""}
         given |= place
@@ -80,14 +80,14 @@ class Events:
     """The page ``/events``.
 
     Args:
-        console: Where it looks.
+        console: What the pages share.
     """
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     async def show(self, request: Request) -> Response:
-        """Show the last events that fit, or those around a number."""
+        """Show the last events that match, or those around a number."""
         asked = _Asked.of(request.query_params)
         found = await attempt(self._found(asked))
         events = found.value or []
@@ -123,12 +123,12 @@ class Events:
 
 
 def _store(settings: Settings, domain: str) -> StoreSettings:
-    """Return the store that is meant.
+    """Return the selected store.
 
     Raises:
-        Mistake: There are several, and no domain is named; or there is none of that domain.
+        Mistake: There are several, and no domain is named; or the named domain does not exist.
     """
-    # Where all domains share one log, it does not matter whose it is.
+    # If all domains share one log, the domain does not matter.
     stores = chosen(settings, domain or None) if settings.domain_databases else chosen(settings, None)
     if len(stores) > 1:
         raise Mistake("There are several databases, each with a log of its own: choose a domain.")
@@ -136,12 +136,12 @@ def _store(settings: Settings, domain: str) -> StoreSettings:
 
 
 def _domains(settings: Settings) -> list[str]:
-    """Return the domains to choose from, where they have several databases."""
+    """Return the domains to choose from, if there are several databases."""
     if not settings.domain_databases:
         return []
     try:
         return sorted({name for store in chosen(settings, None) for name in store.domains})
-    except Exception:  # noqa: BLE001  why there are none is told where the events would be
+    except Exception:  # noqa: BLE001  the reason is shown in place of the events
         return []
 
 

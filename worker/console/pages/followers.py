@@ -1,4 +1,4 @@
-"""Followers: what follows the log, of whichever kind, how far it has come, and what stops it."""
+"""Followers: all kinds, with their progress, and what stops them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -24,12 +24,12 @@ from worker.stores import place_of
 __all__ = ["FollowerGroup", "FollowersPage"]
 
 _REFRESH_SECONDS = 5
-# Any number of fewer digits is one that an event may have.
+# Every number with at most this many digits is a possible sequence number.
 _MOST_DIGITS = 18
 
 
 class Action(StrEnum):
-    """What a person can have done about a follower."""
+    """What a person can do about a follower."""
 
     PAUSE = "pause"
     RESUME = "resume"
@@ -45,10 +45,10 @@ _EFFECTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FollowerGroup:
-    """What one database says of its followers of one kind.
+    """The followers of one kind in one database.
 
     Attributes:
-        place: The database, without a password.
+        place: Where the database is, without a password.
         kind: The kind, such as ``projection``.
         rows: The followers.
     """
@@ -60,11 +60,11 @@ class FollowerGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Place:
-    """A database, and what came of asking it.
+    """A database, and the result of reading it.
 
     Attributes:
-        name: It, without a password.
-        groups: Its followers.
+        name: Where the database is, without a password.
+        groups: Its followers, by kind.
     """
 
     name: str
@@ -75,7 +75,7 @@ class FollowersPage:
     """The page ``/followers``.
 
     Args:
-        console: Where it looks.
+        console: What the pages share.
     """
 
     def __init__(self, console: Console) -> None:
@@ -83,7 +83,7 @@ class FollowersPage:
         self._found: Fresh[Sequence[_Place]] = Fresh(self._look, seconds=_REFRESH_SECONDS - 0.5)
 
     async def show(self, _: Request) -> Response:
-        """Show them."""
+        """Show all followers."""
         found = await self._found.get()
         places = found.value or ()
         groups = [
@@ -100,7 +100,7 @@ class FollowersPage:
         )
 
     async def treat(self, request: Request) -> Response:
-        """Ask whether one is to be paused, resumed, or go on without an event, and do it once that was answered."""
+        """Ask for confirmation to pause or resume a follower, or to skip an event, and do it once it is confirmed."""
         form = await Form.of(request, self._console)
         action, place, name = self._meant(form)
         event = _number(form.one("event")) if action is Action.SKIP else None
@@ -149,7 +149,7 @@ class FollowersPage:
 
 
 def _actions(row: FollowerRow) -> Sequence[Action]:
-    """Return what a person can have done about one; behind a rewritten log, that is more than a button can say."""
+    """Return the possible actions on a follower; none after a rewritten log, since that needs a position as well."""
     if row.name.kind not in EVERY_KIND or row.diverged_from is not None:
         return ()
     if row.failure is not None:
@@ -166,7 +166,7 @@ def _number(text: str) -> int:
 async def _done(
     place: tuple[str, str], action: Action, name: FollowerName, event: int | None, *, reason: str, by: str
 ) -> str:
-    """Do what was asked for, and say what was done."""
+    """Do what was requested, and return a sentence about it."""
     url, schema = place
     async with session_at(url, purpose="worker console", schema=schema) as session:
         match action:
@@ -182,7 +182,7 @@ async def _done(
 
 
 def _databases(settings: Settings) -> list[tuple[str, str]]:
-    """Return where there are followers: the addresses of databases, each with the schema of a store."""
+    """Return the databases that may have followers: each address with the schema of a store."""
     stores = chosen(settings, None)
     found = [(settings.projections_url or store.database_url, store.database_schema) for store in stores]
     return list(dict.fromkeys(found))

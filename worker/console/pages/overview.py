@@ -1,4 +1,4 @@
-"""The overview: queues, workers, outcomes and latency now, and the hottest parts."""
+"""The overview: queues, workers, outcomes and latencies now, and the hottest parts."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ class Overview:
     """The page ``/``.
 
     Args:
-        console: Where it looks.
+        console: What the pages share.
     """
 
     def __init__(self, console: Console) -> None:
@@ -30,7 +30,7 @@ class Overview:
         self._queues: Fresh[Sequence[QueueRow]] = Fresh(self._look, seconds=_REFRESH_SECONDS - 0.2)
 
     async def show(self, _: Request) -> Response:
-        """Show it."""
+        """Show the overview."""
         console = self._console
         queues = await self._queues.get()
         rows = console.workers.rows()

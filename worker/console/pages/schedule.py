@@ -1,4 +1,4 @@
-"""Schedule: the commands that wait to be sent, and, where that is allowed, cancelling them."""
+"""Schedule: the commands that wait to be sent, and, if allowed, cancelling them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,13 +25,13 @@ _MOST = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Group:
-    """What one database says of what waits there.
+    """The commands that wait in one database.
 
     Attributes:
-        place: The database, without a password.
+        place: Where the database is, without a password.
         rows: The commands.
-        is_cut: Whether there are more.
-        trouble: Why there is no answer.
+        is_cut: Whether there are more than are shown.
+        trouble: Why the database could not be read; None if it was.
     """
 
     place: str
@@ -44,14 +44,14 @@ class SchedulePage:
     """The page ``/schedule``.
 
     Args:
-        console: Where it looks.
+        console: What the pages share.
     """
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     async def show(self, _: Request) -> Response:
-        """List what waits, by database."""
+        """List the commands that wait, by database."""
         groups: list[_Group] = []
         places = await attempt(self._places())
         for place, store in (places.value or {}).items():
@@ -61,7 +61,7 @@ class SchedulePage:
         return self._console.renderer.page("schedule.html", groups=groups, trouble=places.trouble)
 
     async def treat(self, request: Request) -> Response:
-        """Ask whether commands are to be cancelled, and do it once that was answered."""
+        """Ask for confirmation to cancel commands, and do it once it is confirmed."""
         form = await Form.of(request, self._console)
         if form.one("action") != "cancel":
             raise HTTPException(400, "It does not say what is to be done.")
@@ -120,7 +120,7 @@ async def _waiting(store: StoreSettings) -> list[Waiting]:
 
 
 async def _cancelled(store: StoreSettings, ids: Sequence[tuple[str, UUID]]) -> tuple[int, list[str]]:
-    """Cancel commands; return how many were, and why others were not."""
+    """Cancel commands; return how many were cancelled, and why others were not."""
     done, left = 0, []
     async with commands_of(store, purpose=_PURPOSE) as commands:
         for domain, command_id in ids:

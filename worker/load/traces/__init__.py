@@ -1,1 +1,1 @@
-"""Traces of a load run, as they come from its workers."""
+"""The traces of a load run, as its workers export them."""

@@ -1,4 +1,4 @@
-"""The receiver: an OTLP endpoint on the loopback interface that keeps every span, for a run to look at afterwards."""
+"""The receiver: an OTLP endpoint on the loopback interface that keeps every span for later."""
 
 import os
 from collections.abc import Iterator
@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-# The library reads it when it is imported. Its support for forking does nothing in a process that executes another
-# program, but complains about it.
+# Read by the library when it is imported. Its support for forking is of no use to a process that executes another
+# program, but logs complaints.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 
 import grpc
@@ -18,16 +18,16 @@ _SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
 _LARGEST_REQUEST = 64 * 1024 * 1024
 _STOP_SECONDS = 2.0
 _HAND_ON_SECONDS = 10.0
-# An ExportTraceServiceResponse in which everything was taken.
+# An ExportTraceServiceResponse that accepts everything.
 _TAKEN = b""
 
 
 class SpanReceiver:
-    """Takes what exporters send over gRPC, and keeps it unread: reading costs time that belongs to the run.
+    """Receives what exporters send over gRPC, and keeps it unparsed: parsing would take time from the run.
 
     Attributes:
-        endpoint: What to set ``OTEL_EXPORTER_OTLP_ENDPOINT`` to.
-        requests: The export requests as they came, in protobuf.
+        endpoint: The value for ``OTEL_EXPORTER_OTLP_ENDPOINT``.
+        requests: The export requests as received, in protobuf.
     """
 
     def __init__(self, port: int, requests: list[bytes]) -> None:
@@ -37,7 +37,7 @@ class SpanReceiver:
     @classmethod
     @contextmanager
     def listening(cls) -> Iterator["SpanReceiver"]:
-        """Listen on a free port for as long as the ``with`` lasts."""
+        """Listen on a free port inside the ``with``."""
         requests: list[bytes] = []
 
         def export(request: bytes, _: grpc.ServicerContext) -> bytes:
@@ -57,13 +57,13 @@ class SpanReceiver:
                 server.stop(_STOP_SECONDS).wait()
 
     def hand_on(self, endpoint: str) -> None:
-        """Send everything that was received on to another OTLP endpoint, over gRPC.
+        """Send everything that was received to another OTLP endpoint, over gRPC.
 
         Args:
             endpoint: Its address, with ``http://`` for one without TLS.
 
         Raises:
-            OSError: It does not take the spans.
+            OSError: The endpoint does not accept the spans.
         """
         parts = urlsplit(endpoint)
         secure = parts.scheme == "https"

@@ -1,4 +1,4 @@
-"""Spans: what a run's traces tell, and one of them in full."""
+"""Spans: figures of a run's traces, and one trace in full."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as WireSpan
 __all__ = ["Span", "SpanEvent", "Spans"]
 
 Value = str | bool | int | float
-# Retries enough to show how they look, and not so many that the tree fills the screen.
+# Enough attempts to show what retries look like, but not so many that the tree fills the screen.
 _TELLING_ATTEMPTS = 2
 
 
@@ -25,16 +25,16 @@ class SpanEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """A span, read.
+    """A parsed span.
 
     Attributes:
         span_id: Its id.
-        parent_id: Its parent's, empty for a root.
-        process: The process it comes from: its ``service.instance.id``, or its service's name.
-        name: What it is called.
-        start: Seconds since the epoch.
-        seconds: How long it took.
-        attributes: Its attributes; those of other than scalar values are left out.
+        parent_id: Id of its parent; empty for a root.
+        process: The process that made it: its ``service.instance.id``, or its service's name.
+        name: Its name.
+        start: When it started, in seconds since the epoch.
+        seconds: Its duration.
+        attributes: Its attributes with scalar values.
         happenings: Its events.
     """
 
@@ -53,9 +53,9 @@ class Spans:
     """Every span of a run.
 
     Attributes:
-        count: How many spans there are.
+        count: The number of spans.
         replica_reads: How many queries a replica answered.
-        reads: How many queries there were.
+        reads: The number of queries.
     """
 
     count: int = 0
@@ -68,10 +68,10 @@ class Spans:
 
     @classmethod
     def read(cls, requests: Iterable[bytes]) -> "Spans":
-        """Read export requests.
+        """Parse export requests.
 
         Args:
-            requests: As ``SpanReceiver`` kept them.
+            requests: The requests, as kept by ``SpanReceiver``.
         """
         spans = cls()
         for request in requests:
@@ -84,17 +84,17 @@ class Spans:
 
     @property
     def complete(self) -> int:
-        """How many traces reach from the publisher to a worker."""
+        """How many traces have spans of the publisher and of a worker."""
         return len(self._published & self._processed)
 
     def telling_trace(self) -> bytes | None:
-        """Choose the trace that shows most: of a command that met a conflict, if any did."""
+        """Return the trace that shows most: one of a command that conflicted, if there is one."""
         if not self._attempts:
             return None
         return min(self._attempts, key=lambda trace: abs(self._attempts[trace] - _TELLING_ATTEMPTS))
 
     def trace(self, trace_id: bytes) -> list[Span]:
-        """Return all spans of one trace, in the order in which they began."""
+        """Return all spans of one trace, in the order in which they started."""
         found = [_span(process, span) for process, span in self._wire if span.trace_id == trace_id]
         return sorted(found, key=lambda span: span.start)
 

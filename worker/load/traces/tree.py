@@ -1,4 +1,4 @@
-"""The trace tree: one command's way from the publisher to the append, for a terminal."""
+"""The trace tree: one command's trace, from the publisher to the append, for a terminal."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from worker.load.traces.spans import Span, SpanEvent
 
 __all__ = ["trace_tree"]
 
-# What a person wants to see of each span, in this order.
+# The attributes that are shown for a span, in this order.
 _TELLING = {
     "command.type": "",
     "command.outcome": "",
@@ -25,11 +25,11 @@ _TELLING = {
 
 
 def trace_tree(spans: Sequence[Span]) -> Tree:
-    """Draw a trace.
+    """Return a trace as a tree.
 
     Args:
-        spans: All of its spans, in the order in which they began; at least one. One whose parent is not among them
-            is drawn as a root.
+        spans: All of its spans, in the order in which they started; at least one. A span whose parent is not among them
+            is a root.
     """
     known = {span.span_id for span in spans}
     children: defaultdict[bytes, list[Span]] = defaultdict(list)

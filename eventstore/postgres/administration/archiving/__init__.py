@@ -1,1 +1,1 @@
-"""Archiving: whole old partitions are moved out of the database into files, and back."""
+"""Archiving: moves whole old partitions out of the database into files, and back."""

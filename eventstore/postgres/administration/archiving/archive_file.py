@@ -1,4 +1,4 @@
-"""Archive files: one range of the log as a file with its manifest, written, and read back before it is relied on."""
+"""Archive files: one range of the log with its manifest, read back before the range is dropped."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ __all__ = ["ArchiveFile", "Described"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Described:
-    """A range, as the database knows it.
+    """A range of the log, as the database knows it.
 
     Attributes:
-        first: Its first number.
-        last: Its last number.
-        events: How many events it has.
-        checksum: What they add up to.
-        event_types: Which types they have.
+        first: The range's first sequence number.
+        last: The range's last sequence number.
+        events: The number of events.
+        checksum: The checksum of the events, as ``RowSum`` computes it.
+        event_types: The types of the events; by default empty.
     """
 
     first: int
@@ -36,8 +36,8 @@ class ArchiveFile:
     """The file of one range.
 
     Attributes:
-        directory: Where it lies, with its manifest.
-        described: The range.
+        directory: The directory of the file and its manifest.
+        described: The range in the file.
     """
 
     directory: Path
@@ -45,7 +45,7 @@ class ArchiveFile:
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """The path of the file."""
         return self.directory / f"{self._stem}.parquet"
 
     @property
@@ -53,10 +53,10 @@ class ArchiveFile:
         return Manifest.stem(self.described.first, self.described.last, self.described.checksum)
 
     def find(self) -> Manifest | None:
-        """Return the manifest, if there is one of the same events: the file was written before.
+        """Return the manifest, if one of the same events exists because the file was written before; otherwise None.
 
         Raises:
-            InvalidRequest: It cannot be read.
+            InvalidRequest: The manifest cannot be read.
         """
         known = self.described
         manifest = Manifest.find(self.directory, first=known.first, last=known.last, checksum=known.checksum)
@@ -67,11 +67,11 @@ class ArchiveFile:
     async def write(
         self, rows: AsyncIterator[Sequence[ArchivedRow]], *, written: Callable[[int], None] = lambda _: None
     ) -> Manifest:
-        """Write the file, then its manifest. What a process that was killed has left is overwritten.
+        """Write the file, then its manifest. Files that an interrupted call left are overwritten.
 
         Args:
-            rows: The range's events, in order.
-            written: Is told how many are written.
+            rows: The range's events, in order, in batches.
+            written: Called with the number of events written so far.
 
         Raises:
             InvalidRequest: The directory cannot be written to.
@@ -99,13 +99,13 @@ class ArchiveFile:
         return manifest
 
     def verify(self, manifest: Manifest) -> RowSum:
-        """Read the file back, all of it.
+        """Read the whole file back, and compare it with its manifest and the range.
 
         Returns:
-            What its events add up to, which is what the database says of the range.
+            The sum of the file's events, which equals that of the range in the database.
 
         Raises:
-            InvalidRequest: It is not what the manifest or the database says.
+            InvalidRequest: The file is missing, or differs from its manifest or from the range in the database.
         """
         with told_of_files(self.path, "read"):
             if not self.path.exists():

@@ -1,4 +1,4 @@
-"""Archived rows: events as texts that say all of them, and what many of them add up to."""
+"""Archived rows: events as complete texts, and the checksum of many of them."""
 
 import hashlib
 from collections.abc import Iterable
@@ -8,15 +8,15 @@ __all__ = ["ArchivedRow", "RowSum"]
 
 
 class ArchivedRow(NamedTuple):
-    """One event.
+    """One archived event.
 
     Attributes:
-        number: Its sequence number.
-        token: Its token.
-        event_type: Its type.
-        occurred: When it occurred, in microseconds since 1970.
-        payload: Its payload, as PostgreSQL writes it.
-        metadata: Its metadata, likewise.
+        number: The event's sequence number.
+        token: The event's token.
+        event_type: The event's type.
+        occurred: When the event occurred, in microseconds since 1970.
+        payload: The payload, as PostgreSQL writes it.
+        metadata: The metadata, as PostgreSQL writes it.
     """
 
     number: int
@@ -28,12 +28,12 @@ class ArchivedRow(NamedTuple):
 
 
 class RowSum:
-    """What rows add up to, as ``archive_sum_v1`` does it in the database.
+    """The sum of rows, computed as ``archive_sum_v1`` does in the database.
 
     Attributes:
-        events: How many there were.
-        total: What they add up to.
-        last: The last one's number, 0 before the first.
+        events: The number of rows added.
+        total: The sum of the rows' hashes.
+        last: The sequence number of the last row, 0 before the first.
     """
 
     def __init__(self) -> None:
@@ -43,11 +43,11 @@ class RowSum:
 
     @property
     def checksum(self) -> str:
-        """The sum, as it is compared."""
+        """The sum as text, the form in which it is compared."""
         return str(self.total)
 
     def add(self, rows: Iterable[ArchivedRow]) -> None:
-        """Add rows, whose numbers ascend."""
+        """Add rows, whose sequence numbers ascend."""
         for row in rows:
             text = (
                 f"{row.number} {row.token} {row.occurred} {len(row.event_type)} {len(row.payload)} "

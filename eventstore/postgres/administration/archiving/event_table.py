@@ -1,4 +1,4 @@
-"""Event tables: archived events as Parquet files, by pyarrow, which is an extra."""
+"""Event tables: archived events as Parquet files, by pyarrow, which is an optional dependency."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from eventstore.postgres.administration.archiving.manifest import told_of_files
 
 __all__ = ["EventTable", "EventTableWriter", "parquet", "sha256_of"]
 
-# A row group is what a reader holds at once.
+# A reader holds one row group in memory.
 _MOST_ROWS = 50_000
 _MOST_BYTES = 32 * 1024**2
 _ROWS_AT_ONCE = 5_000
@@ -21,10 +21,10 @@ _READ_BYTES = 1024**2
 
 
 def parquet() -> tuple[Any, Any]:
-    """Return pyarrow and its module for Parquet.
+    """Return the pyarrow module and its Parquet module.
 
     Raises:
-        StoreMisconfigured: It is not installed.
+        StoreMisconfigured: pyarrow is not installed.
     """
     try:
         return import_module("pyarrow"), import_module("pyarrow.parquet")
@@ -36,7 +36,7 @@ def parquet() -> tuple[Any, Any]:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the digest of a file."""
+    """Return the SHA-256 digest of a file, in hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while piece := file.read(_READ_BYTES):
@@ -45,13 +45,13 @@ def sha256_of(path: Path) -> str:
 
 
 class EventTableWriter:
-    """Writes a file, row group by row group. A ``with`` ends it.
+    """Writes a file, one row group after another. A ``with`` block closes it.
 
     Args:
-        path: The file. What is there already is overwritten.
+        path: The path of the file. An existing file is overwritten.
 
     Raises:
-        InvalidRequest: It cannot be written. Each of its methods says so, too.
+        InvalidRequest: The file cannot be written. Each method raises it, too.
     """
 
     def __init__(self, path: Path) -> None:
@@ -87,7 +87,7 @@ class EventTableWriter:
                 self._writer.close()
 
     def add(self, rows: Sequence[ArchivedRow]) -> None:
-        """Write rows behind those before."""
+        """Append rows to the file."""
         for row in rows:
             self._rows.append(row)
             self._bytes += len(row.payload) + len(row.metadata)
@@ -109,15 +109,15 @@ class EventTableWriter:
 
 
 def _plain(field: Any, arrow: Any) -> Any:
-    """Times are written as the whole numbers that they are."""
+    """Return a column's type for writing: times are written as integers, and cast afterwards."""
     return arrow.int64() if field.name == "occurred_at" else field.type
 
 
 class EventTable:
-    """Reads a file.
+    """Reads a file of archived events.
 
     Args:
-        path: The file.
+        path: The path of the file.
 
     Raises:
         StoreMisconfigured: pyarrow is not installed.
@@ -128,18 +128,18 @@ class EventTable:
         self._arrow, self._module = parquet()
 
     def rows(self) -> Iterator[Sequence[ArchivedRow]]:
-        """Read it from its beginning.
+        """Iterate over the rows from the beginning.
 
         Yields:
-            Some rows at a time, in order.
+            Batches of rows, in order.
 
         Raises:
-            InvalidRequest: It is no such file, or it is damaged.
+            InvalidRequest: The file cannot be read, has another format, or is damaged.
         """
         arrow = self._arrow
         try:
             with self._module.ParquetFile(self._path) as file:
-                # Group by group: a group is bounded in bytes, and a number of rows is not.
+                # By row group: its size is limited in bytes, unlike that of a number of rows.
                 for group in range(file.num_row_groups):
                     for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, row_groups=[group]):
                         columns = [batch.column(name) for name in batch.schema.names]

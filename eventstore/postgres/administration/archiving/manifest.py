@@ -1,4 +1,4 @@
-"""Manifests: what is in a file of archived events, so that it can be told from any other, and from a broken one."""
+"""Manifests: describe the content of archive files, so that a wrong or damaged file is detected."""
 
 import os
 import re
@@ -15,27 +15,27 @@ from eventstore.errors import InvalidRequest
 __all__ = ["UNCHANGED", "Manifest", "check_directory", "make_directory", "told_of_files", "written_whole"]
 
 UNCHANGED = "nothing of these events was changed in the database"
-"""What is said of a range whose files are not as they should be. Other ranges may have been moved before."""
+"""Added to messages about a range whose files are wrong. Other ranges may have been moved before."""
 
 _FORMAT = 1
-# More than one letter, which would be a drive. A path has one of the slashes of ``s3://`` left.
+# More than one letter, which would be a Windows drive. In a path, one slash of ``s3://`` is left.
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _MARK_DIGITS = 16
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What is in one file.
+    """The description of one archive file.
 
     Attributes:
-        format: How the file is written; 1.
-        first: The number of its first event.
-        last: That of its last one.
-        events: How many it has.
-        checksum: What they add up to, as ``RowSum`` does it.
-        event_types: Which types they have.
-        file: The file's name, beside the manifest.
-        bytes: How long it is.
-        sha256: The digest of all of it, in hexadecimal digits.
+        format: The version of the manifest's format; 1.
+        first: The sequence number of the file's first event.
+        last: The sequence number of the file's last event.
+        events: The number of events.
+        checksum: The checksum of the events, as ``RowSum`` computes it.
+        event_types: The types of the events.
+        file: The name of the file, in the directory of the manifest.
+        bytes: The size of the file in bytes.
+        sha256: The SHA-256 digest of the file, in hexadecimal digits.
     """
 
     format: int
@@ -50,19 +50,19 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     @staticmethod
     def stem(first: int, last: int, checksum: str) -> str:
-        """Return what the files of a range are called, but for their ends; they sort as their numbers do.
+        """Return the name of a range's files without their suffix; names sort like sequence numbers.
 
-        What the events add up to is in it: no two ranges have one name, of whichever logs they are, so that no file is
-        ever written over one that holds other events.
+        It includes a digest of the checksum: ranges of different logs have different names, so a file is never
+        overwritten by one with other events.
         """
         return f"events-{first:019}-{last:019}-{digest_of(checksum.encode()).hexdigest()[:_MARK_DIGITS]}"
 
     @classmethod
     def find(cls, directory: Path, *, first: int, last: int, checksum: str) -> Self | None:
-        """Read the manifest of a range, if it is in the directory.
+        """Read the manifest of a range; None if the directory has none.
 
         Raises:
-            InvalidRequest: It cannot be read.
+            InvalidRequest: The manifest cannot be read.
         """
         path = directory / f"{cls.stem(first, last, checksum)}.json"
         with told_of_files(path, "read"):
@@ -70,10 +70,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a manifest.
+        """Read a manifest file.
 
         Raises:
-            InvalidRequest: It is none, or one of a later release.
+            InvalidRequest: The file is no manifest, or was written by a later release.
         """
         try:
             found = msgspec.json.decode(path.read_bytes(), type=cls)
@@ -87,7 +87,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     def of(
         cls, *, first: int, last: int, events: int, checksum: str, event_types: tuple[str, ...], size: int, sha256: str
     ) -> Self:
-        """Make the manifest of a range's file."""
+        """Build the manifest of a range's file."""
         return cls(
             format=_FORMAT,
             first=first,
@@ -101,7 +101,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def write(self, directory: Path) -> None:
-        """Write it into a directory. It is there whole, or not at all, also after a crash."""
+        """Write the manifest into a directory, atomically also if the machine crashes."""
         path = directory / f"{self.stem(self.first, self.last, self.checksum)}.json"
         partial = path.with_suffix(".json.part")
         with told_of_files(path, "written"):
@@ -111,14 +111,14 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def told_of_files(path: Path, done: str) -> Iterator[None]:
-    """Say of a failure of the file system that it is one: beside a connection it would be taken for a lost one.
+    """Raise file system errors as ``InvalidRequest``: beside a connection they would be taken for a lost connection.
 
     Args:
-        path: Which file or directory.
-        done: What cannot be done with it: ``read`` or ``written``.
+        path: The path of the file or directory.
+        done: What failed, for the message: ``read`` or ``written``.
 
     Raises:
-        InvalidRequest: It cannot.
+        InvalidRequest: An ``OSError`` was raised inside the context.
     """
     try:
         yield
@@ -127,10 +127,10 @@ def told_of_files(path: Path, done: str) -> Iterator[None]:
 
 
 def check_directory(directory: Path) -> None:
-    """See that a path can name a directory of this machine, and be noted in the database.
+    """Check that a path can be a local directory and can be stored in the database.
 
     Raises:
-        InvalidRequest: It is an address of something else, or no text.
+        InvalidRequest: The path looks like a URL, or is not valid UTF-8.
     """
     if _ADDRESS.match(str(directory)):
         raise InvalidRequest(
@@ -144,10 +144,10 @@ def check_directory(directory: Path) -> None:
 
 
 def make_directory(directory: Path) -> None:
-    """Make a directory, if it is missing. It is on the disk then, with those above it: all that is in it hangs on them.
+    """Create a directory if it is missing, and flush it and its new parents to disk, since its files depend on them.
 
     Raises:
-        InvalidRequest: It cannot be made.
+        InvalidRequest: The directory cannot be created.
     """
     with told_of_files(directory, "written"):
         missing = [each for each in (directory, *directory.parents) if not each.exists()]
@@ -157,7 +157,7 @@ def make_directory(directory: Path) -> None:
 
 
 def written_whole(partial: Path, path: Path) -> None:
-    """Give a file that is written its name, once it is on the disk."""
+    """Flush a complete file to disk, then rename it to its final name."""
     _flush(partial)
     partial.replace(path)
     _flush(path.parent)

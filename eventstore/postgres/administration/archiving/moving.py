@@ -1,6 +1,6 @@
-"""Moving out: the oldest partitions, one after the other, each written, read back and compared before it is dropped.
+"""Moving out: the oldest partitions, one by one; each is written, read back and compared before it is dropped.
 
-Whatever ends the process, the next one goes on: a partition is in the log until its last step, one transaction.
+If the process ends early, the next call continues: a partition stays in the log until its last step, one transaction.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -22,10 +22,10 @@ from eventstore.schema_name import DEFAULT_SCHEMA
 __all__ = ["ArchiveReport", "archive"]
 
 _PURPOSE = "worker db archive"
-# Fetched at once: about so many bytes, by what the events before them have taken.
+# The approximate size of a fetch in bytes, estimated from the events before it.
 _BYTES_AT_ONCE = 8 * 1024**2
 _FEWEST_ROWS, _MOST_ROWS = 50, 5_000
-# What a position may be behind and still be judged under the lock, twice; the database refuses less.
+# Twice the distance at which a position is still checked under the lock; the database refuses less.
 _LEAST_LEFT = 8_192
 
 
@@ -34,9 +34,9 @@ class ArchiveReport:
     """What was moved out, or would be.
 
     Attributes:
-        ranges: The first and the last number of each partition, oldest first.
-        kept: Why the next one stays, if there is one.
-        files: The files that were written, or found, one for each range.
+        ranges: The first and last sequence number of each partition, oldest first.
+        kept: Why the next partition stays; None if there is none.
+        files: The files that were written or found, one for each range.
         dry_run: Whether the ranges were only listed.
     """
 
@@ -47,7 +47,7 @@ class ArchiveReport:
 
     @property
     def events(self) -> int:
-        """How many events they have."""
+        """The number of events in the ranges."""
         return sum(last - first + 1 for first, last in self.ranges)
 
 
@@ -62,23 +62,24 @@ async def archive(
 ) -> ArchiveReport:
     """Move whole old partitions into a directory, as Parquet files with manifests, and drop them.
 
-    Safe to repeat after anything that ended it, with the same directory.
+    If it was interrupted, repeat the call with the same directory.
 
     Args:
-        admin_url: The address of the primary, with the role that owns the schema.
-        before: Only partitions whose numbers are all lower, or whose events all occurred before.
-        to: The directory; it is made if it is missing.
-        schema: The store's.
-        dry_run: Only say which.
-        progress: Is told how many events are written, and of how many.
+        admin_url: The database URL of the primary, with the role that owns the schema.
+        before: A sequence number: only partitions that end below it are moved; or a time: only partitions whose events
+            all occurred earlier.
+        to: The directory; it is created if it is missing.
+        schema: The schema of the store.
+        dry_run: Only list the ranges; by default False.
+        progress: Called with the number of events written so far, and the total.
 
     Raises:
-        InvalidRequest: The log is one table; the directory is none of this machine, or cannot be written to; or a file
-            is not what was written. What it was about is not dropped then.
+        InvalidRequest: The log is one table, the directory is not local or cannot be written to, or a file differs from
+            what was written. The partition concerned is not dropped.
         StoreUnavailable: The server cannot be reached.
         LockNotAcquired: Another process archives or restores.
-        StoreMisconfigured: The role may not do this; pyarrow is not installed; or somebody had the table of events all
-            the time.
+        StoreMisconfigured: The role may not archive, pyarrow is not installed, or other transactions held the table of
+            events all the time.
     """
     check_directory(to)
     parquet()
@@ -107,17 +108,17 @@ async def _move(connection: SchemaConnection, first: int, to: Path, written: Cal
     found = _found(file)
     if found is None:
         found = file.verify(await file.write(_rows(connection, described), written=written))
-    await with_the_table(connection, "archive_move_out", first, found.events, found.checksum, str(to.resolve()))  # noqa: ASYNC240  the same
+    await with_the_table(connection, "archive_move_out", first, found.events, found.checksum, str(to.resolve()))  # noqa: ASYNC240  it is one quick call
     return file.path
 
 
 def _found(file: ArchiveFile) -> RowSum | None:
-    """Return what the file of a process that was ended adds up to, if it is there whole."""
+    """Return the sum of the file that an interrupted call left, if it is complete; otherwise None."""
     try:
         manifest = file.find()
         return None if manifest is None else file.verify(manifest)
     except InvalidRequest:
-        return None  # the events are still in the log: it is written again
+        return None  # the events are still in the log: the file is written again
 
 
 async def _chosen(connection: SchemaConnection, before: int | datetime) -> tuple[list[tuple[int, int]], str | None]:
@@ -161,7 +162,7 @@ async def _rows(connection: SchemaConnection, described: Described) -> AsyncIter
     while seen < described.last:
         found = await connection.fetch(statement("archive_rows"), seen, described.last, count)
         if not found:
-            return  # the sum will tell
+            return  # the sum will show it
         rows = [ArchivedRow(*row) for row in found]
         yield rows
         seen = rows[-1].number

@@ -1,6 +1,6 @@
-"""Restoring: archived ranges are put back into the log, the one that was archived last first.
+"""Restoring: puts archived ranges back into the log, the range that was archived last first.
 
-Each is one transaction: it is back whole, or archived as before.
+Each range is one transaction: it is restored completely, or stays archived.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,8 +30,8 @@ class RestoreReport:
     """What was restored, or would be.
 
     Attributes:
-        ranges: The first and the last number of each range, in the order in which they came back: the last one first.
-        left: The last number that is still archived, 0 if none is.
+        ranges: The first and last sequence number of each range, in the order of restoring: the highest range first.
+        left: The last sequence number that is still archived, 0 if there is none.
         dry_run: Whether the ranges were only listed.
     """
 
@@ -41,7 +41,7 @@ class RestoreReport:
 
     @property
     def events(self) -> int:
-        """How many events they have."""
+        """The number of events in the ranges."""
         return sum(last - first + 1 for first, last in self.ranges)
 
 
@@ -53,24 +53,24 @@ async def restore_archive(
     dry_run: bool = False,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> RestoreReport:
-    """Put the archived ranges of a directory back into the log. Its files stay.
+    """Put the archived ranges of a directory back into the log. The files are kept.
 
     Args:
-        admin_url: The address of the primary, with the role that owns the schema.
-        directory: Where they were archived to.
-        schema: The store's.
-        dry_run: Only say which, from what the manifests say.
-        progress: Is told how many events are back, and of how many.
+        admin_url: The database URL of the primary, with the role that owns the schema.
+        directory: The directory that the ranges were archived to.
+        schema: The schema of the store.
+        dry_run: Only list the ranges, from their manifests; by default False.
+        progress: Called with the number of events restored so far, and the total.
 
     Raises:
-        InvalidRequest: There is nothing to restore; a file is not what was archived, or is damaged; or a later range
-            lies elsewhere and comes first.
+        InvalidRequest: There is nothing to restore, a file is damaged or has other events than were archived, or a
+            later range, which must come first, is in another directory.
         StoreUnavailable: The server cannot be reached.
         LockNotAcquired: Another process archives or restores.
-        StoreMisconfigured: The role may not do this; pyarrow is not installed; or somebody had the table of events all
-            the time.
+        StoreMisconfigured: The role may not restore, pyarrow is not installed, or other transactions held the table of
+            events all the time.
 
-    After any error, and on cancellation, each range is back whole, or archived as before.
+    After any error, and if the call is cancelled, each range is either restored completely or still archived.
     """
     parquet()
     async with archiving(admin_url, schema=schema, purpose=_PURPOSE) as connection:
@@ -93,7 +93,7 @@ def _tell(progress: Callable[[int, int], None], done: int, total: int, count: in
 
 
 def _chosen(known: Sequence[Mapping[str, Any]], directory: Path) -> list[Manifest]:
-    """Return the manifests of the ranges that were archived last and are there, the last one first."""
+    """Return the manifests of the ranges that were archived last and are in the directory, the highest range first."""
     if not known:
         raise InvalidRequest("nothing is archived: the database has the whole log")
     chosen = []

@@ -1,4 +1,4 @@
-"""The turn: one process archives or restores at a time, and waits for the table of events without holding up others."""
+"""The archiving lock: one process archives or restores at a time, and waits for the table without blocking others."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -13,23 +13,23 @@ from eventstore.postgres.statements import statement
 
 __all__ = ["archiving", "with_the_table"]
 
-# Any number that nobody else uses for an advisory lock in this database.
+# Any number that nothing else in this database uses for an advisory lock.
 _LOCK = 4_715_018_260_310_017
 _LOCK_NOT_AVAILABLE = "55P03"
 _REFUSED = "ES007"
-# Each try keeps everybody waiting for two seconds at most.
+# Each try blocks other transactions for two seconds at most.
 _MOST_TRIES = 10
 _REST_SECONDS = 3.0
 
 
 @asynccontextmanager
 async def archiving(admin_url: str, *, schema: str, purpose: str) -> AsyncIterator[SchemaConnection]:
-    """Connect to the primary, as the only one who archives or restores.
+    """Connect to the primary, as the only process that archives or restores.
 
     Raises:
         StoreUnavailable: The server cannot be reached.
-        LockNotAcquired: Another process is at it.
-        EventStoreError: As ``translate`` says, also of what happens inside.
+        LockNotAcquired: Another process archives or restores.
+        EventStoreError: Connecting, or a statement inside the block, failed, as ``translate`` classifies it.
     """
     async with administrator(
         admin_url, purpose=purpose, schema=schema, wanted=SessionAttribute.read_write
@@ -42,17 +42,17 @@ async def archiving(admin_url: str, *, schema: str, purpose: str) -> AsyncIterat
 async def with_the_table(
     connection: SchemaConnection, name: str, *parameters: object, rest: float = _REST_SECONDS
 ) -> None:
-    """Run a statement that needs the table of events alone for a moment, again and again while others have it.
+    """Run a statement that briefly needs the table of events exclusively, and retry while other transactions use it.
 
     Args:
-        connection: The schema's owner's.
-        name: The statement.
-        parameters: Its parameters.
-        rest: For how many seconds to leave the table to others after each try.
+        connection: A connection with the role that owns the schema.
+        name: The name of the statement.
+        parameters: The values of its parameters.
+        rest: The seconds between two tries, in which other transactions can use the table.
 
     Raises:
-        StoreMisconfigured: Somebody had it all the time.
-        InvalidRequest: What is there is not what was found before. Nothing was changed.
+        StoreMisconfigured: Other transactions held the table during all tries.
+        InvalidRequest: The range differs from what was found before. Nothing was changed.
     """
     for left in reversed(range(_MOST_TRIES)):
         if await _tried(connection, name, parameters):

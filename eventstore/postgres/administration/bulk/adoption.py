@@ -1,7 +1,7 @@
-"""Adoption: the events of another store's table, numbered anew without gaps, as the beginning of this log.
+"""Adoption: copies the events of another store's table as the beginning of this log, with new gapless numbers.
 
-Each event keeps its old number in its metadata, which is how far the adoption knows that it has come, and how what was
-adopted can be compared with the table, event by event.
+Each event keeps its old number in its metadata. The adoption continues from it after an interruption, and compares the
+copy with the table, event by event.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,9 +25,9 @@ from eventstore.schema_name import DEFAULT_SCHEMA
 __all__ = ["Adoption", "adopt"]
 
 _PURPOSE = "worker db adopt"
-# There is one in a store, and it begins the log.
+# A store has at most one adoption, and it begins the log.
 _NAME = "table"
-# Below every number that a table can have given.
+# Below every number that a table can have.
 _BEFORE_ALL = -1
 
 
@@ -36,10 +36,10 @@ class Adoption:
     """What an adoption did, or would do.
 
     Attributes:
-        table: How many events the table has.
-        before: How many of them were adopted before.
-        adopted: How many are now.
-        sum: What they add up to, here and there.
+        table: The number of events in the table.
+        before: The number of events that were adopted before.
+        adopted: The number of events that are adopted now.
+        sum: The checksum of the events, equal here and in the table; None for a dry run.
         dry_run: Whether the table was only read.
     """
 
@@ -60,27 +60,28 @@ async def adopt(
     dry_run: bool = False,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Adoption:
-    """Take over the events of a table, from the first or from where an earlier call has ended, and compare them.
+    """Copy the events of a table, from the first or from where an earlier call ended, and compare the copies.
 
-    Nobody appends to this store until it is done; the table may grow meanwhile: call again for what was added.
+    Until it is done, nothing else may append to this store. The table may grow meanwhile: call again for its new
+    events.
 
     Args:
-        admin_url: The address of the primary, with the role that owns the schema.
-        source_url: The address of the server that has the table.
-        schema: This store's.
-        table: The table, with its schema if it needs one.
-        number_field: The field of the metadata that keeps an event's number in the table.
-        dry_run: Only read the table, and see whether each event can be recorded.
-        progress: Is told how many events are done, and of how many.
+        admin_url: The database URL of the primary, with the role that owns the schema.
+        source_url: The database URL of the server with the table.
+        schema: The schema of this store.
+        table: The name of the table, with its schema if needed; by default ``events``.
+        number_field: The metadata field that keeps an event's number in the table.
+        dry_run: Only read the table, and check that each event can be recorded; by default False.
+        progress: Called with the number of events copied so far, and the total.
 
     Raises:
-        InvalidRequest: The store has events that are not of this adoption; what was adopted is not, or not any more,
-            what the table holds; the table cannot be read, or is none of events.
+        InvalidRequest: The store has other events, the adopted events differ from the table, or the table cannot be
+            read or is no table of events.
         InvalidEvent: An event of the table cannot be recorded; the message has its number.
-        StoreUnavailable: The connection was lost. What was recorded stays: adopt again.
+        StoreUnavailable: The connection was lost. Recorded events stay; call again.
         StoreMisconfigured: The role may not adopt.
 
-    On cancellation and after any error, what was recorded stays, and is known.
+    After any error, and if the call is cancelled, recorded events stay, and a later call continues after them.
     """
     async with (
         administrator(admin_url, purpose=_PURPOSE, schema=schema, wanted=SessionAttribute.read_write) as target,
@@ -111,7 +112,7 @@ async def adopt(
 
 
 class _Copying:
-    """Events on their way from a table into chunks."""
+    """Converts the events of a table into chunks."""
 
     def __init__(self, number_field: str, before: SourceSum, progress: Callable[[int, int], None]) -> None:
         self._number_field = number_field
@@ -167,10 +168,10 @@ async def _check_alone(target: SchemaConnection, own: Import) -> None:
 
 
 async def _compared(target: SchemaConnection, source: AdoptionSource, own: Import, number_field: str) -> SourceSum:
-    """Compare what was adopted with the table, up to the last event that was.
+    """Compare the adopted events with the table, up to the last adopted one.
 
     Raises:
-        InvalidRequest: They differ.
+        InvalidRequest: The adopted events differ from those of the table.
     """
     there = await source.added_up(_above(own))
     try:

@@ -1,4 +1,4 @@
-"""The source of an adoption: a table of events in another store's layout, on whatever server has it."""
+"""The source of an adoption: a table of events in another store's layout, on any server."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -26,12 +26,12 @@ _COLUMNS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSum:
-    """What the events of a table add up to.
+    """The sum of the events of a table.
 
     Attributes:
-        events: How many there are, up to some number.
-        sum: What they add up to.
-        newer: How many lie above the number.
+        events: The number of events up to a given number.
+        sum: The checksum of these events.
+        newer: The number of events above the given number.
     """
 
     events: int
@@ -42,11 +42,11 @@ class SourceSum:
 class AdoptionSource:
     """A table with the columns sequence_number, occurred_at, event_type, payload and metadata.
 
-    All that is read of it is of one moment. Nothing in it is changed, nor locked against those who append to it.
+    All reads see one snapshot. Nothing in it is changed, and writers of the table are not blocked.
 
     Args:
-        connection: To its server, within a transaction.
-        name: The table's name, quoted where it must be.
+        connection: A connection to the table's server, within a transaction.
+        name: The table's name, quoted where needed.
     """
 
     def __init__(self, connection: AsyncpgConnection, name: str) -> None:
@@ -56,11 +56,11 @@ class AdoptionSource:
     @classmethod
     @asynccontextmanager
     async def open(cls, url: str, table: str) -> AsyncIterator["AdoptionSource"]:
-        """Connect to a server, and look at the table.
+        """Connect to a server, and check the table.
 
         Raises:
-            InvalidRequest: The server cannot be reached or asked, there is no such table, or it is no table of events.
-                The message says that it is about the source.
+            InvalidRequest: The server cannot be reached or queried, the table does not exist, or it is no table of
+                events. The message says that the source is concerned.
         """
         async with AsyncExitStack() as stack:
             with _told():
@@ -71,20 +71,20 @@ class AdoptionSource:
             yield cls(connection, _checked_name(table, found["name"], decode_object(found["columns"])))
 
     async def added_up(self, last: int) -> SourceSum:
-        """Add up the events up to a number.
+        """Compute the sum of the events up to a number.
 
         Raises:
-            InvalidRequest: As ``open`` says.
+            InvalidRequest: The source cannot be read, as in ``open``.
         """
         with _told():
             (row,) = await self._connection.fetch(self._sql("source_sum"), last)
         return SourceSum(events=row["events"], sum=row["sum"], newer=row["newer"])
 
     async def copy(self, above: int, take: Callable[[Sequence[dict[str, Any]]], Awaitable[None]]) -> None:
-        """Stream the events above a number, in order, to ``take``, some at a time, each as a record of a file has it.
+        """Stream the events above a number to ``take``, in order and in batches, each as a record of an event file.
 
         Raises:
-            InvalidRequest: As ``open`` says; or what ``take`` raises.
+            InvalidRequest: The source cannot be read, as in ``open``. Errors of ``take`` are raised unchanged.
         """
         rest = b""
         refusals: list[BaseException] = []
@@ -113,7 +113,7 @@ class AdoptionSource:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Say of what fails that it is the source."""
+    """Raise errors as ones that concern the source."""
     try:
         yield
     except DRIVER_ERRORS as error:
@@ -138,5 +138,5 @@ def _checked_name(table: str, name: str | None, columns: dict[str, str]) -> str:
 
 
 def _record(line: bytes) -> dict[str, Any]:
-    # Nothing in the text of a jsonb but a backslash is escaped by COPY.
+    # In the text of a jsonb, COPY escapes nothing but backslashes.
     return decode_object(line.replace(b"\\\\", b"\\"))

@@ -1,7 +1,7 @@
-"""Imports: many events at once, in chunks, each an append like any other to whoever appends beside it.
+"""Imports: many events at once, in chunks; to concurrent appends, each chunk is an append like any other.
 
-How far an import has come is written in the transaction of each chunk. Whatever ends the process, the next one goes on
-behind the last chunk that is recorded.
+The progress of an import is written in the transaction of each chunk. If the process ends early, the next call
+continues after the last recorded chunk.
 """
 
 import asyncio
@@ -24,11 +24,11 @@ _PURPOSE = "worker db import"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedImport:
-    """A source in which every record is an event.
+    """A source in which every record is a valid event.
 
     Attributes:
-        records: How many it has.
-        known: How far its import has come.
+        records: The number of records in the source.
+        known: The recorded progress of its import.
     """
 
     records: int
@@ -36,11 +36,11 @@ class CheckedImport:
 
 
 async def find_imports(admin_url: str, *, schema: str = DEFAULT_SCHEMA, purpose: str = _PURPOSE) -> list[Import]:
-    """Tell what was imported.
+    """List the imports of a store, with their progress.
 
     Raises:
         StoreUnavailable: The server cannot be reached.
-        StoreMisconfigured: The address, the credentials or the rights do not suffice, or there is no event store.
+        StoreMisconfigured: The address, credentials or privileges do not suffice, or there is no event store.
     """
     async with administrator(
         admin_url, purpose=purpose, schema=schema, wanted=SessionAttribute.read_write
@@ -49,16 +49,16 @@ async def find_imports(admin_url: str, *, schema: str = DEFAULT_SCHEMA, purpose:
 
 
 def check_import(events: Iterable[Event], known: Iterable[Import], *, name: str) -> CheckedImport:
-    """Look at all of a source before the first of its events is recorded: none can be taken back.
+    """Check a whole source before its first event is recorded: recorded events cannot be taken back.
 
     Args:
-        events: The source, from its beginning.
-        known: What was imported.
-        name: The import's.
+        events: The events of the source, from its beginning.
+        known: The imports of the store, from ``find_imports``.
+        name: The name of the import.
 
     Raises:
-        InvalidRequest: It does not begin with what was imported under the name; or was imported under another one. As
-            well as what the source raises of a record that is no event.
+        InvalidRequest: The source does not begin with the records that were imported under the name, or they were
+            imported under another name. An invalid record raises the source's own error.
     """
     files = [each for each in known if each.kind == FILE and each.records > 0]
     own = next((each for each in files if each.name == name), Import(kind=FILE, name=name))
@@ -92,26 +92,26 @@ async def import_events(
     schema: str = DEFAULT_SCHEMA,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Import:
-    """Record the events of a source that are not recorded yet, behind whatever the log holds by then.
+    """Record the events of a source that are not recorded yet, at the end of the log.
 
-    Others append meanwhile; each of them is judged by what was imported before it, as by any other event.
+    Concurrent appends go on; their boundaries are checked against imported events like any others.
 
     Args:
-        admin_url: The address of the primary, with the role that owns the schema.
-        events: The source, from its beginning, as ``check_import`` has looked at it.
-        name: The import's: what goes on with it has the same.
-        schema: The store's.
-        progress: Is told how many records are recorded, first those of an earlier call.
+        admin_url: The database URL of the primary, with the role that owns the schema.
+        events: The events of the source, from its beginning, after ``check_import``.
+        name: The name of the import; a later call that continues it uses the same name.
+        schema: The schema of the store.
+        progress: Called with the number of records that are recorded, beginning with those of earlier calls.
 
     Returns:
-        How far the import has come: to the source's end.
+        The progress of the import, which has reached the end of the source.
 
     Raises:
-        InvalidRequest: Another process goes on with the same import, or the source has changed.
-        OutcomeUnknown, StoreUnavailable: The connection was lost. What was recorded stays: import again.
+        InvalidRequest: Another process continues the same import, or the source has changed.
+        OutcomeUnknown, StoreUnavailable: The connection was lost. Recorded events stay; call again.
         StoreMisconfigured: The role may not import.
 
-    On cancellation and after any error, what was recorded stays, and is known.
+    After any error, and if the call is cancelled, recorded events stay, and a later call continues after them.
     """
     async with administrator(
         admin_url, purpose=_PURPOSE, schema=schema, wanted=SessionAttribute.read_write
@@ -120,7 +120,7 @@ async def import_events(
         own = next((each for each in known if (each.kind, each.name) == (FILE, name)), Import(kind=FILE, name=name))
         async with Recorder(connection, own, progress) as recorder:
             chunks = _chunks(events, own)
-            # Made in a thread: the loop has the chunk before it to send.
+            # In a thread, while the event loop sends the previous chunk.
             while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
                 await recorder.record(chunk)
         return recorder.state

@@ -1,4 +1,4 @@
-"""Recording: chunks go into the log one after the other, each with the note of how far its import has come."""
+"""Recording: chunks go into the log one after the other, each with the progress of its import."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,22 +25,22 @@ NOT_ALONE = (
     "the store has events that are not of this adoption, so that the table's cannot be the beginning of its log: adopt "
     "into an empty store"
 )
-# SQLSTATEs of ``import_v1``.
+# SQLSTATEs of ``import_v1``: another process was faster, and the store has other events.
 _RACED, _HAS_OTHERS = "ES005", "ES006"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Import:
-    """How far an import has come, as the database knows it.
+    """The progress of an import, as the database records it.
 
     Attributes:
-        kind: ``file`` or ``adoption``.
-        name: Which one.
-        records: How many of its source's records are recorded.
-        digest: What they add up to, if its source is a file.
-        source_number: The last one's number in its source, if that is a table.
-        first: The number of its first event; 0 as long as it has none.
-        last: The number of its last event. Others may lie between them.
+        kind: The kind of import: ``file`` or ``adoption``.
+        name: The name of the import.
+        records: The number of the source's records that are recorded.
+        digest: The digest of these records, if the source is a file; otherwise None.
+        source_number: The number of the last recorded event in its source, if that is a table; otherwise None.
+        first: The sequence number of its first event; 0 while it has none.
+        last: The sequence number of its last event; 0 while it has none. Events of other appends may lie in between.
     """
 
     kind: str
@@ -53,10 +53,10 @@ class Import:
 
 
 async def known_imports(connection: SchemaConnection) -> list[Import]:
-    """Tell what was imported.
+    """List the imports of a store, with their progress.
 
     Raises:
-        EventStoreError: As ``translate`` says.
+        EventStoreError: The statement failed, as ``translate`` classifies it.
     """
     try:
         rows = await connection.fetch(statement("imports"))
@@ -77,15 +77,15 @@ async def known_imports(connection: SchemaConnection) -> list[Import]:
 
 
 class Recorder:
-    """Records chunks, one after the other, while the caller makes the next one. An ``async with`` waits for the last.
+    """Records chunks in order, each while the caller builds the next. An ``async with`` block waits for the last one.
 
     Args:
-        connection: On which they are recorded.
-        state: How far the import has come.
-        progress: Is told how many records are recorded.
+        connection: The connection that chunks are recorded on.
+        state: The import's progress at the beginning.
+        progress: Called with the number of records that are recorded.
 
     Attributes:
-        state: How far it has come by now.
+        state: The import's present progress.
     """
 
     def __init__(self, connection: SchemaConnection, state: Import, progress: Callable[[int], None]) -> None:
@@ -104,16 +104,16 @@ class Recorder:
         if error is None:
             await self._finished()
         elif self._under_way is not None:
-            # What failed is worth more than what becomes of the chunk that was under way.
+            # The original error matters more than the outcome of the running chunk.
             self._under_way.cancel()
             with suppress(BaseException):
                 await self._under_way
 
     async def record(self, chunk: Chunk) -> None:
-        """Begin to record a chunk, once the one before it is recorded.
+        """Start recording a chunk, once the one before it is recorded.
 
         Raises:
-            EventStoreError: The one before it could not be recorded.
+            EventStoreError: The chunk before could not be recorded.
         """
         await self._finished()
         self._under_way = asyncio.create_task(self._record(chunk, self.state))

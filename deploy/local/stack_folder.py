@@ -1,4 +1,4 @@
-"""The record of the stack that ``make up`` keeps in the background: a folder in the clone, locked while it runs."""
+"""The folder of the stack that ``make up`` runs in the background: in the clone, and locked while the stack runs."""
 
 import fcntl
 import os
@@ -10,55 +10,54 @@ from pathlib import Path
 
 from deploy.local.errors import StackError
 
-__all__ = ["Record"]
+__all__ = ["StackFolder"]
 
 _CLONE = Path(__file__).resolve().parents[2]
 _POLL_SECONDS = 0.05
 
 
-class Record:
-    """A folder that names the process which keeps the stack, and the stack's addresses.
+class StackFolder:
+    """A folder with the process id of the stack's daemon, and the stack's addresses.
 
-    The keeper holds a lock on the folder as long as it lives, however it ends, and the stack's guardian until the last
-    process is gone; what the files say counts only while the folder is locked. The files hold passwords, so only their
-    owner may read them.
+    The daemon holds a lock on the folder for as long as it lives, and the stack's reaper until the last process has
+    ended. The files are valid only while the folder is locked. They hold passwords, so only their owner may read them.
 
     Args:
-        folder: Where; by default ``.stack`` in the clone.
+        path: The folder's path; by default ``.stack`` in the clone.
     """
 
-    def __init__(self, folder: Path = _CLONE / ".stack") -> None:
-        self.folder = folder
+    def __init__(self, path: Path = _CLONE / ".stack") -> None:
+        self.path = path
         self._descriptor: int | None = None
 
     @property
     def is_default(self) -> bool:
-        """Whether it is where a clone has its stack."""
-        return self.folder == _CLONE / ".stack"
+        """Whether it is ``.stack`` in the clone."""
+        return self.path == _CLONE / ".stack"
 
     @property
     def variables(self) -> Path:
-        """The file that a shell can source for the addresses."""
-        return self.folder / "env"
+        """The file with the addresses, for a shell to source."""
+        return self.path / "env"
 
     @property
     def locks(self) -> tuple[int, ...]:
-        """The descriptor that holds the lock, in the keeper; whoever inherits it holds the lock, too."""
+        """The descriptor that holds the lock, in the daemon. A process that inherits it holds the lock, too."""
         return () if self._descriptor is None else (self._descriptor,)
 
-    def is_kept(self) -> bool:
-        """Whether a keeper lives, or what it kept.
+    def is_locked(self) -> bool:
+        """Whether a daemon, or its reaper, is alive.
 
         Raises:
             StackError: The folder belongs to someone else.
         """
         try:
-            descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
             return False
         except OSError as error:
             raise StackError(
-                f"{self.folder} cannot be read ({error.strerror}): remove it, or change its owner."
+                f"{self.path} cannot be read ({error.strerror}): remove it, or change its owner."
             ) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -68,14 +67,14 @@ class Record:
             os.close(descriptor)
         return False
 
-    def keep(self, seconds: float = 2.0) -> bool:
-        """Become the keeper, for as long as this process lives, and note the process in the folder.
+    def claim(self, seconds: float = 2.0) -> bool:
+        """Lock the folder for as long as this process lives, and write its process id.
 
         Args:
-            seconds: How long to wait for the lock; whoever only looks holds it for an instant.
+            seconds: How long to wait for the lock. ``is_locked`` holds it for an instant.
 
         Returns:
-            Whether it worked; else there is another keeper.
+            Whether it is locked now; if not, another daemon has it.
 
         Raises:
             StackError: The folder cannot be made or written.
@@ -86,20 +85,20 @@ class Record:
                 if time.monotonic() > deadline:
                     return False
                 time.sleep(_POLL_SECONDS)
-            self._write(self.folder / "pid", str(os.getpid()))
+            self._write(self.path / "pid", str(os.getpid()))
         except OSError as error:
             raise StackError(
-                f"{self.folder} cannot be written ({error.strerror}): remove it, or change its owner."
+                f"{self.path} cannot be written ({error.strerror}): remove it, or change its owner."
             ) from None
         return True
 
     def note(self, addresses: Mapping[str, str]) -> None:
-        """Write the addresses down, as ``export`` lines."""
+        """Write the addresses, as ``export`` lines."""
         lines = [f"export {name}={shlex.quote(value)}\n" for name, value in addresses.items()]
         self._write(self.variables, "".join(lines))
 
     def addresses(self) -> dict[str, str]:
-        """Return the addresses that were written down; none where no stack is ready."""
+        """Return the addresses that were written; none if no stack is ready."""
         try:
             words = shlex.split(self.variables.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -107,23 +106,23 @@ class Record:
         pairs = (word.partition("=") for word in words if word != "export")
         return {name: value for name, _, value in pairs}
 
-    def keeper(self) -> int | None:
-        """Return the keeper's process id, or None while there is none or it has not noted it yet."""
+    def daemon(self) -> int | None:
+        """Return the daemon's process id, or None if there is none, or it has not written it yet."""
         try:
-            return int((self.folder / "pid").read_text(encoding="utf-8")) if self.is_kept() else None
+            return int((self.path / "pid").read_text(encoding="utf-8")) if self.is_locked() else None
         except (FileNotFoundError, ValueError):
             return None
 
     def remove(self) -> None:
         """Remove the folder with all in it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def _lock(self) -> bool:
-        self.folder.mkdir(mode=0o700, exist_ok=True)
-        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        self.path.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The keeper before may have removed the folder between the two steps: a lock on nothing.
+            # The daemon before may have removed the folder between the two steps: a lock on nothing.
             if self._is(descriptor):
                 self._descriptor = descriptor
                 return True
@@ -134,7 +133,7 @@ class Record:
 
     def _is(self, descriptor: int) -> bool:
         try:
-            return os.path.samestat(os.fstat(descriptor), self.folder.stat())
+            return os.path.samestat(os.fstat(descriptor), self.path.stat())
         except FileNotFoundError:
             return False
 

@@ -1,4 +1,4 @@
-"""The keeper: the process that owns the stack of ``make up``, after that command has ended.
+"""The daemon: the process that owns the stack of ``make up``, after that command has ended.
 
 It says one line of JSON on its standard output: the addresses, once the stack serves, or what went wrong. It stops the
 stack when it is told to end by SIGTERM, also while it starts, and when nobody is there any more to hear that line.
@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from deploy.local.errors import StackError
-from deploy.local.record import Record
 from deploy.local.stack import LocalStack
+from deploy.local.stack_folder import StackFolder
 
 __all__: list[str] = []
 
@@ -29,13 +29,13 @@ def _say(reply: dict[str, object]) -> None:
     os.close(nothing)
 
 
-def _keep(record: Record) -> None:
-    if not record.keep():
+def _keep(folder: StackFolder) -> None:
+    if not folder.claim():
         _say({"error": "A local stack runs already: stop it with 'make down'."})
         return
     try:
-        with LocalStack(watched=True, held=record.locks) as stack:
-            record.note(stack.environment())
+        with LocalStack(watched=True, held=folder.locks) as stack:
+            folder.note(stack.environment())
             _say({"addresses": stack.environment(), "notes": stack.notes})
             while True:
                 signal.pause()
@@ -44,13 +44,13 @@ def _keep(record: Record) -> None:
     except BrokenPipeError:
         return
     finally:
-        record.remove()
+        folder.remove()
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
     try:
-        _keep(Record(Path(sys.argv[1])))
+        _keep(StackFolder(Path(sys.argv[1])))
     except StackError as error:
         _say({"error": str(error)})

@@ -1,15 +1,15 @@
-"""The guardian: the process whose children the servers are. It outlives the owner just long enough to end them.
+"""The reaper: the process whose children the servers are. It outlives the owner just long enough to end them.
 
-It is a program of its own (``python guardian.py BASE UID GID OWNER``), started by ``deploy.local.guard.Guard``, and
-uses the standard library only. It makes a private state folder below BASE, says which, and then answers requests, one
+It is a program of its own (``python reaper.py BASE UID GID OWNER``), started by ``ReaperClient``, and uses the standard
+library only. It makes a private state folder below BASE, says which, and then answers requests, one
 JSON object a line. When its standard input ends, because the owner stopped the stack, was interrupted, or was killed,
 it ends every process that descends from it and removes the folder. Nothing depends on the owner's being able to.
 
 Invariants:
 
 * Every descendant stays its descendant: it is a *subreaper*, so a server that daemonises is still found and ended.
-* Should the guardian itself be killed, the kernel kills its children (PR_SET_PDEATHSIG), and the folder, whose lock is
-  then free, is removed by the next guardian that starts.
+* Should the reaper itself be killed, the kernel kills its children (PR_SET_PDEATHSIG), and the folder, whose lock is
+  then free, is removed by the next reaper that starts.
 """
 
 import ctypes
@@ -61,7 +61,7 @@ class Children:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509  the guardian has one thread
+                preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509  the reaper has one thread
                 **self._account,
             )
         self._running[process.pid] = process
@@ -175,10 +175,10 @@ def _kill(pid: int) -> None:
         return
 
 
-def _die_with(guardian: int) -> Callable[[], None]:
+def _die_with(reaper: int) -> Callable[[], None]:
     def ask() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != guardian:  # it died before the kernel knew the wish
+        if os.getppid() != reaper:  # it died before the kernel knew the wish
             os._exit(1)
 
     return ask
@@ -189,7 +189,7 @@ def _claim(base: Path, uid: int, gid: int) -> tuple[Path, int]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        # Another guardian that sweeps may have taken the folder for a stale one between the two steps.
+        # Another reaper that sweeps may have taken the folder for a stale one between the two steps.
         if _locked(descriptor) and folder.exists():
             os.fchown(descriptor, uid, gid)
             return folder, descriptor
@@ -197,7 +197,7 @@ def _claim(base: Path, uid: int, gid: int) -> tuple[Path, int]:
 
 
 def _sweep(base: Path, owners: set[int]) -> None:
-    """Remove the folders whose guardian no longer lives: after a crash of the machine, or of the guardian."""
+    """Remove the folders whose reaper no longer lives: after a crash of the machine, or of the reaper."""
     for folder in base.glob(f"{PREFIX}*"):
         try:
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -272,7 +272,7 @@ def _ignore(_number: int, _frame: object) -> None:
 
 
 def main(base: Path, uid: int, gid: int, owner: int) -> None:
-    """Guard the servers of one owner until it is gone, then end them and remove their folder."""
+    """ReaperClient the servers of one owner until it is gone, then end them and remove their folder."""
     os.chdir("/")
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
     for number in (signal.SIGINT, signal.SIGHUP):

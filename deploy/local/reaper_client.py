@@ -1,4 +1,4 @@
-"""The owner's side of the guardian: start, watch and signal processes that cannot outlive the owner."""
+"""The owner's side of the reaper: start, watch and signal processes that cannot outlive the owner."""
 
 import contextlib
 import json
@@ -12,28 +12,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deploy.local import guardian
+from deploy.local import reaper
 from deploy.local.account import Account
 from deploy.local.errors import StackError
 
-__all__ = ["Guard", "last_line"]
+__all__ = ["ReaperClient", "last_line"]
 
 _POLL_SECONDS = 0.02
 _STOP_SECONDS = 120.0
 
 
-class Guard:
-    """A guardian process and the private state folder it keeps. Safe to use from several threads.
+class ReaperClient:
+    """A reaper process and the private state folder it keeps. Safe to use from several threads.
 
     Starting it takes some 50 ms. While it lives, ``folder`` exists; once ``close`` returns, or soon after this process
     has ended in whatever way, neither the folder nor any process started through it does.
 
     Args:
         account: Who the servers run as.
-        held: Descriptors that the guardian keeps open until all is gone, such as one with a lock.
+        held: Descriptors that the reaper keeps open until all is gone, such as one with a lock.
 
     Raises:
-        StackError: The guardian could not be started, or this is not Linux.
+        StackError: The reaper could not be started, or this is not Linux.
     """
 
     def __init__(self, account: Account, *, held: Sequence[int] = ()) -> None:
@@ -43,7 +43,7 @@ class Guard:
         self._closed = False
         self._asked = 0
         base = account.base()
-        command = [sys.executable, "-I", "-S", guardian.__file__]
+        command = [sys.executable, "-I", "-S", reaper.__file__]
         self._process = subprocess.Popen(
             [*command, str(base), str(account.uid), str(account.gid), str(os.getpid())],
             stdin=subprocess.PIPE,
@@ -61,10 +61,10 @@ class Guard:
 
     @staticmethod
     def check() -> None:
-        """See whether a guardian can work here.
+        """See whether a reaper can work here.
 
         Raises:
-            StackError: This is not Linux, whose kernel ends what a killed guardian leaves.
+            StackError: This is not Linux, whose kernel ends what a killed reaper leaves.
         """
         if sys.platform != "linux":
             raise StackError("The local stack runs on Linux only: set DATABASE_URL and AMQP_URL to servers elsewhere.")
@@ -91,13 +91,13 @@ class Guard:
             argv: The program and its arguments.
             log: The file to which its output is added.
             env: Its whole environment; by default a bare one with a PATH and C locale.
-            farewell: The signal by which the guardian ends it, before it ends all that is left by SIGKILL.
+            farewell: The signal by which the reaper ends it, before it ends all that is left by SIGKILL.
 
         Returns:
             Its process id.
 
         Raises:
-            StackError: It could not be started, or the guard is closed.
+            StackError: It could not be started, or the reaper is closed.
         """
         bare = {"PATH": os.defpath, "LC_ALL": "C", "HOME": str(self.folder)}
         return int(
@@ -115,7 +115,7 @@ class Guard:
         """Run a program to its end. The arguments are those of ``start``.
 
         Raises:
-            StackError: It failed; the text holds its last line of output. Or the guard was closed meanwhile.
+            StackError: It failed; the text holds its last line of output. Or the reaper was closed meanwhile.
         """
         pid = self.start(argv, log=log, env=env)
         while (code := self.status(pid)) is None:
@@ -139,7 +139,7 @@ class Guard:
     def close(self) -> None:
         """End every process and remove the folder; wait until it is done. Closing twice does no harm.
 
-        Interrupted, the guardian still finishes by itself.
+        Interrupted, the reaper still finishes by itself.
         """
         with self._lock:  # no other thread is between a request and its reply
             self._closed = True
@@ -150,7 +150,7 @@ class Guard:
             self._process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             raise StackError(
-                f"The servers' guardian, process {self._process.pid}, does not end: end it by hand."
+                f"The servers' reaper, process {self._process.pid}, does not end: end it by hand."
             ) from None
         if self._process.stdout is not None:
             self._process.stdout.close()
@@ -181,7 +181,7 @@ class Guard:
         return reply
 
 
-_GONE = "The local stack's guardian process has ended: start the stack anew."
+_GONE = "The local stack's reaper process has ended: start the stack anew."
 
 
 def last_line(log: Path) -> str:
