@@ -13,7 +13,7 @@ from handlers.errors import HandlerError
 from worker.amqp.backlog import Backlog, backlog
 from worker.amqp.policies import rules_of
 from worker.amqp.refusals import broker_address
-from worker.amqp.shard_bindings import wrong_bindings
+from worker.amqp.shard_bindings import is_reached, wrong_bindings
 from worker.cli.database_inspection import look_at_primary, look_at_replica
 from worker.cli.findings import Finding
 from worker.cli.followers_inspection import inspect_followers
@@ -129,6 +129,8 @@ async def _broker(settings: Settings, domains: Sequence[Domain]) -> list[Finding
             return [Finding(part=part, good=False, text=sentence(error))]
         if domains:
             findings.append(_queue(topology, found))
+            if found is not None:
+                findings += await _entrance(settings, topology)
             findings += await _rules(settings, topology)
             findings += await _bindings(settings, topology)
     return [Finding(part=part, good=True, text="takes our connection"), *findings]
@@ -182,6 +184,22 @@ async def _rules(settings: Settings, topology: Topology) -> list[Finding]:
             f"; but {topology.dead_queue}, made by an older version, would drop letters under a length policy: {WAY}"
         )
     return [Finding(part=part, good=True, text=text)]
+
+
+async def _entrance(settings: Settings, topology: Topology) -> list[Finding]:
+    """Look whether commands reach the queues that are there."""
+    if not settings.rabbitmq_management_url:
+        return []
+    try:
+        if await is_reached(settings.rabbitmq_management_url, settings.amqp_url, topology):
+            return []
+    except BrokerError:
+        return []  # told of the policies
+    text = (
+        f"no command reaches {topology.queue}: the exchange {topology.exchange} is gone, or what binds them; "
+        "run `worker topology declare`, or start a worker anew."
+    )
+    return [Finding(part=f"exchange {topology.exchange}", good=False, text=text)]
 
 
 async def _bindings(settings: Settings, topology: Topology) -> list[Finding]:
