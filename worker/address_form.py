@@ -40,12 +40,12 @@ def check_url(url: str, schemes: frozenset[str], example: str) -> SplitResult:
         raise ValueError(f"its host cannot be read; {ESCAPES}; give it the form {example}") from None
     if url and parts.scheme not in schemes:
         raise ValueError(f"it must have the form {example}")
-    # What is read here is read again by libraries, which differ: of two @ one takes the first, another the last.
-    # One further on may follow another password: what stands there is told by servers, and here.
+    # Libraries parse the address again, and differ: of two @, one takes the first, another the last. An @ in the path
+    # may follow the password of a second address, and servers quote the path in their errors.
     if ("@" not in parts.netloc and "@" in url) or parts.netloc.count("@") > 1 or "@" in parts.path or "#" in url:
         raise ValueError(ESCAPES)
     if not _is_text(url):
-        raise ValueError("what is written with % in it must be UTF-8, and no %00")
+        raise ValueError("its escapes with % must be UTF-8, and none of them %00")
     return parts
 
 
@@ -67,10 +67,10 @@ def check_port(url: str, schemes: frozenset[str], example: str) -> None:
 
 
 def check_amqp(url: str) -> None:
-    """Check an address of RabbitMQ; an empty one is none, and passes.
+    """Check an address of RabbitMQ. An empty address passes.
 
     Raises:
-        ValueError: What reads it would read something else in it, or nothing; the message does not quote it.
+        ValueError: The address is invalid, or libraries would parse it differently; the message does not quote it.
     """
     if "\\" in url.partition("://")[2].partition("/")[0]:
         raise ValueError(ESCAPES)
@@ -88,7 +88,7 @@ def _is_text(url: str) -> bool:
 
 
 def _check_amqp_parameters(url: str) -> None:
-    """Check that all parameters mean something: what means nothing would be passed over."""
+    """Check that all parameters are known: an unknown one would be ignored."""
     for name, values in parse_qs(urlsplit(url).query, keep_blank_values=True).items():
         if name not in _AMQP_PARAMETERS:
             alike = get_close_matches(name, sorted(_AMQP_PARAMETERS), n=1)

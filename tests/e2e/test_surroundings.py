@@ -86,7 +86,7 @@ def _found(worker: Worker, database: Database, changes: Changes) -> Changes:
         (
             ("run",),
             {"DATABASE_URL": "an unknown setting"},
-            r"the database address is not usable: the server minds a setting in it, .*",
+            r"the database address is not usable: the server refuses a setting in it, .*",
         ),
         (("run",), {"DATABASE_URL": "missing"}, r"the database named in the address does not exist: create it, or .*"),
         (

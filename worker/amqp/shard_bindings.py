@@ -1,4 +1,4 @@
-"""Bindings: by which a command reaches its domain, and a key one shard, as the broker's management interface tells."""
+"""Bindings of a domain, from the broker's management interface: those of its commands, and those of its shards."""
 
 import asyncio
 from collections import Counter
@@ -41,18 +41,18 @@ async def wrong_bindings(management_url: str, amqp_url: str, topology: Topology)
 
 
 async def is_reached(management_url: str, amqp_url: str, topology: Topology) -> bool:
-    """Tell whether what is published for a domain reaches its queues. Nothing is changed.
+    """Return whether commands that are published for a domain reach its queues. Nothing is changed.
 
-    A broker tells nobody when it deletes an exchange or a binding: who consumes just gets nothing more.
+    A broker does not notify consumers when an exchange or a binding is deleted: they get no further deliveries.
 
     Args:
-        management_url: See ``wrong_bindings``.
-        amqp_url: The same.
-        topology: The domain's.
+        management_url: The management interface, with a login in it.
+        amqp_url: The broker's address; it names the virtual host.
+        topology: The domain's exchanges and queues.
 
     Raises:
-        BrokerUnavailable: See ``wrong_bindings``.
-        BrokerMisconfigured: The same.
+        BrokerUnavailable: The interface cannot be reached.
+        BrokerMisconfigured: The interface refuses the login, or the right to see bindings.
     """
     entrance = topology.queue if topology.shards is None else topology.shard_exchange
     found = await _bindings(management_url, amqp_url, topology.exchange)

@@ -20,9 +20,9 @@ _LAST_PORT = 65535
 _FILES = ("sslrootcert", "sslcrl", "sslcert", "sslkey")
 # Characters with a special meaning in an address, as far as it is clear what was meant.
 _ESCAPES = "write / ? # @ [ and ] in a password as %2F, %3F, %23, %40, %5B and %5D"
-# Recent releases of Python 3.11 and above cannot parse several hosts if one of them is in brackets.
-# Of a percent sign that begins no escape, one driver makes itself, and the other an error that quotes the password.
+# asyncpg takes a percent sign that begins no escape as it is; psycopg raises an error that quotes the password.
 _BARE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+# Recent releases of Python 3.11 and above cannot parse several hosts if one of them is in brackets.
 _IN_BRACKETS = "where [::1] is one of several hosts, name all of them as ?host=[::1],b&port=5432,5432"
 
 
@@ -58,8 +58,8 @@ class Address:
             raise _unusable(f"its host cannot be read; {_ESCAPES}; {_IN_BRACKETS}") from None
         if parts.scheme not in _SCHEMES:
             raise _unusable("it does not begin with postgresql://")
-        # Of two @ the driver takes the first; what follows a # it leaves out.
-        # One in the path may follow another password.
+        # With two @ the driver splits at the first one; it drops everything after a #. An @ in the path may follow the
+        # password of a second address.
         if parts.netloc.count("@") > 1 or "#" in url or "@" in parts.path:
             raise _unusable(f"its password cannot be told from its host; {_ESCAPES}, and elsewhere @ as %40")
         _check_text(url)
@@ -68,7 +68,7 @@ class Address:
         left_out = tuple(sorted(name for name in given if is_left_out(name)))
         passed = {name: value for name, value in given.items() if name not in left_out and name != CONNECT_SECONDS}
         return cls(
-            # One driver reads no scheme in capitals.
+            # psycopg does not accept a scheme in capitals.
             url=f"{parts.scheme}:{url.partition('?')[0].partition(':')[2]}"
             + (f"?{urlencode(passed, quote_via=quote)}" if passed else ""),
             servers=_servers(parts.netloc.rpartition("@")[2], given),
@@ -83,7 +83,7 @@ def _check_text(url: str) -> None:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        raise _unusable("what is written with % in it must be UTF-8, and no %00")
+        raise _unusable("its escapes with % must be UTF-8, and none of them %00")
 
 
 def _parameters(query: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from eventstore.stream import ServerAddress
 __all__ = ["Dialer", "SessionAttribute", "check_writable", "server_of"]
 
 _SECONDS = 5.0
-# The SQLSTATE of a setting that the server does not know, and of an option that is none.
+# The SQLSTATEs of an unknown setting, and of an option that is not one.
 _NO_SETTING = ("42704", "42601")
 # The number of prepared statements that the driver caches for each connection.
 _CACHED = 100
@@ -164,11 +164,11 @@ async def check_writable(connection: Connection, server: ServerAddress | None) -
 
 
 def _translate(error: BaseException) -> EventStoreError:
-    """Translate what dialling fails of. What a server minds then comes from the address, and from no request."""
+    """Translate an error of dialling. A refused value then comes from the address, not from a request."""
     told = translate(error)
     if isinstance(told, InvalidRequest) or (told.code or "").startswith(_NO_SETTING):
         return StoreMisconfigured(
-            f"the database address is not usable: the server minds a setting in it, or of its role ({error})",
+            f"the database address is not usable: the server refuses a setting in it, or of its role ({error})",
             code=told.code,
         )
     return told

@@ -46,7 +46,7 @@ _UNAVAILABLE = {READ_ONLY, "57P01", "57P02", "57P03", "55000", "53000", "53100",
 # The code of every pooler message. Only its text distinguishes an unknown parameter from a temporary reason.
 _PROTOCOL = "08P01"
 _PARAMETER = "startup parameter"
-# What the library says, without a code, of a server whose answer to our wish for TLS was neither yes nor an error.
+# asyncpg's text, without a code, when a server answers the request for TLS neither with yes nor with an error.
 _NO_TLS = "rejected SSL upgrade"
 # Constraint violations concern the tables' content, such as a number that is used twice: appends take numbers under the
 # store's lock, where no other append runs. Only a named check constraint looks at a single row, and so at the request.
@@ -125,7 +125,7 @@ def _translate_unavailable(error: BaseException, code: str) -> EventStoreError:
 
 
 def _translate_loss(error: BaseException, code: str) -> EventStoreError:
-    # Of what the system raises there are classes below this one. The library raises it while it asks for TLS.
+    # The system raises subclasses of ConnectionError; asyncpg raises the class itself while it asks for TLS.
     if type(error) is ConnectionError and _NO_TLS in str(error):
         return StoreMisconfigured(
             "what answers there takes no TLS, or is no PostgreSQL: see the host and the port in the address, and if "
