@@ -15,7 +15,7 @@ from worker.rounds.job import Job
 from worker.rounds.job_spans import decide_span
 from worker.rounds.key_order import KeyOrder
 from worker.rounds.outcomes import Outcomes
-from worker.rounds.overlay import Alone, NotKnown
+from worker.rounds.overlay import NeedsOwnRound, NotKnown
 from worker.rounds.recorder import Recorder
 from worker.rounds.round import Round
 from worker.rounds.sealing import sealed_events
@@ -193,7 +193,7 @@ class Rounds:
                 events, outcome = prepared.to_record(decision, self._domain, job.attempts)
                 sealed = sealed_events(self._domain, self._states, round_, job, events)
                 round_.add(job, events, outcome, recorded_as=sealed)
-        except Alone:
+        except NeedsOwnRound:
             self._set_aside(job)
         except NotKnown:
             self._outcomes.read_first(job)

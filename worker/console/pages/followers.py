@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from worker.chosen_stores import chosen
-from worker.console.attempt import Found, Fresh, attempt
+from worker.console.attempt import CachedAnswer, Found, attempt
 from worker.console.console import Console
 from worker.console.forms import Form
 from worker.reading import administration
@@ -81,7 +81,7 @@ class FollowersPage:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._found: Fresh[Sequence[_Place]] = Fresh(self._look, seconds=_REFRESH_SECONDS - 0.5)
+        self._found: CachedAnswer[Sequence[_Place]] = CachedAnswer(self._look, seconds=_REFRESH_SECONDS - 0.5)
 
     async def show(self, _: Request) -> Response:
         """Show all followers."""

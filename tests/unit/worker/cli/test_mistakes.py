@@ -27,18 +27,18 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", sys.path.copy())
 
 
-class Ran(SimpleNamespace):
+class RunResult(SimpleNamespace):
     status: int
     out: str
     err: str
 
 
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Ran:
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> RunResult:
     monkeypatch.setattr(sys, "argv", ["worker", *arguments])
     with pytest.raises(SystemExit) as raised:
         main()
     printed = capsys.readouterr()
-    return Ran(status=raised.value.code, out=printed.out, err=printed.err)
+    return RunResult(status=raised.value.code, out=printed.out, err=printed.err)
 
 
 @pytest.mark.parametrize(
