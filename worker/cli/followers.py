@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from eventstore.postgres import PostgresEventStore, Session
+from worker.cli.administration import reaching
 from worker.cli.loop import run_async
 from worker.cli.options import Json
 from worker.cli.terminal import print_json, table, tell
@@ -151,20 +152,22 @@ def asked(target: Target, ask: Callable[[Session], Awaitable[T]]) -> T:
     """Run a function with a session to the database of the checkpoints."""
 
     async def answer() -> T:
-        async with session_at(target.url, purpose=_PURPOSE, schema=target.store.database_schema) as session:
-            return await ask(session)
+        with reaching(target.variable):
+            async with session_at(target.url, purpose=_PURPOSE, schema=target.store.database_schema) as session:
+                return await ask(session)
 
     return run_async(answer())
 
 
 async def _moved(session: Session, target: Target, declared: AnyDeclared, number: int | None, by: str) -> None:
-    async with PostgresEventStore.connect(
-        target.store.database_url,
-        schema=target.store.database_schema,
-        application_name=_PURPOSE,
-        writable=False,
-    ) as log:
-        position, head = await position_before(log, number)
+    with reaching(target.store.variable("database_url")):
+        async with PostgresEventStore.connect(
+            target.store.database_url,
+            schema=target.store.database_schema,
+            application_name=_PURPOSE,
+            writable=False,
+        ) as log:
+            position, head = await position_before(log, number)
     await administration.move(session, declared.name, position, head=head, by=by)
 
 

@@ -113,8 +113,8 @@ def _show(found: Measures, replicas: list[_Row]) -> None:
     _show_statements(found)
     if not database["sees_all"]:
         role = database["role"]
+        tell()
         tell(
-            "",
             f"{role} may not see what other roles' connections do, their statements, and how far standbys are: "
             f"GRANT pg_monitor TO {role} shows them.",
         )
@@ -136,7 +136,8 @@ def _show_lag(found: Measures, replicas: list[_Row]) -> None:
 
 def _show_statements(found: Measures) -> None:
     if found.statements is None:
-        tell("", "No statements: the extension pg_stat_statements is not there, not loaded, or not for this role.")
+        tell()
+        tell("No statements: the extension pg_stat_statements is not there, not loaded, or not for this role.")
         return
     statements = table("calls", "total", "mean", "longest", "statement")
     for row in found.statements:

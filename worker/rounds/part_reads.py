@@ -102,6 +102,14 @@ class PartReads:
                 own = error.copy_for_caller() if isinstance(error, EventStoreError) else error
                 self._failed(job, own)
 
+    def forget_ended(self) -> None:
+        """Read nothing more for those who have ended."""
+        for lane in self._lanes:
+            for entry, jobs in list(lane.waiting.items()):
+                jobs[:] = [job for job in jobs if not job.has_ended]
+                if not jobs:
+                    del lane.waiting[entry]
+
     async def close(self) -> None:
         """Stop reading."""
         tasks = [task for task in (*(lane.task for lane in self._lanes), *self._long) if task is not None]

@@ -58,7 +58,9 @@ async def test_a_command_that_the_wrong_domain_settled_is_found() -> None:
     outcome = Outcome(kind=OutcomeKind.ACCEPTED, details={"domain": "tally"})
     await ledger.append([event], key=key, outcome=outcome)
     (found,) = texts(await ledger.judge(domain, beside=[bells]))
-    assert found.startswith(f"Ring {key} cannot be decided again at 5: the domain tally has no command 'Ring'")
+    assert found.startswith(
+        f"Ring {key} cannot be decided again at 5: the domain tally has no decider of the command 'Ring'"
+    )
 
 
 async def apart() -> tuple[Ledger, Ledger, Ran]:

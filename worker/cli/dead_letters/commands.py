@@ -46,7 +46,9 @@ def list_letters(
     command: Commands = None,
     older_than: Older = None,
     younger_than: Younger = None,
-    limit: Annotated[int, typer.Option(min=0, help="How many letters to show, the newest; all are counted.")] = 100,
+    limit: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, help="How many letters to show, the newest; all are counted.")
+    ] = 100,
     json: Json = False,
 ) -> None:
     """List dead letters, the newest last, and count them by reason. Looking removes nothing and keeps their order."""

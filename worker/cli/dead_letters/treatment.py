@@ -40,8 +40,11 @@ def chosen(
             ``Choice.of``.
     """
     filters = bool(reasons or commands or older or younger)
-    if bool(ids) + filters + every != 1:
+    ways = [way for way, is_taken in (("ids", bool(ids)), ("filters", filters), ("--all", every)) if is_taken]
+    if not ways:
         raise Mistake("say which dead letters: name their ids, or filter them, or pass --all.")
+    if len(ways) > 1:
+        raise Mistake(f"{' and '.join(ways)} each say which dead letters: leave out all but one.")
     return Choice.of(
         settings,
         domain=domain,
