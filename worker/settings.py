@@ -78,8 +78,8 @@ class Settings(DatabaseAddresses):
 
     database_driver: DatabaseDriver = setting(
         "asyncpg",
-        "What speaks to the databases: `asyncpg`; `psycopg` or `sqlalchemy` (an engine over asyncpg), each installed "
-        "by the extra of its name. Migrations and what else changes a database as its owner use asyncpg.",
+        "The driver for the databases: `asyncpg`; `psycopg` or `sqlalchemy` (an engine over asyncpg), each installed "
+        "by the extra of its name. Migrations and other commands that run as the owner use asyncpg.",
     )
     amqp_url: str = setting(
         "",
@@ -89,22 +89,22 @@ class Settings(DatabaseAddresses):
     )
     rabbitmq_management_url: str = setting(
         "",
-        "RabbitMQ's management interface, by which `worker check` sees policies and, with affinity, bindings, and "
+        "RabbitMQ's management interface: `worker check` reads policies and, with affinity, bindings from it, and "
         "`worker console` the queues' rates; nothing else uses it.",
         check=check_http,
         secret=True,
     )
     projections_url: str = setting(
         "",
-        "The database that `worker project` fills tables in, with the checkpoints of reactions and relays, as a member "
-        "of eventstore_projections; without it, the database of the events.",
+        "The database in which `worker project` fills tables, and in which reactions and relays keep their "
+        "checkpoints, with a role that is a member of eventstore_projections; by default the database of the events.",
         check=check_postgres,
         secret=True,
     )
     relay_source: str = setting(
         "",
-        "What relayed events name as their source, a URI reference such as `urn:example:library`; without it, `/` and "
-        "the domain's name.",
+        "The source of relayed events, a URI reference such as `urn:example:library`; by default `/` and the domain's "
+        "name.",
     )
     worker_domains: str = setting(
         "",
@@ -112,40 +112,42 @@ class Settings(DatabaseAddresses):
     )
     worker_master_keys: tuple[str, ...] = setting(
         (),
-        "What the keys of subjects are wrapped by, if a domain has Sensitive fields: 32 bytes in base64. Of several, "
-        "separated by commas, the first wraps new ones.",
+        "The master keys, which wrap the keys of subjects if a domain has Sensitive fields: 32 bytes in base64 each, "
+        "separated by commas. The first wraps new keys.",
         check=check_keys,
         secret=True,
     )
     worker_concurrency: int = setting(
         64,
-        "Commands that one process decides and records together at most; prefetch and pool sizes derive from it.",
+        "The largest number of commands that one process decides and records together; prefetch and pool sizes derive "
+        "from it.",
         unit="commands",
         least=1,
         most=_LARGEST_ROUND,
     )
     worker_cached_states: int = setting(
         10_000,
-        "States of views kept for each domain: the next command that reads one reads only what is new.",
+        "The number of view states that are cached for each domain: the next command that reads one fetches only "
+        "newer events.",
         unit="states",
         least=0,
     )
     worker_cached_state_bytes: int = setting(
         64 * 1024 * 1024,
-        "About how many bytes these may have together, for each domain.",
+        "The approximate size of these states together, for each domain.",
         unit="bytes",
         least=0,
     )
     worker_most_parts: int = setting(
         128,
-        "How many views, each at its key, one command may read.",
+        "The largest number of parts, views at a key each, that one command may read.",
         unit="parts",
         least=1,
         most=1000,
     )
     worker_drain_deadline: float = setting(
         30.0,
-        "How long started commands may take to finish after SIGTERM.",
+        "The time for started commands to finish after SIGTERM.",
         unit="seconds",
         least=0,
     )
@@ -164,99 +166,101 @@ class Settings(DatabaseAddresses):
     )
     worker_max_age: float = setting(
         600.0,
-        "For how long after its first failure a command is retried before it is dead-lettered.",
+        "The time after its first failure in which a command is retried; then it is dead-lettered.",
         unit="seconds",
         above=0,
         most=_LONGEST_AGE,
     )
     worker_retry_delay: float = setting(
         5.0,
-        "How long a command rests in the retry queue.",
+        "The delay of a command in the retry queue.",
         unit="seconds",
         above=0,
         most=60,
     )
     worker_conflict_attempts: int = setting(
         3,
-        "How often a command may lose to others before it takes the store's lock first, and cannot lose.",
+        "The number of attempts that a command may lose to others; the next one takes the store's lock first, and "
+        "cannot lose.",
         unit="attempts",
         least=1,
         most=100,
     )
     worker_handler_timeout: float = setting(
         60.0,
-        "How long a command may take from its delivery to its answer, over all of its attempts, before it is "
-        "sent to the retry queue. Time in which the database does not serve is not counted.",
+        "The time from a command's delivery to its answer, over all of its attempts, after which it is sent to the "
+        "retry queue. Time in which the database is down is not counted.",
         unit="seconds",
         above=0,
         most=600,
     )
     worker_reply_timeout: float = setting(
         5.0,
-        "How long the worker tries to send a reply; a reply that fails changes nothing else.",
+        "The time for sending a reply; a reply that fails has no other effect.",
         unit="seconds",
         above=0,
     )
     worker_health_port: int | None = setting(
         None,
-        "The port that answers `/livez` and `/readyz` over HTTP; without one, nobody listens.",
+        "The port that answers `/livez` and `/readyz` over HTTP; by default none.",
         kind=int,
         least=1,
         most=65535,
     )
     worker_health_host: str = setting(
         "127.0.0.1",
-        "The address that this port is opened on; `0.0.0.0` for probes from outside, as Kubernetes sends.",
+        "The address of this port; `0.0.0.0` for probes from outside, as Kubernetes sends them.",
     )
     worker_health_grace: float = setting(
         60.0,
-        "For how long a queue may go without its consumer, as while the broker restarts, before the worker is"
-        " not live any more.",
+        "The time that a queue may have no consumer, for example while the broker restarts, before the worker is no "
+        "longer live.",
         unit="seconds",
         least=0,
     )
     worker_trace_parent: TraceParent = setting(
         "parent",
-        "Whether processing is a child of the publisher's span, or a trace of its own with a link.",
+        "Whether processing is a child of the publisher's span (`parent`), or a separate trace with a link to it "
+        "(`link`).",
         choices=get_args(TraceParent),
     )
     worker_trace_url: str = setting(
         "",
-        "Where a person opens a trace, for `worker status` and `worker console`: "
-        "`http://localhost:16686/trace/{trace_id}` in Jaeger.",
+        "The page of a trace, for `worker status` and `worker console`: `http://localhost:16686/trace/{trace_id}` in "
+        "Jaeger.",
         check=check_trace_page,
     )
     worker_metrics_url: str = setting(
         "",
-        "Where a person looks at metrics, for `worker check`: `http://localhost:9090` in Prometheus.",
+        "The page of metrics, for `worker check`: `http://localhost:9090` in Prometheus.",
         check=check_metrics_page,
     )
     worker_log_format: LogFormat = setting(
         "auto",
-        "How `worker run` logs: `json`, one object a line; `human`, to read; `auto`, `human` on a terminal "
-        "and else `json`.",
+        "The format of the log of `worker run`: `json`, one object a line; `human`, to read; `auto`, `human` on a "
+        "terminal and otherwise `json`.",
         choices=get_args(LogFormat),
     )
     worker_log_level: LogLevel = setting(
         "info",
-        "What it logs at least: `debug`, `info`, `warning` or `error`.",
+        "The lowest level that is logged: `debug`, `info`, `warning` or `error`.",
         choices=get_args(LogLevel),
     )
     worker_report_interval: float = setting(
         2.0,
-        "How often a worker reports to `worker console` what it does; 0 for never.",
+        "The interval at which a worker reports to `worker console`; 0 for never.",
         unit="seconds",
         check=check_interval,
     )
     worker_report_keys: ReportedKeys = setting(
         "hashed",
-        "How it names the keys of its hottest parts there: `hashed`, or `plain` where everybody who may open the "
-        "console may see them.",
+        "The form of the keys of the hottest parts in these reports: `hashed`, or `plain` if all users of the console "
+        "may see them.",
         choices=get_args(ReportedKeys),
     )
     worker_console_password: str = setting(
         "",
-        "What `worker console` asks a browser for; without it, the console answers this machine alone.",
+        "The password that `worker console` asks a browser for; without it, the console answers this machine alone.",
         check=check_password,
         secret=True,
     )
