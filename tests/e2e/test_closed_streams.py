@@ -31,4 +31,5 @@ async def test_no_connection_takes_the_place_of_a_stream_that_is_closed(
 @pytest.mark.parametrize("columns", ["0", "1", "20"])
 async def test_a_narrow_terminal_loses_nothing_of_a_table(worker: Worker, columns: str) -> None:
     end = await worker.having(COLUMNS=columns)("config")
-    assert "DATABASE_URL" in "".join(line[:4].strip() for line in end.output.splitlines()), end
+    # Also a word is broken there.
+    assert "DATABASE_URL" in "".join(end.output.split()), end
