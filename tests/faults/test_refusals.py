@@ -154,10 +154,11 @@ async def test_the_broker_refuses(broker: Broker, database: Database, tmp_path: 
 
 
 async def _fill(broker: Broker, trial: Trial) -> None:
-    """Publish commands, one after the other, until one is refused: what comes all at once may still find room."""
+    """Publish commands, one after the other, until one is refused: the broker applies a policy some time later."""
     command = RegisterReader(reader_id="one more", name="Ada")
     async with AmqpClient.open(broker.server.url) as client:
-        for _ in range(UNDER_WAY):
+
+        async def is_refused() -> bool:
             try:
                 command_id = await client.put(
                     command.model_dump_json(by_alias=True).encode(),
@@ -165,9 +166,11 @@ async def _fill(broker: Broker, trial: Trial) -> None:
                     message_type=type(command).__name__,
                 )
             except DeliveryError:
-                return
+                return True
             trial.load.commands[UUID(command_id)] = command
-    raise AssertionError("the queue had room for all")
+            return False
+
+        await eventually(is_refused, what="the queue to have no room", seconds=_FELT_SECONDS)
 
 
 async def _counts_up(
