@@ -112,7 +112,7 @@ async def test_mistakes_are_told(worker: Worker, database: Database, tmp_path: P
     assert mistake.startswith("the role of DATABASE_ADMIN_URL may not do this: name the database's owner (")
     nowhere = "postgresql://nobody:secret@127.0.0.1:9/nowhere"
     mistake = (await worker.having(DATABASE_ADMIN_URL=nowhere)("db", "import", str(other))).mistake()
-    assert mistake.endswith("What was recorded stays: the same command goes on behind it.")
+    assert mistake.endswith("Recorded events stay recorded: run the same command again to continue after them.")
     assert "secret" not in mistake
 
 
@@ -151,7 +151,7 @@ async def test_a_table_is_adopted(worker: Worker, database: Database) -> None:
     told = await worker.having(ADOPT_FROM=source)("db", "adopt", "--table", "public.events")
     assert (told.status, told.output) == (
         0,
-        "Adopted 30 events of public.events. What was adopted, 30 events, is what the table holds, by count and sum.\n",
+        "Adopted 30 events of public.events. Compared with the table: 30 events, equal by count and checksum.\n",
     )
     document = (await worker("db", "adopt", "--from", source, "--json")).document()
     assert document.pop("sum").lstrip("-").isdigit()

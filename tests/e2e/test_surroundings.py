@@ -208,7 +208,7 @@ async def test_a_check_finds_all_well(worker: Worker) -> None:
     assert all(finding["good"] for finding in findings)
     assert findings[0]["text"] == f"library ({len(library.deciders)} commands)"
     assert findings[1]["text"].startswith("accepts appends, 0 events")
-    assert findings[-3]["text"].startswith("not there yet; `worker topology declare` makes it")
+    assert findings[-3]["text"].startswith("not declared yet; `worker topology declare` declares it")
     assert findings[-2]["text"].startswith("not looked at; with RABBITMQ_MANAGEMENT_URL, ")
 
 

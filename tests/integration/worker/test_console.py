@@ -240,7 +240,7 @@ async def test_a_follower_is_paused_resumed_and_goes_on_without_an_event(databas
     state = await row()
     for nothing in ("", " "):
         assert "It does not say why" in await done("skip", reason=nothing)
-    assert "tally.alarm goes on without event 3." in await done("skip", reason="recorded by mistake")
+    assert "tally.alarm continues without event 3." in await done("skip", reason="recorded by mistake")
     async with session.transaction() as transaction:
         (skipped,) = await Followers(transaction).skipped(name, 1)
     assert (skipped.reason, skipped.skipped_by) == ("recorded by mistake", "console, from 127.0.0.1")

@@ -152,8 +152,9 @@ class Treatment:
         return agreed(
             f"{counted(total, 'dead letter')} will be {self.participle}:\n" + "\n".join(map(printable, rows)),
             "Go on?",
-            nobody=f"there is nobody to ask before dead letters are {self.participle}: pass --yes, or --dry-run to "
-            "count them.",
+            nobody=f"dead letters are {self.participle} only after a confirmation, and there is no terminal to ask "
+            "at: pass --yes, or "
+            "--dry-run to count them.",
         )
 
     def _do(self, plan: Plan, total: int, rate: float | None) -> int:

@@ -175,10 +175,10 @@ async def _done(
                 return f"{name} is paused."
             case Action.RESUME:
                 await administration.resume(session, name)
-                return f"{name} goes on."
+                return f"{name} continues."
             case Action.SKIP:
                 left_out = await administration.skip(session, name, event, by=by, reason=reason)
-                return f"{name} goes on without event {', '.join(map(str, left_out))}."
+                return f"{name} continues without event {', '.join(map(str, left_out))}."
 
 
 def _databases(settings: Settings) -> list[tuple[str, str]]:
