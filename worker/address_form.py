@@ -46,7 +46,7 @@ def check_port(url: str, schemes: frozenset[str], example: str) -> None:
     try:
         parts.port  # noqa: B018  reading it checks it
     except ValueError:
-        raise ValueError(f"its port is no number up to 65535; give it the form {example}") from None
+        raise ValueError(f"its port is not a number up to 65535; give it the form {example}") from None
 
 
 def check_amqp_parameters(url: str) -> None:
@@ -60,6 +60,6 @@ def check_amqp_parameters(url: str) -> None:
             alike = get_close_matches(name, sorted(_AMQP_PARAMETERS), n=1)
             meant = f" (did you mean {alike[0]}?)" if alike else ""
             known = ", ".join(sorted(_AMQP_PARAMETERS))
-            raise ValueError(f"its parameter {name!r} means nothing here{meant}: take it out; known are {known}")
+            raise ValueError(f"its parameter {name!r} is unknown{meant}: remove it; known parameters are {known}")
         if name == _AUTH and values[-1].lower() not in _AUTH_WAYS:
             raise ValueError(f"its parameter {_AUTH} must be one of {', '.join(_AUTH_WAYS)}")

@@ -92,7 +92,7 @@ async def test_a_bad_line_is_told_and_nothing_is_imported(worker: Worker, databa
 async def test_mistakes_are_told(worker: Worker, database: Database, tmp_path: Path) -> None:
     unnamed = history(tmp_path / "history", 1)
     assert (await worker("db", "import", str(unnamed))).mistake() == (
-        f"the name of {unnamed} does not say how it is written: pass --format ndjson or --format csv."
+        f"the name of {unnamed} does not show its format: pass --format ndjson or --format csv."
     )
     assert (await worker("db", "import", str(unnamed), "--format", "ndjson")).status == 0
     gone = tmp_path / "gone.csv"
@@ -109,7 +109,9 @@ async def test_mistakes_are_told(worker: Worker, database: Database, tmp_path: P
     other = history(tmp_path / "other.ndjson", 2)
     other.write_bytes(line(7) + b"\n")
     mistake = (await worker.having(DATABASE_ADMIN_URL=database.url)("db", "import", str(other))).mistake()
-    assert mistake.startswith("the role of DATABASE_ADMIN_URL may not do this: name the database's owner (")
+    assert mistake.startswith(
+        "the role of DATABASE_ADMIN_URL has no right to do this: name the database's owner there ("
+    )
     nowhere = "postgresql://nobody:secret@127.0.0.1:9/nowhere"
     mistake = (await worker.having(DATABASE_ADMIN_URL=nowhere)("db", "import", str(other))).mistake()
     assert mistake.endswith("Recorded events stay recorded: run the same command again to continue after them.")

@@ -169,7 +169,7 @@ async def test_a_replay_whose_connection_breaks_says_how_far_it_came_and_goes_on
     assert (broken.status, broken.output) == (2, "")
     first, second = broken.complaint.splitlines()
     # While a letter was looked for, or while one was sent.
-    assert re.match(r"worker: the connection broke(, |; the letter is still there; )", first)
+    assert re.match(r"worker: the connection broke(, |; the letter is still in its queue; )", first)
     assert first.endswith("; start RabbitMQ or correct AMQP_URL.")
     assert re.fullmatch(r"\d+ of 40 dead letters were replayed before; run it again to go on with the rest\.", second)
     left = await client.ready(DEAD)

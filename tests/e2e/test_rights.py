@@ -171,10 +171,10 @@ async def test_a_check_names_what_followers_and_schedules_lack(
     told = _followers(await limited("check", "--json"))
     assert told["good"]
     for lacking in (
-        "eventstore_projections, of which worker is a member, lacks USAGE ON SCHEMA schedule",
-        "write commands (reactions and what is due)",
+        "the role eventstore_projections lacks USAGE ON SCHEMA schedule",
+        "write commands (reactions and scheduled commands)",
         "write library.events (relays)",
-        "read library.schedule (what is to be sent later)",
+        "read library.schedule (scheduled commands)",
     ):
         assert lacking in told["text"]
 
@@ -216,8 +216,8 @@ async def test_a_check_names_the_policies_by_which_something_can_be_lost(
             f"the policy strict deletes library.commands.dead, {gone}",
             "the policy all makes a dead letter of each command that has waited in library.commands for 1,000 ms",
             "the policy all makes a dead letter of a command that was delivered 20 times (library.commands)",
-            "the policy all deletes what has been in library.commands.dead for 1,000 ms",
-            "the policy all drops a letter that was looked at 20 times (library.commands.dead)",
+            "the policy all deletes messages that have been in library.commands.dead for 1,000 ms",
+            "the policy all drops a letter that was read 20 times (library.commands.dead)",
         )
     )
     for name, kind in (("all", "policies"), ("strict", "operator-policies")):
@@ -240,7 +240,7 @@ async def test_a_dead_queue_of_an_older_version_serves_and_is_told(
         answer = await worker("publish", "RegisterReader", READER, "--wait")
         assert (answer.status, "accepted" in answer.output) == (0, True), answer
     declared = await worker("topology", "declare")
-    assert "library.commands.dead was made by an older version, and serves as it is" in declared.output
+    assert "library.commands.dead was declared by an older version, and works as it is" in declared.output
     checking = worker.having(RABBITMQ_MANAGEMENT_URL=management.address)
 
     async def told() -> tuple[bool, str]:

@@ -91,7 +91,7 @@ async def test_what_is_published_is_found_in_the_domain_s_own_database(
 
     asked = (await both("events")).mistake()
     assert asked.startswith(
-        "there are several databases, each with a log of its own: say whose with --domain, of library "
+        "there are several databases, each with a log of its own: choose one with --domain, of library "
     )
     for domain, event_type in (("library", "ReaderRegistered"), ("warehouse", "PiecesReceived")):
         end = await both("events", "--domain", domain, "--json")
@@ -130,7 +130,7 @@ async def test_administration_goes_through_all_databases_and_names_each(
         await execute(each.admin_url, _OLD)
     wrong = both.having(DATABASE_ADMIN_URL_WAREHOUSE=other.url)
     mistake = (await wrong("db", "prune", "--older-than", "90d", "--yes", "--domain", "warehouse")).mistake()
-    assert mistake.startswith("the role of DATABASE_ADMIN_URL_WAREHOUSE may not do this: ")
+    assert mistake.startswith("the role of DATABASE_ADMIN_URL_WAREHOUSE has no right to do this: ")
     counted = (await both("db", "prune", "--older-than", "90d", "--dry-run", "--json")).document()
     assert [each["receipts"] for each in counted] == [1, 2]
     deleted = await both("db", "prune", "--older-than", "90d", "--yes", "--domain", "warehouse")

@@ -44,5 +44,5 @@ def state_of(row: FollowerRow, *, is_declared: bool = True) -> State:
     if row.diverged_at is not None:
         return State(Look.BAD, "derived from a lost history")
     if not is_declared or not row.is_leased:
-        return State(Look.BAD, "nothing runs it") if is_declared else State(Look.REST, "not in WORKER_DOMAINS")
+        return State(Look.BAD, "no process runs it") if is_declared else State(Look.REST, "not in WORKER_DOMAINS")
     return State(Look.GOOD, "running" if row.is_current else "being built")

@@ -100,7 +100,7 @@ class Telemetry:
         share = timeout / max(len(providers), 1)
         in_time = [self._shut_down(provider, share) for provider in providers]
         if not all(in_time):
-            _log.warning("not all traces and metrics could be handed over within %g s; the rest is dropped", timeout)
+            _log.warning("not all traces and metrics could be exported within %g s; the rest is dropped", timeout)
         return all(in_time)
 
     @staticmethod

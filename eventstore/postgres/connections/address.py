@@ -111,7 +111,7 @@ def _server(text: str, default: str) -> ServerAddress:
         raise _unusable("a host is missing")
     if not (port.isdecimal() and port.isascii() and 0 < int(port) <= _LAST_PORT):
         # Not quoted: if a password has an unescaped slash, a part of it stands in place of the port.
-        raise _unusable(f"its port is no number up to {_LAST_PORT}; {_ESCAPES}")
+        raise _unusable(f"its port is not a number up to {_LAST_PORT}; {_ESCAPES}")
     return ServerAddress(host=unquote(host), port=int(port))
 
 

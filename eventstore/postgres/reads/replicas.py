@@ -174,7 +174,7 @@ class Replicas:
         if not in_recovery:
             # Promoted by mistake, or by a failover that the primary's address does not reflect yet. Its history may
             # have diverged.
-            return "it accepts writes, so it is no replica"
+            return "it accepts writes, so it is not a replica"
         if server.head.number == primary.number and server.head.token != primary.token:
             return "its history is not the primary's"
         return None

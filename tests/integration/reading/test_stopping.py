@@ -92,7 +92,7 @@ async def test_of_two_who_leave_one_event_out_one_is_told_that_it_was_done(datab
     told = await asyncio.gather(*both, return_exceptions=True)
     assert [1] in told
     (late,) = [each for each in told if isinstance(each, FollowerError)]
-    assert str(late) == "no event stops ledger.balances any more: somebody else was faster"
+    assert str(late) == "no event stops ledger.balances any more: it was skipped or resumed meanwhile"
     for session in sessions:
         await session.close()
     await admin.close()

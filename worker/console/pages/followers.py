@@ -37,9 +37,9 @@ class Action(StrEnum):
 
 
 _EFFECTS = {
-    Action.PAUSE: "It rests, whichever process runs it, until it is resumed.",
-    Action.RESUME: "It goes on; an event that stopped it is tried again.",
-    Action.SKIP: "The event is left out for good. Who wanted that, and why, is written down.",
+    Action.PAUSE: "It is paused in every process, until it is resumed.",
+    Action.RESUME: "It continues; an event that stopped it is retried.",
+    Action.SKIP: "The event is skipped for good. Your address and the reason are recorded.",
 }
 
 
@@ -120,7 +120,7 @@ class FollowersPage:
             )
         reason = form.one("reason").strip() if action is Action.SKIP else ""
         if action is Action.SKIP and not reason:
-            raise HTTPException(400, "It does not say why: go back, and write the reason.")
+            raise HTTPException(400, "The reason is missing: go back, and write it.")
         found = await attempt(_done(place, action, name, event, reason=reason, by=f"console, from {form.address}"))
         self._found.forget()
         form.log(f"{name.kind} {name}: {action.value}: {found.value or found.trouble}")
@@ -159,7 +159,7 @@ def _actions(row: FollowerRow) -> Sequence[Action]:
 
 def _number(text: str) -> int:
     if not text.isdecimal() or not text.isascii() or len(text) > _MOST_DIGITS:
-        raise HTTPException(400, "The form cannot be read: the event is no number.")
+        raise HTTPException(400, "The form cannot be read: the event is not a number.")
     return int(text)
 
 

@@ -193,7 +193,7 @@ def test_each_wrong_line_of_a_file_is_told_up_to_ten(
         (
             ("run",),
             {"DATABASE_URL": "postgresql://db/events", "AMQP_URL": "amqp://mq:port"},
-            "AMQP_URL: its port is no number up to 65535; give it the form amqp://user:password@host:5672/vhost.",
+            "AMQP_URL: its port is not a number up to 65535; give it the form amqp://user:password@host:5672/vhost.",
         ),
         (
             ("publish", "RegisterReader", ADA),
