@@ -78,8 +78,8 @@ class Settings(DatabaseAddresses):
 
     database_driver: DatabaseDriver = setting(
         "asyncpg",
-        "What speaks to the databases: `asyncpg`; `psycopg` or `sqlalchemy` (an engine over asyncpg), each installed "
-        "by the extra of its name. Migrations and what else changes a database as its owner use asyncpg.",
+        "The database driver: `asyncpg`; `psycopg` or `sqlalchemy` (an engine over asyncpg), each installed by the "
+        "extra of its name. Migrations and other changes as the database's owner always use asyncpg.",
     )
     amqp_url: str = setting(
         "",
@@ -103,8 +103,8 @@ class Settings(DatabaseAddresses):
     )
     relay_source: str = setting(
         "",
-        "What relayed events name as their source, a URI reference such as `urn:example:library`; without it, `/` and "
-        "the domain's name.",
+        "The source that relayed events name, a URI reference such as `urn:example:library`; without it, `/` and the "
+        "domain's name.",
     )
     worker_domains: str = setting(
         "",
@@ -112,27 +112,28 @@ class Settings(DatabaseAddresses):
     )
     worker_master_keys: tuple[str, ...] = setting(
         (),
-        "What the keys of subjects are wrapped by, if a domain has Sensitive fields: 32 bytes in base64. Of several, "
-        "separated by commas, the first wraps new ones.",
+        "The master keys that encrypt the keys of persons, if a domain has Sensitive fields: each 32 bytes in "
+        "base64. Of several, separated by commas, the first encrypts new keys.",
         check=check_keys,
         secret=True,
     )
     worker_concurrency: int = setting(
         64,
-        "Commands that one process decides and records together at most; prefetch and pool sizes derive from it.",
+        "The largest number of commands that one process decides at the same time; prefetch and pool sizes derive "
+        "from it.",
         unit="commands",
         least=1,
         most=_LARGEST_ROUND,
     )
     worker_cached_states: int = setting(
         10_000,
-        "States of views kept for each domain: the next command that reads one reads only what is new.",
+        "How many states of views are cached for each domain: the next command that reads one reads only newer events.",
         unit="states",
         least=0,
     )
     worker_cached_state_bytes: int = setting(
         64 * 1024 * 1024,
-        "About how many bytes these may have together, for each domain.",
+        "The size that the cached states of a domain may have together, about.",
         unit="bytes",
         least=0,
     )
@@ -164,42 +165,42 @@ class Settings(DatabaseAddresses):
     )
     worker_max_age: float = setting(
         600.0,
-        "For how long after its first failure a command is retried before it is dead-lettered.",
+        "How long after its first failure a command is retried before it is dead-lettered.",
         unit="seconds",
         above=0,
         most=_LONGEST_AGE,
     )
     worker_retry_delay: float = setting(
         5.0,
-        "How long a command rests in the retry queue.",
+        "How long a command waits in the retry queue before it is tried again.",
         unit="seconds",
         above=0,
         most=60,
     )
     worker_conflict_attempts: int = setting(
         3,
-        "How often a command may lose to others before it takes the store's lock first, and cannot lose.",
+        "How many conflicts a command may meet before it takes the store's lock first, and meets none.",
         unit="attempts",
         least=1,
         most=100,
     )
     worker_handler_timeout: float = setting(
         60.0,
-        "How long a command may take from its delivery to its answer, over all of its attempts, before it is "
-        "sent to the retry queue. Time in which the database does not serve is not counted.",
+        "How long a command may take from its delivery to its answer, over all of its attempts, before it is sent to "
+        "the retry queue. Time in which the database is unavailable is not counted.",
         unit="seconds",
         above=0,
         most=600,
     )
     worker_reply_timeout: float = setting(
         5.0,
-        "How long the worker tries to send a reply; a reply that fails changes nothing else.",
+        "How long the worker tries to send a reply; a reply that cannot be sent does not change the command's outcome.",
         unit="seconds",
         above=0,
     )
     worker_health_port: int | None = setting(
         None,
-        "The port that answers `/livez` and `/readyz` over HTTP; without one, nobody listens.",
+        "The port that answers `/livez` and `/readyz` over HTTP; without one, no port is opened.",
         kind=int,
         least=1,
         most=65535,
@@ -210,8 +211,8 @@ class Settings(DatabaseAddresses):
     )
     worker_health_grace: float = setting(
         60.0,
-        "For how long a queue may go without its consumer, as while the broker restarts, before the worker is"
-        " not live any more.",
+        "How long a queue may be without its consumer, as while the broker restarts, before the worker is not live "
+        "any more.",
         unit="seconds",
         least=0,
     )
@@ -222,13 +223,13 @@ class Settings(DatabaseAddresses):
     )
     worker_trace_url: str = setting(
         "",
-        "Where a person opens a trace, for `worker status` and `worker console`: "
+        "The address of a trace's page, for `worker status` and `worker console`: "
         "`http://localhost:16686/trace/{trace_id}` in Jaeger.",
         check=check_trace_page,
     )
     worker_metrics_url: str = setting(
         "",
-        "Where a person looks at metrics, for `worker check`: `http://localhost:9090` in Prometheus.",
+        "The address of the page with metrics, for `worker check`: `http://localhost:9090` in Prometheus.",
         check=check_metrics_page,
     )
     worker_log_format: LogFormat = setting(
@@ -239,24 +240,24 @@ class Settings(DatabaseAddresses):
     )
     worker_log_level: LogLevel = setting(
         "info",
-        "What it logs at least: `debug`, `info`, `warning` or `error`.",
+        "The lowest level that it logs: `debug`, `info`, `warning` or `error`.",
         choices=get_args(LogLevel),
     )
     worker_report_interval: float = setting(
         2.0,
-        "How often a worker reports to `worker console` what it does; 0 for never.",
+        "How often a worker sends a report to `worker console`; 0 for never.",
         unit="seconds",
         check=check_interval,
     )
     worker_report_keys: ReportedKeys = setting(
         "hashed",
-        "How it names the keys of its hottest parts there: `hashed`, or `plain` where everybody who may open the "
-        "console may see them.",
+        "How the reports name the keys of the most used parts: `hashed`, or `plain` if every user of the console may "
+        "see them.",
         choices=get_args(ReportedKeys),
     )
     worker_console_password: str = setting(
         "",
-        "What `worker console` asks a browser for; without it, the console answers this machine alone.",
+        "The password that `worker console` asks a browser for; without it, the console serves this machine only.",
         check=check_password,
         secret=True,
     )

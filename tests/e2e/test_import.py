@@ -64,7 +64,7 @@ async def test_a_file_is_checked_imported_and_gone_on_with(worker: Worker, datab
     }
     copy = history(tmp_path / "copy.ndjson", 5)
     assert (await worker("db", "import", str(copy))).mistake() == (
-        "its first records were imported already, as history.ndjson: to go on, pass --name history.ndjson."
+        "its first records were imported already, as history.ndjson: to continue, pass --name history.ndjson."
     )
     shown = (await worker("events", "--json", "--limit", "1")).document()
     assert (shown["sequence_number"], shown["payload"]["Key"]) == (5, "k4")

@@ -80,7 +80,7 @@ async def test_a_command_is_scheduled_listed_and_cancelled(
     [
         (("publish", "RegisterReader", ADA, "--at", "noon"), "'noon' is not a time with an offset: write it as "),
         (("publish", "RegisterReader", ADA, "--at", "2030-01-31T18:00"), "is not a time with an offset: write it as "),
-        (("publish", "RegisterReader", ADA, "--at", "never"), "'never' is no time"),
+        (("publish", "RegisterReader", ADA, "--at", "never"), "'never' is not a time"),
         (("publish", "RegisterReader", ADA, "--at", "2099-01-01T00:00:00Z"), "is more than ten years ahead"),
         (("publish", "RegisterReader", ADA, "--in", "600w"), "is more than ten years ahead"),
         (("publish", "RegisterReader", ADA, "--in", "1h", "--at", "2030-01-31T18:00:00Z"), "leave out --at or --in"),

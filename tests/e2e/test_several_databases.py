@@ -50,7 +50,7 @@ async def test_a_domain_s_store_is_in_another_schema_of_the_same_database(worker
     assert {name for name, each in found.items() if not each["good"]} == set()
     assert {"role of library", "role of warehouse"} <= found.keys()
     refused = (await worker.having(DATABASE_SCHEMA="a_reading")("db", "stats")).mistake()
-    assert refused.startswith("DATABASE_SCHEMA: the schema 'a_reading' could be another store's, ")
+    assert refused.startswith("DATABASE_SCHEMA: the schema 'a_reading' could belong to another store: ")
 
 
 @asynccontextmanager
@@ -108,7 +108,7 @@ async def test_what_is_published_is_found_in_the_domain_s_own_database(
         end = await both("status", ada, "--json")
         assert (end.status, end.document()["domain"]) == (0, "library")
         assert end.complaint.startswith("warehouse (")
-        assert "cannot be asked: " in end.complaint
+        assert "cannot be read: " in end.complaint
         assert (await both("status", str(uuid4()))).mistake().startswith("warehouse (")
         assert (await both("status", str(uuid4()), "--domain", "library")).status == 1
 

@@ -157,7 +157,7 @@ class Replicas:
         except EventStoreError as error:
             wrong = str(error)
         except Exception as error:  # noqa: BLE001  if the watch ended, the replica would stay out, or in, for good
-            _log.exception("the watch of the replicas met an error that it does not know")
+            _log.exception("the check of the replicas failed with an unexpected error")
             wrong = repr(error)
         if replica is None:
             return

@@ -94,7 +94,7 @@ async def test_what_is_moved_out_and_back_is_the_same(filled: Database, admin: C
     dry = await archive(filled.admin_url, schema=filled.schema, before=5, to=directory, dry_run=True)
     assert (dry.ranges, dry.kept) == (
         ((1, 2), (3, 4)),
-        "the partition 5 to 1,000,004 is too near to the end of the log, 8,196",
+        "the partition 5 to 1,000,004 is too close to the end of the log, 8,196",
     )
     assert (await rows(admin), directory.exists()) == (before, False)
     told: list[tuple[int, int]] = []
@@ -320,7 +320,7 @@ async def test_a_directory_that_takes_no_files_is_told_as_that(filled: Database,
 async def test_what_cannot_be_archived_is_told(
     filled: Database, admin: Connection, database: Database, tmp_path: Path
 ) -> None:
-    with pytest.raises(InvalidRequest, match="the log is one table, and partitions are what is archived"):
+    with pytest.raises(InvalidRequest, match="the log is one table, and only partitions can be archived"):
         await archive(database.admin_url, before=5, to=tmp_path)
     long_ago = (await admin.fetchval("SELECT occurred_at FROM eventstore.events WHERE sequence_number = 1")).replace(
         year=9
@@ -354,7 +354,7 @@ async def test_what_cannot_be_archived_is_told(
         await admin.fetch("SELECT eventstore.move_out_v1(1, 2, 5, '')")
     await drop_oldest(admin)
     await drop_oldest(admin)
-    with pytest.raises(asyncpg.PostgresError, match="is too near to the end of the log"):
+    with pytest.raises(asyncpg.PostgresError, match="is too close to the end of the log"):
         await admin.fetch("SELECT eventstore.describe_archive_v1(5)")
     assert len((await migrate(filled.admin_url, schema=filled.schema)).applied) == 0
     async with PostgresEventStore.connect(filled.url, schema=filled.schema) as store:

@@ -290,7 +290,7 @@ async def test_a_person_sees_what_stops_it_and_has_it_go_on_elsewhere(
         status, output, errors = await told(
             *("reactions", "resume", "tolling", "--from", "3", "--by", "ada"), **surroundings
         )
-        assert (status, output, errors) == (0, "bells.tolling goes on with event 3.\n", "")
+        assert (status, output, errors) == (0, "bells.tolling continues with event 3.\n", "")
         await passed(database.admin_url, last)
     assert [body for _, body in await taken(client)] == ['{"Bell":"a"}', '{"Bell":"b"}']
     noted = "SELECT moved_by, from_number, to_number FROM reading.moves"

@@ -228,7 +228,7 @@ async def test_a_view_that_is_made_of_a_table_keeps_it_from_changing_its_columns
         await admin.execute("CREATE VIEW public.mine AS SELECT account FROM read_ledger.accounts")
         before = await rows(database.admin_url, CURRENT)
         async with coordinating(database.url, ledger(balances_of(2))) as coordinator:
-            await _troubled(coordinator, "mine is made of it")
+            await _troubled(coordinator, "mine depends on it")
             assert await rows(database.admin_url, CURRENT) == before
             await admin.execute("DROP VIEW public.mine")
             await _is_replaced(database.admin_url, before)

@@ -233,7 +233,7 @@ async def test_a_follower_is_paused_resumed_and_goes_on_without_an_event(databas
     assert "tally.alarm is paused." in await done("pause")
     state = await row()
     assert state.paused_at is not None
-    assert "tally.alarm goes on." in await done("resume")
+    assert "tally.alarm continues." in await done("resume")
     failure = Failure(number=3, event_type="Counted", error="no such table", trace="in line 7")
     async with session.transaction() as transaction:
         assert await Followers(transaction).fail(number, fence, failure)
@@ -250,7 +250,7 @@ async def test_a_follower_is_paused_resumed_and_goes_on_without_an_event(databas
 
 
 async def test_what_is_scheduled_is_shown_and_cancelled(database: Database, browser: Browser) -> None:
-    assert "No command waits." in (await browser.get("/schedule")).seen
+    assert "No scheduled command waits." in (await browser.get("/schedule")).seen
     commands = ScheduledCommands(Session(database.url, purpose="test"))
     await commands.register("tally")
     lease = await commands.take("tally", Candidate("test"))
