@@ -64,7 +64,7 @@ def events(
         int | None, typer.Option(min=1, metavar="COUNT", help=f"How many events to show; by default {_LIMIT}.")
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with new events until Ctrl-C (exit status 130).")
+        bool, typer.Option("--follow", "-f", help="Continue with new events until Ctrl-C (exit status 130).")
     ] = False,
     domain: LogOption = None,
     metadata: Annotated[bool, typer.Option("--metadata", help="Show the metadata, too.")] = False,

@@ -94,7 +94,7 @@ async def test_what_is_moved_out_and_back_is_the_same(filled: Database, admin: C
     dry = await archive(filled.admin_url, schema=filled.schema, before=5, to=directory, dry_run=True)
     assert (dry.ranges, dry.kept) == (
         ((1, 2), (3, 4)),
-        "the partition 5 to 1,000,004 is too close to the end of the log, 8,196",
+        "the partition 5 to 1,000,004 is too near to the end of the log, 8,196",
     )
     assert (await rows(admin), directory.exists()) == (before, False)
     told: list[tuple[int, int]] = []
@@ -336,7 +336,7 @@ async def test_what_cannot_be_archived_is_told(
         await other.execute("SELECT FROM eventstore.events LIMIT 1")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(turn, "_MOST_TRIES", 1)
-            with pytest.raises(StoreMisconfigured, match="keeps the table of events all the time"):
+            with pytest.raises(StoreMisconfigured, match="keeps the table of events locked"):
                 await archive(filled.admin_url, schema=filled.schema, before=5, to=tmp_path)
     # Who works, cannot.
     async with connected(filled.url) as runtime:
@@ -354,7 +354,7 @@ async def test_what_cannot_be_archived_is_told(
         await admin.fetch("SELECT eventstore.move_out_v1(1, 2, 5, '')")
     await drop_oldest(admin)
     await drop_oldest(admin)
-    with pytest.raises(asyncpg.PostgresError, match="is too close to the end of the log"):
+    with pytest.raises(asyncpg.PostgresError, match="is too near to the end of the log"):
         await admin.fetch("SELECT eventstore.describe_archive_v1(5)")
     assert len((await migrate(filled.admin_url, schema=filled.schema)).applied) == 0
     async with PostgresEventStore.connect(filled.url, schema=filled.schema) as store:

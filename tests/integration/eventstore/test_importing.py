@@ -156,7 +156,7 @@ async def test_two_that_go_on_with_the_same_import_record_each_event_once(
         await eventually(both, what="both to wait for their turn")
     ends = await asyncio.gather(*tasks, return_exceptions=True)
     refused = [end for end in ends if isinstance(end, InvalidRequest)]
-    assert [str(each) for each in refused] == ["another process goes on with the same file import: wait for its end"]
+    assert [str(each) for each in refused] == ["another process is running the same file import: wait for its end"]
     assert keys(await store.query(ANY)) == [f"k{place}" for place in range(40)]
 
 

@@ -232,7 +232,7 @@ async def test_what_would_not_see_further_partitions_is_named_and_nothing_is_don
     await admin.execute(obstacle)
     with pytest.raises(StoreMisconfigured) as error:
         await migrate(database.admin_url, partition_size=SIZE)
-    assert f"would not see further partitions: {named}; drop it" in str(error.value)
+    assert f"would not see further partitions: {named}; drop them" in str(error.value)
     assert await bounds(admin) == []
     assert not await admin.fetchval(
         "SELECT EXISTS (SELECT FROM pg_constraint WHERE conname = 'events_first_partition')"

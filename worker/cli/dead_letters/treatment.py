@@ -188,7 +188,7 @@ class Treatment:
     def _so_far(self, done: int, total: int) -> str:
         were = "was" if done == 1 else "were"
         of_them = f"{done:,} of {counted(total, 'dead letter')} {were} {self.participle} before"
-        return f"{of_them}; run it again to go on with the rest."
+        return f"{of_them}; run it again to continue with the rest."
 
 
 def tell_each(lines: Sequence[str]) -> None:

@@ -133,7 +133,7 @@ async def _chosen(connection: SchemaConnection, before: int | datetime) -> tuple
     for first, last in zip(found["firsts"], found["lasts"], strict=True):
         named = f"the partition {first:,} to {last:,}"
         if found["head"] - last < _LEAST_LEFT:
-            return chosen, f"{named} is too close to the end of the log, {found['head']:,}"
+            return chosen, f"{named} is too near to the end of the log, {found['head']:,}"
         if isinstance(before, int):
             if last >= before:
                 return chosen, f"{named} does not end before {before:,}"
