@@ -16,10 +16,12 @@ SIZE ?= 1000000
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
 
-# The environment is complete when the stamp is newer than the lock; a half-made one is made again.
+# The environment is complete when the stamp is newer than the lock; a half-made one is made again. What a link leads to
+# is another clone's, and would be emptied.
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3 to choose one."; exit 2; }
+	@if test -L $(VENV); then rm $(VENV); fi
 	@$(PYTHON) -m venv --clear $(VENV) \
 		|| { echo "python3 cannot make a virtual environment; install its venv module (Debian: python3-venv)."; exit 2; }
 	@echo "Installing the pinned dependencies into $(VENV) ..."

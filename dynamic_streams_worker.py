@@ -4,6 +4,7 @@ The names of this project's packages are common ones. Where a folder on Python's
 this program would be imported from there, or that would be run in its place.
 """
 
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,7 @@ _OURS = ("eventstore", "handlers", "worker")
 
 def main() -> None:
     """Run the command line, and exit; with status 2 and a sentence where another package hides one of ours."""
+    _open_streams()
     for name in _OURS:
         if (place := _hiding(name)) is not None:
             told = (
@@ -30,6 +32,18 @@ def main() -> None:
     from worker.cli import main as run  # noqa: PLC0415  only now it is known to be ours
 
     run()
+
+
+def _open_streams() -> None:
+    """Open to nowhere what was closed at the start: else the first connection would be the standard stream."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is not None:
+            continue
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        if nowhere != number:
+            os.dup2(nowhere, number)
+            os.close(nowhere)
+        setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115  it stays open
 
 
 def _hiding(name: str) -> Path | None:

@@ -169,7 +169,7 @@ class Domain:
         try:
             return self._deciders[command_type]
         except KeyError:
-            raise UnknownCommand(self._unknown("command", command_type[:100], self._deciders)) from None
+            raise UnknownCommand(self._unknown("decider of the command", command_type[:100], self._deciders)) from None
 
     def view(self, name: str) -> View[..., Any]:
         """Return the view with this name.

@@ -26,10 +26,10 @@ from handlers.domain import Domain
 from handlers.erasure.forgetting import Sealer
 from handlers.erasure.master_key import DataKey, MasterKeys
 from handlers.folding import Folding
-from handlers.glance import Glance
 from handlers.kept_states import KeptState, StateCache
 from handlers.long_reads import LongReads
 from handlers.part import Part
+from handlers.read_states import ReadStates
 from handlers.state_storage import StateStorage
 
 __all__ = ["LONGEST_AT_ONCE", "PartReader"]
@@ -108,7 +108,7 @@ class PartReader:
         """
         known: dict[Part[Any], KeptState] = {}
         while parts:
-            seen = await self.glance(
+            seen = await self.read_once(
                 parts, consistency=consistency, min_position=min_position, running=running, known=known
             )
             for failure in seen.failures.values():
@@ -122,7 +122,7 @@ class PartReader:
                 )
         return known
 
-    async def glance(
+    async def read_once(
         self,
         parts: Sequence[Part[Any]],
         *,
@@ -131,7 +131,7 @@ class PartReader:
         running: Running = Contained,
         known: Mapping[Part[Any], KeptState] | None = None,
         held: Held | None = None,
-    ) -> Glance:
+    ) -> ReadStates:
         """Read the store once for all parts; fold and keep the states of those with few new events.
 
         The failure of one part does not affect the others.
@@ -158,7 +158,7 @@ class PartReader:
             parts, known or {}, before=before, failures=failures, consistency=consistency, running=running
         )
         try:
-            return await self._glance(before, failures, consistency, min_position, running, held=held)
+            return await self._read_once(before, failures, consistency, min_position, running, held=held)
         except (HistoryDiverged, PositionNotReached) as error:
             if isinstance(error, PositionNotReached) and _is_furthest(min_position, before.values()):
                 # No known state lies further: the request itself was for more than there is, and the known states may
@@ -172,12 +172,12 @@ class PartReader:
         for part in stored:
             before[part] = self._folding.begun(part, running)
         try:
-            return await self._glance(before, failures, consistency, min_position, running, held=held)
+            return await self._read_once(before, failures, consistency, min_position, running, held=held)
         except (HistoryDiverged, PositionNotReached):
             self._kept.forget()
             raise
 
-    async def _glance(
+    async def _read_once(
         self,
         before: Mapping[Part[Any], KeptState],
         failures: dict[Part[Any], Exception],
@@ -186,7 +186,7 @@ class PartReader:
         running: Running,
         *,
         held: Held | None,
-    ) -> Glance:
+    ) -> ReadStates:
         asked = monotonic()
         before = dict(before)
         streams: Sequence[EventStream] | None = None
@@ -206,7 +206,7 @@ class PartReader:
         ):
             # Folded again, without the values that can no longer be opened; all parts from one snapshot.
             begun = {**before, **{part: self._folding.begun(part, running) for part in anew}}
-            return await self._glance(begun, failures, consistency, min_position, running, held=held)
+            return await self._read_once(begun, failures, consistency, min_position, running, held=held)
         keys = await self._folding.keys_of([event for stream in streams for event in stream.events])
         sealers = await self._folding.sealers(before, streams)
         states: dict[Part[Any], KeptState] = {}
@@ -223,7 +223,7 @@ class PartReader:
             except Exception as bug:  # noqa: BLE001  an error of a view concerns its own part only
                 failures[part] = bug
         first = streams[0] if streams else None
-        return Glance(
+        return ReadStates(
             states=states,
             failures=failures,
             long=long,

@@ -13,10 +13,12 @@ from eventstore.jsontext import canonical
 from handlers.checks.followers import check_events, check_name
 from handlers.contained import Contained
 from handlers.errors import InvalidProjection, InvalidRow
+from handlers.kind import kind_of
 from handlers.model import DomainEvent
 from handlers.place import place_of
 from handlers.plain_function import refusal
-from handlers.row_change import Change, Delete, Insert, Statement, Update, Upsert
+from handlers.row_change import Change, Statement
+from handlers.several import several
 from handlers.table import Table
 
 __all__ = ["Projected", "Projection"]
@@ -25,7 +27,6 @@ E = TypeVar("E", bound=DomainEvent)
 
 # The largest value of PostgreSQL's integer.
 _MOST = 2**31 - 1
-_CHANGES = (Upsert, Update, Insert, Delete, Statement)
 
 
 class Projected(msgspec.Struct, Generic[E], frozen=True, kw_only=True):
@@ -83,9 +84,11 @@ class Projection:
                 raise InvalidProjection(
                     f"the projection {self.name} lists {table!r} among its tables, which is no Table"
                 )
+        if not self.tables:
+            raise InvalidProjection(f"the projection {self.name} has no table: list them, as tables=(…,)")
         names = [table.name for table in self.tables]
-        if not names or len(set(names)) < len(names):
-            raise InvalidProjection(f"the projection {self.name} has no table, or two of one name")
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise InvalidProjection(f"the projection {self.name} has two tables with one name: {twice[0]}")
         if (problem := refusal(self.changes)) is not None:
             raise InvalidProjection(f"the projection {self.name} needs a function as its changes, {problem}")
 
@@ -118,13 +121,10 @@ class Projection:
             HandlerCrashed, Exception: ``changes`` raised an error.
         """
         with Contained():
-            returned: Any = self.changes(seen)
-            if returned is None:
-                return []
-            changes = [returned] if isinstance(returned, _CHANGES) else list(returned)
+            changes = several(self.changes(seen), Change)
         for change in changes:
-            if not isinstance(change, _CHANGES):
-                raise InvalidRow(f"changes of the projection {self.name} ({self.place}) returns {change!r}")
+            if not isinstance(change, Change):
+                raise InvalidRow(f"changes of {self.described} returns {kind_of(change)}, which changes no table")
             if not isinstance(change, Statement) and change.table not in self.tables:
                 raise InvalidRow(
                     f"the projection {self.name} ({self.place}) changes the table {change.table.name}, which is none "

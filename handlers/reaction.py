@@ -15,6 +15,7 @@ from handlers.model import Command
 from handlers.place import place_of
 from handlers.plain_function import refusal
 from handlers.projection import Projected
+from handlers.several import several
 
 __all__ = ["Begins", "Reaction", "Send"]
 
@@ -108,13 +109,10 @@ class Reaction:
             HandlerCrashed, Exception: ``commands`` raised an error.
         """
         with Contained():
-            returned: Any = self.commands(seen)
-            if returned is None:
-                return []
-            each = [returned] if isinstance(returned, Command | Send) else list(returned)
+            each = several(self.commands(seen), Command | Send)
         for what in each:
             if not isinstance(what, Command | Send):
-                raise InvalidReaction(f"commands of {self.described} returns {what!r}, which is no command")
+                raise InvalidReaction(f"commands of {self.described} returns {kind_of(what)}, which is no command")
         return [what if isinstance(what, Send) else Send(command=what) for what in each]
 
     def command_id(self, domain: str, event: Position, index: int) -> UUID:

@@ -78,7 +78,7 @@ def _load(place: str) -> Domain:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         missing = f"there is no module {error.name}" if error.name else str(error)
-        advice = _if_taken(error.name or "") or "install its package, or correct the name"
+        advice = _if_taken(error.name or "") or _way_to(module_name, attribute, error.name)
         raise DomainNotFound(f"WORKER_DOMAINS: {module_name} cannot be imported: {missing}; {advice}") from error
     except (Exception, SystemExit) as error:  # a module of the domain may raise anything when it is imported
         raise DomainNotFound(f"WORKER_DOMAINS: {_cannot(module_name, error)}") from error
@@ -116,6 +116,14 @@ def _example(place: str) -> str:
     """Suggest a complete place for one without a colon, if possible."""
     module = place.removesuffix(":").removesuffix(".domain")
     return f", such as {module}:domain" if all(map(str.isidentifier, module.split("."))) else ""
+
+
+def _way_to(module_name: str, attribute: str, missing: str | None) -> str:
+    """Return the advice for a missing module: the named one, or one that it imports."""
+    if module_name.endswith(".py"):
+        return f"a module is named as it is imported: {module_name[:-3].replace('/', '.')}:{attribute}"
+    way = "install its package, or correct the name"
+    return f"run this in the folder that has it, {way}" if missing == module_name.partition(".")[0] else way
 
 
 def _if_taken(module_name: str) -> str | None:

@@ -172,10 +172,11 @@ class Table:
                 nothing to change.
         """
         self._needs_key("update")
+        self._check_names(values)
         key, changed = self._key(values), {}
         for name, value in values.items():
             if name not in self.key:
-                changed[name] = self._known(name).taken(self.name, value)
+                changed[name] = self._by_name[name].taken(self.name, value)
         if not changed:
             raise InvalidRow(f"an update of {self.name} changes nothing: name columns beside {', '.join(self.key)}")
         return Update(table=self, key=key, values=changed)
@@ -187,6 +188,7 @@ class Table:
             InvalidRow: The arguments are not exactly the columns of the key.
         """
         self._needs_key("delete")
+        self._check_names(key)
         made = self._key(key)
         for name in key:
             if name not in self.key:
@@ -204,6 +206,7 @@ class Table:
         return [self.name, columns, list(self.key), [list(index) for index in self.indexes]]
 
     def _row(self, given: Mapping[str, Any]) -> Row:
+        self._check_names(given)
         row = {}
         for column in self.layout:
             name = column.name
@@ -213,9 +216,6 @@ class Table:
                 row[name] = None
             else:
                 raise InvalidRow(f"a row of {self.name} lacks {name}")
-        if not given.keys() <= row.keys():
-            for name in given:
-                self._known(name)
         return row
 
     def _key(self, given: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -226,11 +226,10 @@ class Table:
                 f"a row of {self.name} is identified by {', '.join(self.key)}; {missing} is not given"
             ) from None
 
-    def _known(self, name: str) -> Column:
-        try:
-            return self._by_name[name]
-        except KeyError:
-            raise InvalidRow(f"{self.name} has no column {name}; it has {', '.join(self._by_name)}") from None
+    def _check_names(self, given: Mapping[str, Any]) -> None:
+        # Before anything else: the column that a misspelt one stands for would be said to be missing.
+        for name in given.keys() - self._by_name.keys():
+            raise InvalidRow(f"{self.name} has no column {name}; it has {', '.join(self._by_name)}")
 
     def _needs_key(self, what: str) -> None:
         if not self.key:

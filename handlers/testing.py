@@ -43,6 +43,7 @@ from handlers.model import Command, DomainEvent
 from handlers.part import Part
 from handlers.projection import Projection
 from handlers.reaction import Reaction, Send
+from handlers.several import several
 from handlers.table import Table
 
 __all__ = [
@@ -182,12 +183,15 @@ class Given:
             HandlerError: The domain lacks the projection or an event, or a table cannot hold a row.
             AssertionError: The rows differ, the projection would fail in a process, or it uses a ``Statement``, which
                 needs a server; the message explains how.
-            TypeError: The argument is no projection.
+            TypeError: The argument is no projection, or the keys of the rows are no tables.
         """
         __tracebackhide__ = True
         _refuse_other("fills takes a projection", projection, Projection)
         if self.domain.projection(projection.name) is not projection:
             raise AssertionError(f"the domain {self.domain.name} has another projection named {projection.name}")
+        _refuse_other("fills takes a mapping from the tables to their rows, {table: [row, …]}", rows, Mapping)
+        for table in rows:
+            _refuse_other("fills takes the tables themselves, not their names, as the keys of the rows", table, Table)
         if strangers := [table.name for table in rows if table not in projection.tables]:
             raise AssertionError(f"the projection {projection.name} has no table {', '.join(strangers)}")
         history = CheckedHistory(self.domain, self.events)
@@ -201,12 +205,13 @@ class Given:
                     f"{table.name} holds {found!r}\nexpected {expected!r}\nmade of {history.seen_by(projection.events)}"
                 )
 
-    def sends(self, reaction: Reaction, commands: Iterable[Command | Send]) -> None:
+    def sends(self, reaction: Reaction, commands: Command | Send | Iterable[Command | Send]) -> None:
         """Assert the commands that a reaction sends for this history.
 
         Args:
             reaction: A reaction of the domain.
-            commands: All commands that are sent, in order. A plain command stands for one to the reaction's own domain.
+            commands: All commands that are sent, one or several in order. A plain command stands for one to the
+                reaction's own domain.
 
         Raises:
             HandlerError: The domain lacks an event, or one of its own commands that is sent.
@@ -218,7 +223,7 @@ class Given:
         if reaction not in self.domain.reactions:
             raise AssertionError(f"the domain {self.domain.name} does not list the reaction {reaction.name}")
         expected = []
-        for command in commands:
+        for command in several(commands, Command | Send):
             _refuse_other("sends takes commands", command, Command | Send)
             expected.append(command if isinstance(command, Send) else Send(command=command))
         history = CheckedHistory(self.domain, self.events)

@@ -11,6 +11,7 @@ from eventstore.postgres.drivers.choice import DriverName
 pytest_plugins = (
     "tests.support.fixtures.collecting",
     "tests.support.fixtures.interrupts",
+    "tests.support.fixtures.outlived",
     "tests.support.fixtures.unhurried",
     "tests.support.fixtures.host",
     "tests.support.fixtures.scheduling",

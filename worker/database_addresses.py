@@ -56,24 +56,24 @@ class DatabaseAddresses:
 
     database_url: str = setting(
         "",
-        "The primary database, as the role that may read and append.",
+        "The primary database, with a role that may read and append.",
         check=check_postgres,
         secret=True,
     )
     database_replica_urls: tuple[str, ...] = setting(
         (),
-        "Replicas for first reads, separated by commas; without any, the primary.",
+        "Replicas for first reads, separated by commas; without any, the primary answers.",
         check=_postgres_each,
         secret=True,
     )
     database_admin_url: str = setting(
         "",
-        "The primary database, as the role that owns the schema; for migrations.",
+        "The primary database, with the role that owns the schema; for migrations.",
         check=check_postgres,
         secret=True,
     )
     database_schema: str = setting(
         DEFAULT_SCHEMA,
-        "The schema that the event store is in: a database has room for several stores, one a schema.",
+        "The schema of the event store; one database can hold several stores, each in its own schema.",
         check=_schema,
     )

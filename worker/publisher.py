@@ -337,7 +337,8 @@ class Publisher:
                     await backoff.rest()
         except TimeoutError:
             if not stored:
-                raise BrokerUnavailable(f"RabbitMQ did not store the command within {seconds:g} s") from None
+                why = await self._sender.diagnosis()
+                raise type(why)(f"the command was not stored within {seconds:g} s: {why}") from None
             raise NoReply(
                 f"command {identity} was sent, but not answered within {seconds:g} s; it may still be processed"
             ) from None

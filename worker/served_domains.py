@@ -3,7 +3,7 @@
 from handlers.domain import Domain
 from handlers.registry import check_one_log, load_domains
 from worker.errors import SettingsError
-from worker.settings import Settings
+from worker.settings import Settings, not_set
 from worker.stores import stores_of
 
 __all__ = ["served_domains"]
@@ -13,9 +13,12 @@ def served_domains(settings: Settings) -> tuple[Domain, ...]:
     """Import the domains of WORKER_DOMAINS.
 
     Raises:
+        SettingsError: WORKER_DOMAINS is not set.
         DomainNotFound: A domain cannot be imported: as in ``load_domains``.
         InvalidDomain: Two domains that share a store give the same event name to different classes.
     """
+    if not settings.worker_domains:
+        raise SettingsError(not_set("worker_domains"))
     if not settings.domain_databases:
         return load_domains(settings.worker_domains)
     domains = load_domains(settings.worker_domains, one_log=False)

@@ -75,7 +75,7 @@ class Setting:
         if self.kind is tuple:
             return tuple(part.strip() for part in re.split(r"[,\n]", text) if part.strip())
         if self.kind is str:
-            return text
+            return text.strip()
         try:
             return self.kind(text)
         except ValueError:

@@ -5,7 +5,7 @@ Each check raises a ``ValueError`` that says what is allowed, and does not quote
 
 import base64
 
-from worker.address_form import ESCAPES, check_amqp_parameters, check_port
+from worker.address_form import AMQP_EXAMPLE, check_amqp, check_port
 from worker.database_addresses import EXAMPLES
 
 __all__ = [
@@ -22,25 +22,16 @@ __all__ = [
 FORMS = {
     **EXAMPLES,
     "projections_url": EXAMPLES["database_url"],
-    "amqp_url": "amqp://user:password@host:5672/vhost",
+    "amqp_url": AMQP_EXAMPLE,
     "worker_domains": "module:attribute, such as handlers.library:domain for the example",
     "rabbitmq_management_url": "http://user:password@host:15672",
 }
 """A valid example of each address that must be set."""
 
-_AMQP_SCHEMES = frozenset({"amqp", "amqps"})
 _HTTP_SCHEMES = frozenset({"http", "https"})
 _MASTER_KEY_BYTES = 32
 _SHORTEST_INTERVAL, _LONGEST_INTERVAL = 0.1, 60.0
 _SHORTEST_PASSWORD = 12
-
-
-def check_amqp(value: str) -> None:
-    """Check that an address is one of RabbitMQ."""
-    if "\\" in value.partition("://")[2].partition("/")[0]:
-        raise ValueError(ESCAPES)
-    check_port(value, _AMQP_SCHEMES, FORMS["amqp_url"])
-    check_amqp_parameters(value)
 
 
 def check_http(value: str) -> None:

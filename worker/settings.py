@@ -78,8 +78,8 @@ class Settings(DatabaseAddresses):
 
     database_driver: DatabaseDriver = setting(
         "asyncpg",
-        "The database driver: `asyncpg`; `psycopg` or `sqlalchemy` (an engine over asyncpg), each installed by the "
-        "extra of its name. Migrations and other changes as the database's owner always use asyncpg.",
+        "The driver for the databases: `asyncpg`; `psycopg` or `sqlalchemy` (an engine over asyncpg), each installed "
+        "by the extra of its name. Migrations and other commands that run as the owner use asyncpg.",
     )
     amqp_url: str = setting(
         "",
@@ -89,22 +89,22 @@ class Settings(DatabaseAddresses):
     )
     rabbitmq_management_url: str = setting(
         "",
-        "RabbitMQ's management interface, by which `worker check` sees policies and, with affinity, bindings, and "
+        "RabbitMQ's management interface: `worker check` reads policies and, with affinity, bindings from it, and "
         "`worker console` the queues' rates; nothing else uses it.",
         check=check_http,
         secret=True,
     )
     projections_url: str = setting(
         "",
-        "The database that `worker project` fills tables in, with the checkpoints of reactions and relays, as a member "
-        "of eventstore_projections; without it, the database of the events.",
+        "The database in which `worker project` fills tables, and in which reactions and relays keep their "
+        "checkpoints, with a role that is a member of eventstore_projections; by default the database of the events.",
         check=check_postgres,
         secret=True,
     )
     relay_source: str = setting(
         "",
-        "The source that relayed events name, a URI reference such as `urn:example:library`; without it, `/` and the "
-        "domain's name.",
+        "The source of relayed events, a URI reference such as `urn:example:library`; by default `/` and the domain's "
+        "name.",
     )
     worker_domains: str = setting(
         "",
@@ -112,14 +112,14 @@ class Settings(DatabaseAddresses):
     )
     worker_master_keys: tuple[str, ...] = setting(
         (),
-        "The master keys that encrypt the keys of persons, if a domain has Sensitive fields: each 32 bytes in "
-        "base64. Of several, separated by commas, the first encrypts new keys.",
+        "The master keys, which wrap the keys of subjects if a domain has Sensitive fields: 32 bytes in base64 each, "
+        "separated by commas. The first wraps new keys.",
         check=check_keys,
         secret=True,
     )
     worker_concurrency: int = setting(
         64,
-        "The largest number of commands that one process decides at the same time; prefetch and pool sizes derive "
+        "The largest number of commands that one process decides and records together; prefetch and pool sizes derive "
         "from it.",
         unit="commands",
         least=1,
@@ -127,26 +127,27 @@ class Settings(DatabaseAddresses):
     )
     worker_cached_states: int = setting(
         10_000,
-        "How many states of views are cached for each domain: the next command that reads one reads only newer events.",
+        "The number of view states that are cached for each domain: the next command that reads one fetches only "
+        "newer events.",
         unit="states",
         least=0,
     )
     worker_cached_state_bytes: int = setting(
         64 * 1024 * 1024,
-        "The size that the cached states of a domain may have together, about.",
+        "The approximate size of these states together, for each domain.",
         unit="bytes",
         least=0,
     )
     worker_most_parts: int = setting(
         128,
-        "How many views, each at its key, one command may read.",
+        "The largest number of parts, views at a key each, that one command may read.",
         unit="parts",
         least=1,
         most=1000,
     )
     worker_drain_deadline: float = setting(
         30.0,
-        "How long started commands may take to finish after SIGTERM.",
+        "The time for started commands to finish after SIGTERM.",
         unit="seconds",
         least=0,
     )
@@ -165,99 +166,101 @@ class Settings(DatabaseAddresses):
     )
     worker_max_age: float = setting(
         600.0,
-        "How long after its first failure a command is retried before it is dead-lettered.",
+        "The time after its first failure in which a command is retried; then it is dead-lettered.",
         unit="seconds",
         above=0,
         most=_LONGEST_AGE,
     )
     worker_retry_delay: float = setting(
         5.0,
-        "How long a command waits in the retry queue before it is tried again.",
+        "The delay of a command in the retry queue.",
         unit="seconds",
         above=0,
         most=60,
     )
     worker_conflict_attempts: int = setting(
         3,
-        "How many conflicts a command may meet before it takes the store's lock first, and meets none.",
+        "The number of attempts that a command may lose to others; the next one takes the store's lock first, and "
+        "cannot lose.",
         unit="attempts",
         least=1,
         most=100,
     )
     worker_handler_timeout: float = setting(
         60.0,
-        "How long a command may take from its delivery to its answer, over all of its attempts, before it is sent to "
-        "the retry queue. Time in which the database is unavailable is not counted.",
+        "The time from a command's delivery to its answer, over all of its attempts, after which it is sent to the "
+        "retry queue. Time in which the database is down is not counted.",
         unit="seconds",
         above=0,
         most=600,
     )
     worker_reply_timeout: float = setting(
         5.0,
-        "How long the worker tries to send a reply; a reply that cannot be sent does not change the command's outcome.",
+        "The time for sending a reply; a reply that fails has no other effect.",
         unit="seconds",
         above=0,
     )
     worker_health_port: int | None = setting(
         None,
-        "The port that answers `/livez` and `/readyz` over HTTP; without one, no port is opened.",
+        "The port that answers `/livez` and `/readyz` over HTTP; by default none.",
         kind=int,
         least=1,
         most=65535,
     )
     worker_health_host: str = setting(
         "127.0.0.1",
-        "The address that this port is opened on; `0.0.0.0` for probes from outside, as Kubernetes sends.",
+        "The address of this port; `0.0.0.0` for probes from outside, as Kubernetes sends them.",
     )
     worker_health_grace: float = setting(
         60.0,
-        "How long a queue may be without its consumer, as while the broker restarts, before the worker is not live "
-        "any more.",
+        "The time that a queue may have no consumer, for example while the broker restarts, before the worker is no "
+        "longer live.",
         unit="seconds",
         least=0,
     )
     worker_trace_parent: TraceParent = setting(
         "parent",
-        "Whether processing is a child of the publisher's span, or a trace of its own with a link.",
+        "Whether processing is a child of the publisher's span (`parent`), or a separate trace with a link to it "
+        "(`link`).",
         choices=get_args(TraceParent),
     )
     worker_trace_url: str = setting(
         "",
-        "The address of a trace's page, for `worker status` and `worker console`: "
-        "`http://localhost:16686/trace/{trace_id}` in Jaeger.",
+        "The page of a trace, for `worker status` and `worker console`: `http://localhost:16686/trace/{trace_id}` in "
+        "Jaeger.",
         check=check_trace_page,
     )
     worker_metrics_url: str = setting(
         "",
-        "The address of the page with metrics, for `worker check`: `http://localhost:9090` in Prometheus.",
+        "The page of metrics, for `worker check`: `http://localhost:9090` in Prometheus.",
         check=check_metrics_page,
     )
     worker_log_format: LogFormat = setting(
         "auto",
-        "How `worker run` logs: `json`, one object a line; `human`, to read; `auto`, `human` on a terminal "
-        "and else `json`.",
+        "The format of the log of `worker run`: `json`, one object a line; `human`, to read; `auto`, `human` on a "
+        "terminal and otherwise `json`.",
         choices=get_args(LogFormat),
     )
     worker_log_level: LogLevel = setting(
         "info",
-        "The lowest level that it logs: `debug`, `info`, `warning` or `error`.",
+        "The lowest level that is logged: `debug`, `info`, `warning` or `error`.",
         choices=get_args(LogLevel),
     )
     worker_report_interval: float = setting(
         2.0,
-        "How often a worker sends a report to `worker console`; 0 for never.",
+        "The interval at which a worker reports to `worker console`; 0 for never.",
         unit="seconds",
         check=check_interval,
     )
     worker_report_keys: ReportedKeys = setting(
         "hashed",
-        "How the reports name the keys of the most used parts: `hashed`, or `plain` if every user of the console may "
-        "see them.",
+        "The form of the keys of the hottest parts in these reports: `hashed`, or `plain` if all users of the console "
+        "may see them.",
         choices=get_args(ReportedKeys),
     )
     worker_console_password: str = setting(
         "",
-        "The password that `worker console` asks a browser for; without it, the console serves this machine only.",
+        "The password that `worker console` asks a browser for; without it, the console answers this machine alone.",
         check=check_password,
         secret=True,
     )

@@ -29,7 +29,7 @@ from worker.failures import telling
 from worker.load import session
 from worker.load.report import report
 from worker.load.runner import Pace
-from worker.load.session import Crew, LoadStore, Plan
+from worker.load.session import LoadStore, Plan, StartedWorkers
 from worker.load.summary import Summary
 from worker.load.traces.receiver import SpanReceiver
 from worker.load.traces.spans import Spans
@@ -131,7 +131,7 @@ async def _demo(demo: Demo) -> bool:
             commands=demo.commands,
             pace=Pace(in_flight=demo.in_flight),
             amqp_url=addresses["AMQP_URL"],
-            crew=Crew(
+            started=StartedWorkers(
                 workers=demo.processes,
                 environment={**_environment(), **addresses, **traced, "WORKER_DOMAINS": "handlers.library:domain"},
                 folder=demo.folder,

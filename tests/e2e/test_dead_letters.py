@@ -176,8 +176,8 @@ async def test_even_one_is_discarded_only_when_somebody_agrees(worker: Worker, c
             "no worker has ever served tally, so it has no dead-letter queue; start `worker run` first.",
         ),
         (("replay",), {}, "say which dead letters: name their ids, or filter them, or pass --all."),
-        (("replay", "x", "--all"), {}, "say which dead letters: name their ids, or filter them, or pass --all."),
-        (("discard", "--all", "--reason", "r"), {}, "say which dead letters: name their ids, or filter them, or pass"),
+        (("replay", "x", "--all"), {}, "ids and --all each say which dead letters: leave out all but one."),
+        (("discard", "--all", "--reason", "r"), {}, "filters and --all each say which dead letters: leave out all but"),
         (
             ("replay", str(UUID(int=7)), "--yes"),
             {},

@@ -1,6 +1,7 @@
 """Surroundings that are not as they should be: one sentence that says what to do, status 2, and nothing half done."""
 
 import re
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -19,6 +20,7 @@ REGISTER = ("publish", "RegisterReader", '{"ReaderID": "r", "Name": "R"}')
 NOBODY = "postgresql://worker:secret@127.0.0.1:9/events"
 NO_BROKER = "amqp://worker:secret@127.0.0.1:9/work"
 _WRONG = "secret"
+_NO_TLS = "what answers there takes no TLS"
 
 Changes = dict[str, str]
 
@@ -28,6 +30,13 @@ def secretly(url: str, **parts: str) -> str:
     split = urlsplit(url)
     login, host = f"{split.username}:{parts.get('password', split.password)}", f"{split.hostname}:{split.port}"
     return split._replace(netloc=f"{login}@{host}", path=parts.get("path", split.path)).geturl()
+
+
+def _elsewhere(environment: Mapping[str, str], name: str, *, to: str) -> str:
+    """Return an address with the host and port of another."""
+    place = urlsplit(environment[to]).netloc.rpartition("@")[2]
+    split = urlsplit(environment[name])
+    return split._replace(netloc=f"{split.netloc.rpartition('@')[0]}@{place}").geturl()
 
 
 def _found(worker: Worker, database: Database, changes: Changes) -> Changes:
@@ -43,6 +52,14 @@ def _found(worker: Worker, database: Database, changes: Changes) -> Changes:
                 made[name] = on(worker.environment[name], "postgres")
             case "the primary":
                 made[name] = database.url
+            case "over TLS":
+                made[name] = f"{worker.environment[name]}?sslmode=require"
+            case "a broker" | "a database":
+                made[name] = _elsewhere(
+                    worker.environment, name, to="AMQP_URL" if change == "a broker" else "DATABASE_URL"
+                )
+            case "an unknown setting":
+                made[name] = f"{worker.environment[name]}?options=-c%20nothing_of_ours%3D1"
     return made
 
 
@@ -55,6 +72,22 @@ def _found(worker: Worker, database: Database, changes: Changes) -> Changes:
             r"PostgreSQL cannot be reached: .*refused; start the database or correct .*",
         ),
         (("run",), {"DATABASE_URL": "wrong password"}, r"PostgreSQL refuses this password: check the credentials .*"),
+        *(
+            (arguments, {name: "over TLS", "DATABASE_DRIVER": driver}, rf"{_NO_TLS}, .* turn on ssl at the server, .*")
+            for driver in ("asyncpg", "psycopg", "sqlalchemy")
+            for arguments, name in (
+                (("run",), "DATABASE_URL"),
+                (("events",), "DATABASE_URL"),
+                (("db", "migrate"), "DATABASE_ADMIN_URL"),
+            )
+        ),
+        (("run",), {"DATABASE_URL": "a broker"}, rf"{_NO_TLS}, or is no PostgreSQL: see the host and the port .*"),
+        (("run",), {"AMQP_URL": "a database"}, r"RabbitMQ at .* connection ended before .* its port for AMQP, .*"),
+        (
+            ("run",),
+            {"DATABASE_URL": "an unknown setting"},
+            r"the database address is not usable: the server refuses a setting in it, .*",
+        ),
         (("run",), {"DATABASE_URL": "missing"}, r"the database named in the address does not exist: create it, or .*"),
         (
             ("run",),
@@ -242,7 +275,7 @@ async def test_a_check_counts_what_waits_and_who_serves(served: Worker) -> None:
             {
                 "domains": r"WORKER_DOMAINS: nowhere cannot be imported: .*",
                 "replica": r"it accepts writes, so it is not a replica; correct DATABASE_REPLICA_URLS\.",
-                "broker": r"AMQP_URL is not set; name the RabbitMQ broker\.",
+                "broker": r"AMQP_URL is not set; give it the form .*\.",
             },
         ),
     ],

@@ -18,8 +18,8 @@ from handlers import Reaction, Relay
 from handlers.decider import Command
 from handlers.library import domain as library
 from handlers.library.lend_book_copy import LendBookCopyToReader
-from tests.faults.crew import Crew
 from tests.faults.size import Size
+from tests.faults.started_workers import StartedWorkers
 from tests.support.amqp_client import AmqpClient
 from tests.support.fixtures.waiting import eventually
 from worker.amqp.connection import Link
@@ -72,13 +72,13 @@ class Following:
     """Processes that project, react, relay and send what is due, of which one does each at a time.
 
     Attributes:
-        crew: The processes.
+        fleet: The processes.
         database_url: The log, and their checkpoints.
         sent_before: Commands that may have been sent on account of events that were lost since.
     """
 
-    def __init__(self, crew: Crew, database_url: str, amqp_url: str) -> None:
-        self.crew = crew
+    def __init__(self, fleet: StartedWorkers, database_url: str, amqp_url: str) -> None:
+        self.fleet = fleet
         self.database_url = database_url
         self.sent_before: dict[UUID, Command] = {}
         self._amqp_url = amqp_url
@@ -95,13 +95,13 @@ class Following:
         async with AmqpClient.open(amqp_url) as client:
             queue = await client.channel.declare_queue(_HEARD, durable=True, arguments={"x-queue-type": "quorum"})
             await queue.bind(events_exchange(library.name), "#")
-        async with Crew.running(count, environment, folder, command="follow") as crew:
-            yield cls(crew, database_url, amqp_url)
+        async with StartedWorkers.running(count, environment, folder, command="follow") as fleet:
+            yield cls(fleet, database_url, amqp_url)
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Freeze the processes for as long as the ``with`` lasts."""
-        pids = self.crew.pids
+        pids = self.fleet.pids
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         try:
@@ -145,9 +145,9 @@ class Following:
     async def audit(self) -> list[str]:
         """Have the processes end, and return what is wrong with what they did."""
         await self._done()
-        drains = await self.crew.drain()
+        drains = await self.fleet.drain()
         faults = [f"{drain.name} ended with status {drain.status}; see {drain.log}" for drain in drains if drain.status]
-        faults += self.crew.complaints()
+        faults += self.fleet.complaints()
         events = await self._events()
         for projection, rows in _folded(events).items():
             there = set(await self._query(_ROWS[projection]))

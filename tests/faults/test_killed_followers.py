@@ -13,13 +13,13 @@ async def test_followers_are_killed(ground: Ground, tmp_path: Path, settle: Sett
     count = 2 if Size.is_long() else 1
     async with Trial.of("followers killed", ground, tmp_path, size, workers=count, followers=count) as trial:
         assert trial.following is not None
-        crew = trial.following.crew
+        fleet = trial.following.fleet
 
         async def kill(rng: random.Random) -> None:
-            for name in rng.sample(crew.names, rng.randint(1, count)):
-                await crew.kill(name)
-                await crew.hire()
+            for name in rng.sample(fleet.names, rng.randint(1, count)):
+                await fleet.kill(name)
+                await fleet.hire()
 
         await trial.suffer(kill)
-        assert crew.killed >= trial.size.blows
+        assert fleet.killed >= trial.size.blows
         settle(await trial.audit())

@@ -13,10 +13,10 @@ async def test_workers_are_killed(ground: Ground, tmp_path: Path, settle: Settle
 
         async def kill(rng: random.Random) -> None:
             # One of the two, or both.
-            for name in rng.sample(trial.crew.names, rng.choice([1, 1, 2])):
-                await trial.crew.kill(name)
-                await trial.crew.hire()
+            for name in rng.sample(trial.fleet.names, rng.choice([1, 1, 2])):
+                await trial.fleet.kill(name)
+                await trial.fleet.hire()
 
         await trial.suffer(kill)
-        assert trial.crew.killed >= trial.size.blows
+        assert trial.fleet.killed >= trial.size.blows
         settle(await trial.audit())

@@ -20,13 +20,13 @@ async def test_memory_does_not_grow_with_the_commands(
 ) -> None:
     size = Size(commands=_MANY, blows=1, seed=1)
     async with Trial.of("none, 100,000 commands", ground, tmp_path, size) as trial:
-        load, crew = trial.load, trial.crew
+        load, fleet = trial.load, trial.fleet
         load.allow(_SOME)
         await load.finish()
-        some = crew.memory()
+        some = fleet.memory()
         load.allow(_MANY - _SOME)
         await load.finish()
-        many = crew.memory()
+        many = fleet.memory()
         trial.over()
         figures = await trial.audit()
     note_memory({f"{_SOME:,}": some, f"{_MANY:,}": many})

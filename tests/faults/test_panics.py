@@ -53,7 +53,7 @@ async def test_the_code_of_a_command_ends_its_process(ground: Ground, tmp_path: 
             nonlocal ended
             told = asyncio.create_task(_doom(trial, publisher, Panic(how=next(ways)), _BY_DEATH))
             while not told.done():
-                ended += await trial.crew.replace_ended()
+                ended += await trial.fleet.replace_ended()
                 await asyncio.wait({told}, timeout=_LOOK_SECONDS)
             await told
 

@@ -30,7 +30,7 @@ from tests.support.fixtures.waiting import eventually
 _FELT_SECONDS = 60.0
 # So many connections that are refused are those of workers and of the publisher.
 _FEW = 8
-_CREW = "crew"
+_WORKERS = "workers"
 _EVERYTHING, _NOTHING = ".*", "^$"
 _TOO_MANY = "connection limit (0) is reached"
 _NO_RIGHTS = re.compile(rf"cannot consume {re.escape(LIBRARY.queue)}: .*ACCESS_REFUSED")
@@ -53,7 +53,7 @@ class Broker:
     def allow(self, what: str) -> None:
         """Let the workers' user do everything, or nothing more than connect."""
         rights = dict.fromkeys(("configure", "write", "read"), what)
-        self.management.request("PUT", f"/api/permissions/{self.server.vhost}/{_CREW}", rights)
+        self.management.request("PUT", f"/api/permissions/{self.server.vhost}/{_WORKERS}", rights)
 
     def close_connections(self) -> None:
         """Close all that it knows of."""
@@ -130,10 +130,12 @@ def broker(breakable_broker: RabbitInTurn, tmp_path: Path) -> Broker:
 
 async def test_the_broker_refuses(broker: Broker, database: Database, tmp_path: Path, settle: Settle) -> None:
     password = secrets.token_hex(16)
-    await asyncio.to_thread(broker.management.request, "PUT", f"/api/users/{_CREW}", {"password": password, "tags": ""})
+    await asyncio.to_thread(
+        broker.management.request, "PUT", f"/api/users/{_WORKERS}", {"password": password, "tags": ""}
+    )
     await asyncio.to_thread(broker.allow, _EVERYTHING)
     address = urlsplit(broker.server.url)
-    login = f"{_CREW}:{password}@{address.hostname}:{address.port}"
+    login = f"{_WORKERS}:{password}@{address.hostname}:{address.port}"
     ground = Ground(
         database_url=database.url,
         amqp_url=broker.server.url,

@@ -20,11 +20,11 @@ from handlers.library import domain as library
 from handlers.library.register_reader import RegisterReader
 from handlers.library.scenarios.mixed import Mixed
 from tests.faults.audit import Audit
-from tests.faults.crew import Crew
 from tests.faults.figures import Figures, recovery
 from tests.faults.followers import Following, with_due_dates
 from tests.faults.load import Load
 from tests.faults.size import Size
+from tests.faults.started_workers import StartedWorkers
 from tests.support.amqp_client import AmqpClient
 from tests.support.backlogs import backlog_if_told
 from tests.support.fixtures.waiting import eventually
@@ -78,7 +78,7 @@ class Trial:
     """A fault under load.
 
     Attributes:
-        crew: The workers.
+        fleet: The workers.
         load: The commands.
         ground: Where it takes place.
         size: How large it is.
@@ -93,12 +93,12 @@ class Trial:
         ground: Ground,
         size: Size,
         *,
-        crew: Crew,
+        fleet: StartedWorkers,
         load: Load,
         setup: int,
         following: Following | None = None,
     ) -> None:
-        self.crew = crew
+        self.fleet = fleet
         self.load = load
         self.ground = ground
         self.size = size
@@ -152,13 +152,13 @@ class Trial:
                         amqp_url=ground.amqp_url,
                     )
                 )
-            crew = await stack.enter_async_context(Crew.running(workers, ground.environment(), folder))
+            fleet = await stack.enter_async_context(StartedWorkers.running(workers, ground.environment(), folder))
             load = await stack.enter_async_context(
                 Load.through(ground.amqp_url, ground.database_url, library.name, commands, copies=copies)
             )
             load.allow(setup)
             await load.finish()
-            yield cls(fault, ground, size, crew=crew, load=load, setup=setup, following=following)
+            yield cls(fault, ground, size, fleet=fleet, load=load, setup=setup, following=following)
 
     async def suffer(self, blow: Blow) -> None:
         """Deal each blow somewhere among the commands under way, then wait until everything has its answer.
@@ -184,10 +184,10 @@ class Trial:
         """Have other workers go on with another database. Those that work until now must have been stopped."""
         self.ground = replace(self.ground, database_url=database_url, worker_database_url="", replica_urls=())
         self.load.database_url = database_url
-        self.crew.dismiss()
-        self.crew.use_environment(self.ground.environment())
+        self.fleet.dismiss()
+        self.fleet.use_environment(self.ground.environment())
         for _ in range(_WORKERS):
-            await self.crew.hire()
+            await self.fleet.hire()
 
     async def stop_workers(self) -> None:
         """Have every worker drain, as a service manager does."""
@@ -212,11 +212,11 @@ class Trial:
         while not await self._is_empty():
             # Deliveries of a connection that was lost unnoticed came back when their worker had left, and what may be
             # poison when its turn had not come.
-            self.crew.dismiss()
-            await self.crew.hire()
+            self.fleet.dismiss()
+            await self.fleet.hire()
             await self._come_last()
             faults += await self._drain()
-        faults += await asyncio.to_thread(self.crew.complaints)
+        faults += await asyncio.to_thread(self.fleet.complaints)
         if self.following is not None:
             faults += await self.following.audit()
         async with (
@@ -264,8 +264,8 @@ class Trial:
         return await self._drained()
 
     async def _drained(self) -> list[str]:
-        await self.crew.begun()
-        drains = await self.crew.drain()
+        await self.fleet.begun()
+        drains = await self.fleet.drain()
         for drain in drains:
             self.report.update(drain.figures)
         return [complaint for drain in drains if (complaint := drain.complaint()) is not None]

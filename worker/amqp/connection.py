@@ -214,14 +214,11 @@ class Link:
             is_cancelled: Whether the task was cancelled from outside, so that a cancellation is not the library's.
         """
         if isinstance(error, TimeoutError):
-            return await self._diagnosis()
-        return translated(error, self._address, is_cancelled=is_cancelled)
+            return await self.diagnosis()
+        return translated(error, self._address, is_cancelled=is_cancelled, is_dialling=self._connection is None)
 
-    async def diagnose(self) -> str:
-        """Return why the broker does not answer, for people."""
-        return str(await self._diagnosis())
-
-    async def _diagnosis(self) -> BrokerUnavailable:
+    async def diagnosis(self) -> BrokerUnavailable:
+        """Return why the broker does not answer."""
         if self._trouble is not None:
             return type(self._trouble)(str(self._trouble))
         transport = None if self._connection is None else self._connection.transport

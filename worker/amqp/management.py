@@ -35,7 +35,8 @@ def ask(management_url: str, path: str) -> Any:
         BrokerMisconfigured: The interface refuses the login, or the user lacks the right.
     """
     parts = urlsplit(management_url)
-    address = f"{parts.hostname}:{parts.port}" if parts.port else f"{parts.hostname}"
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else f"{parts.hostname}"
+    address = f"{host}:{parts.port}" if parts.port else host
     login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}".encode()
     request = urllib.request.Request(  # noqa: S310  the settings let no other scheme pass
         f"{parts.scheme}://{address}{parts.path.rstrip('/')}/api/{path}",

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,7 +18,7 @@ from aiormq.exceptions import ChannelAccessRefused, ConnectionNotAllowed
 from yarl import URL
 
 from eventstore.system_error import said_of
-from worker.address_form import check_amqp_parameters
+from worker.address_form import ESCAPES, check_amqp
 from worker.amqp.tls import tls_trouble
 from worker.errors import BrokerBusy, BrokerMisconfigured, BrokerUnavailable
 
@@ -28,7 +29,7 @@ LOST = (*CONNECTION_EXCEPTIONS, asyncio.TimeoutError)
 
 
 def translated(
-    error: BaseException, address: str, *, is_cancelled: bool
+    error: BaseException, address: str, *, is_cancelled: bool, is_dialling: bool = False
 ) -> BrokerMisconfigured | BrokerUnavailable | None:
     """Return the worker's own error for one of the library's; None for any other error.
 
@@ -36,20 +37,21 @@ def translated(
         error: The error that was raised.
         address: The broker's host and port, as ``broker_address`` returns them.
         is_cancelled: Whether the task was cancelled from outside, so that a cancellation is not the library's.
+        is_dialling: Whether there was no connection yet.
     """
     if isinstance(error, AuthenticationError | ProbableAuthenticationError):
         return BrokerMisconfigured(f"RabbitMQ at {address} refuses the user name or password; correct AMQP_URL")
     if isinstance(error, ChannelAccessRefused | ChannelPreconditionFailed):
         return BrokerMisconfigured(f"RabbitMQ at {address} refuses: {_text(error)}")
     if isinstance(error, LOST):
-        return _lost(error, address)
+        return _lost(error, address, is_dialling=is_dialling)
     if isinstance(error, asyncio.CancelledError) and not is_cancelled:
         # The library cancels its waiting callers when a channel closes.
         return BrokerUnavailable(f"the connection to RabbitMQ at {address} was lost")
     return None
 
 
-def _lost(error: BaseException, address: str) -> BrokerMisconfigured | BrokerUnavailable:
+def _lost(error: BaseException, address: str, *, is_dialling: bool) -> BrokerMisconfigured | BrokerUnavailable:
     if (refusal := tls_trouble(error)) is not None:
         return BrokerMisconfigured(f"RabbitMQ at {address}: {refusal}")
     # While connecting, the library reports the broker's refusal of the virtual host as an unexpected frame.
@@ -57,7 +59,17 @@ def _lost(error: BaseException, address: str) -> BrokerMisconfigured | BrokerUna
         return _refused_at_opening(address, close.reply_text)
     if isinstance(error, ConnectionNotAllowed):
         return BrokerBusy(f"RabbitMQ at {address} refuses for now: {_text(error)}")
+    if is_dialling and _is_ended(error):
+        return BrokerUnavailable(
+            f"RabbitMQ at {address} is out of reach: the connection ended before a broker answered; see whether "
+            "this is its port for AMQP, and whether that takes TLS, which amqps:// asks for"
+        )
     return BrokerUnavailable(f"RabbitMQ at {address} is out of reach: {_text(error)}")
+
+
+def _is_ended(error: BaseException) -> bool:
+    """Whether the other side has ended the connection, and said nothing."""
+    return isinstance(error.__cause__, EOFError | ConnectionResetError | ssl.SSLError) or not str(error)
 
 
 def broker_address(url: str) -> str:
@@ -67,20 +79,18 @@ def broker_address(url: str) -> str:
         BrokerMisconfigured: The address has no host or an invalid port, or the library cannot parse it.
     """
     try:
-        parts = urlsplit(url)
-        port = parts.port or (5671 if parts.scheme == "amqps" else 5672)
-        # The library's own parser is stricter.
+        check_amqp(url)
+    except ValueError as error:
+        raise BrokerMisconfigured(f"the broker's address: {error}; correct AMQP_URL") from None
+    try:
+        # What the library reads it with minds more.
         _ = URL(url).host
     except ValueError:  # its text may quote the password
         raise BrokerMisconfigured(
-            "the broker's address has no readable host and port; correct AMQP_URL, and in its password write "
-            "/ ? # @ [ ] and \\ as %2F, %3F, %23, %40, %5B, %5D and %5C"
+            f"the broker's address: its host cannot be read; {ESCAPES}; correct AMQP_URL"
         ) from None
-    try:
-        check_amqp_parameters(url)
-    except ValueError as error:
-        raise BrokerMisconfigured(f"the broker's address: {error}; correct AMQP_URL") from None
-    return f"{parts.hostname or 'localhost'}:{port}"
+    parts = urlsplit(url)
+    return f"{parts.hostname or 'localhost'}:{parts.port or (5671 if parts.scheme == 'amqps' else 5672)}"
 
 
 # All refusals of a virtual host have one code; only the text says which it is.

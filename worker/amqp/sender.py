@@ -26,7 +26,7 @@ from worker.amqp.connection import Link, WireChannel
 from worker.amqp.declaration import declare_missing
 from worker.amqp.kept_cancellation import KeptCancellation
 from worker.amqp.own_channels import OwnChannels
-from worker.errors import BrokerBusy, MessageRefused, Unroutable
+from worker.errors import BrokerBusy, BrokerUnavailable, MessageRefused, Unroutable
 from worker.topology import Topology
 
 __all__ = ["CONNECTION_REFUSALS", "PERSISTENT", "Properties", "Sender"]
@@ -147,9 +147,9 @@ class Sender:
             except (ChannelPreconditionFailed, *CONNECTION_REFUSALS) as error:
                 raise MessageRefused(f"RabbitMQ refuses the message: {error}") from error
 
-    async def diagnose(self) -> str:
-        """Return why the broker does not answer, for people."""
-        return await self._link.diagnose()
+    async def diagnosis(self) -> BrokerUnavailable:
+        """Return why the broker does not answer."""
+        return await self._link.diagnosis()
 
     async def declare(self, topology: Topology, timeout: float = 5.0) -> None:  # noqa: ASYNC109  as for sending
         """Declare the exchanges and queues of a domain that are missing, for example because they were deleted.

@@ -1,13 +1,14 @@
-"""The shards' bindings, which decide the shard of a key, from the broker's management interface."""
+"""Bindings of a domain, from the broker's management interface: those of its commands, and those of its shards."""
 
 import asyncio
 from collections import Counter
+from typing import Any
 from urllib.parse import quote
 
 from worker.amqp.management import ask, vhost_of
 from worker.topology import Topology
 
-__all__ = ["wrong_bindings"]
+__all__ = ["is_reached", "wrong_bindings"]
 
 
 async def wrong_bindings(management_url: str, amqp_url: str, topology: Topology) -> tuple[str, ...]:
@@ -27,9 +28,7 @@ async def wrong_bindings(management_url: str, amqp_url: str, topology: Topology)
         BrokerUnavailable: The interface cannot be reached.
         BrokerMisconfigured: The interface refuses the login, or the right to see bindings.
     """
-    exchange = quote(topology.shard_exchange, safe="")
-    path = f"exchanges/{vhost_of(amqp_url)}/{exchange}/bindings/source"
-    found = await asyncio.to_thread(ask, management_url, path) or []
+    found = await _bindings(management_url, amqp_url, topology.shard_exchange)
     there = Counter((each["destination_type"], each["destination"], each["routing_key"]) for each in found)
     wanted = Counter(("queue", name, "1") for name in topology.work_queues)
     if not there:
@@ -39,3 +38,27 @@ async def wrong_bindings(management_url: str, amqp_url: str, topology: Topology)
     ]
     lacking = [f"the {kind} {name} is not bound with the weight {weight}" for kind, name, weight in wanted - there]
     return tuple(sorted((*besides, *lacking)))
+
+
+async def is_reached(management_url: str, amqp_url: str, topology: Topology) -> bool:
+    """Return whether commands that are published for a domain reach its queues. Nothing is changed.
+
+    A broker does not notify consumers when an exchange or a binding is deleted: they get no further deliveries.
+
+    Args:
+        management_url: The management interface, with a login in it.
+        amqp_url: The broker's address; it names the virtual host.
+        topology: The domain's exchanges and queues.
+
+    Raises:
+        BrokerUnavailable: The interface cannot be reached.
+        BrokerMisconfigured: The interface refuses the login, or the right to see bindings.
+    """
+    entrance = topology.queue if topology.shards is None else topology.shard_exchange
+    found = await _bindings(management_url, amqp_url, topology.exchange)
+    return any((each["destination"], each["routing_key"]) == (entrance, topology.routing_key) for each in found)
+
+
+async def _bindings(management_url: str, amqp_url: str, exchange: str) -> list[dict[str, Any]]:
+    path = f"exchanges/{vhost_of(amqp_url)}/{quote(exchange, safe='')}/bindings/source"
+    return await asyncio.to_thread(ask, management_url, path) or []

@@ -9,7 +9,7 @@ from worker import leased_service
 from worker.cli.loop import run_async
 from worker.cli.options import ControlSocket
 from worker.reading.declared import EVERY_KIND, PROJECTION, REACTION, RELAY, targets_of
-from worker.reading.service import Wanted, opened
+from worker.reading.service import RunRequest, opened
 from worker.settings import Settings
 from worker.supervision.supervisor import supervise
 
@@ -38,7 +38,7 @@ def project(names: Names = None, *, processes: Processes = None, control_socket:
     Any number of processes may run, on any host: one of them runs each projection at a time, and another takes over
     when that one ends. A projection that an event has stopped waits for a person: see `worker projections`.
     """
-    wanted = Wanted(names=tuple(names or ()), kinds=(PROJECTION,), command="worker project", doing="projecting")
+    wanted = RunRequest(names=tuple(names or ()), kinds=(PROJECTION,), command="worker project", doing="projecting")
     _run(wanted, processes, control_socket)
 
 
@@ -48,7 +48,7 @@ def react(names: Names = None, *, processes: Processes = None, control_socket: C
     Any number of processes may run, as with `worker project`. A stopped reaction waits for a person: see `worker
     reactions`.
     """
-    wanted = Wanted(names=tuple(names or ()), kinds=(REACTION,), command="worker react", doing="reacting")
+    wanted = RunRequest(names=tuple(names or ()), kinds=(REACTION,), command="worker react", doing="reacting")
     _run(wanted, processes, control_socket)
 
 
@@ -58,7 +58,7 @@ def relay(names: Names = None, *, processes: Processes = None, control_socket: C
     Any number of processes may run, as with `worker project`. A stopped relay waits for a person: see `worker
     relays`.
     """
-    wanted = Wanted(names=tuple(names or ()), kinds=(RELAY,), command="worker relay", doing="relaying")
+    wanted = RunRequest(names=tuple(names or ()), kinds=(RELAY,), command="worker relay", doing="relaying")
     _run(wanted, processes, control_socket)
 
 
@@ -67,11 +67,11 @@ def follow(*, processes: Processes = None, control_socket: ControlSocket = None)
 
     It may run beside the workers of any domains: domains without followers get their schedule only.
     """
-    wanted = Wanted(kinds=EVERY_KIND, command="worker follow", doing="following", schedules=True)
+    wanted = RunRequest(kinds=EVERY_KIND, command="worker follow", doing="following", schedules=True)
     _run(wanted, processes, control_socket)
 
 
-def _run(wanted: Wanted, processes: int | None, control_socket: int | None) -> None:
+def _run(wanted: RunRequest, processes: int | None, control_socket: int | None) -> None:
     settings = Settings.load(needs=("database_url", "amqp_url") if wanted.schedules else ("database_url",))
     # A mistake is reported before a process is started.
     targets_of(settings, wanted.names, kinds=wanted.kinds, may_be_none=wanted.schedules)

@@ -8,12 +8,13 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from eventstore.postgres import PostgresEventStore, Session
+from worker.cli.administration import reaching
 from worker.cli.loop import run_async
 from worker.cli.options import Json
 from worker.cli.terminal import print_json, table, tell
 from worker.errors import FollowerError
 from worker.reading import administration
-from worker.reading.administration import COMMANDS, Standing
+from worker.reading.administration import COMMANDS, FollowerStatus
 from worker.reading.complaints import session_at
 from worker.reading.declared import PROJECTION, REACTION, RELAY, AnyDeclared, Target, targets_of
 from worker.reading.followers import FollowerRow
@@ -53,7 +54,7 @@ class FollowerCommands:
 
     def list_all(self, *, json: Json = False) -> None:
         """List those of a kind: how far each is, and what stops it. Exit status 1 when one is stopped."""
-        found: list[Standing] = []
+        found: list[FollowerStatus] = []
         for target in targets_of(_settings(), kinds=(self.kind,)):
             found += asked(
                 target, partial(administration.standings, kind=self.kind, declared=target.declared, others=True)
@@ -151,20 +152,22 @@ def asked(target: Target, ask: Callable[[Session], Awaitable[T]]) -> T:
     """Run a function with a session to the database of the checkpoints."""
 
     async def answer() -> T:
-        async with session_at(target.url, purpose=_PURPOSE, schema=target.store.database_schema) as session:
-            return await ask(session)
+        with reaching(target.variable):
+            async with session_at(target.url, purpose=_PURPOSE, schema=target.store.database_schema) as session:
+                return await ask(session)
 
     return run_async(answer())
 
 
 async def _moved(session: Session, target: Target, declared: AnyDeclared, number: int | None, by: str) -> None:
-    async with PostgresEventStore.connect(
-        target.store.database_url,
-        schema=target.store.database_schema,
-        application_name=_PURPOSE,
-        writable=False,
-    ) as log:
-        position, head = await position_before(log, number)
+    with reaching(target.store.variable("database_url")):
+        async with PostgresEventStore.connect(
+            target.store.database_url,
+            schema=target.store.database_schema,
+            application_name=_PURPOSE,
+            writable=False,
+        ) as log:
+            position, head = await position_before(log, number)
     await administration.move(session, declared.name, position, head=head, by=by)
 
 
@@ -187,11 +190,11 @@ def _user() -> str:
         raise FollowerError("the name of the logged-in user is unknown: pass --by") from None
 
 
-def _state(standing: Standing, row: FollowerRow) -> State:
+def _state(standing: FollowerStatus, row: FollowerRow) -> State:
     return state_of(row, is_declared=standing.declared is not None)
 
 
-def _document(standing: Standing) -> dict[str, Any]:
+def _document(standing: FollowerStatus) -> dict[str, Any]:
     kind = standing.name.kind
     rows = [_row(standing, row) for row in standing.rows]
     builds = {"declared_version": standing.declared, "builds": rows}
@@ -211,7 +214,7 @@ def _document(standing: Standing) -> dict[str, Any]:
     }
 
 
-def _row(standing: Standing, row: FollowerRow) -> dict[str, Any]:
+def _row(standing: FollowerStatus, row: FollowerRow) -> dict[str, Any]:
     return {
         "id": row.follower_id,
         "version": row.version,
@@ -233,7 +236,7 @@ def _row(standing: Standing, row: FollowerRow) -> dict[str, Any]:
     }
 
 
-def _tell(standing: Standing) -> None:
+def _tell(standing: FollowerStatus) -> None:
     runs, command = COMMANDS[standing.name.kind]
     is_projection = standing.name.kind == PROJECTION
     tell(f"{standing.name}, declared as version {standing.declared}" if is_projection else str(standing.name))

@@ -13,7 +13,7 @@ from handlers.errors import HandlerError
 from worker.amqp.backlog import Backlog, backlog
 from worker.amqp.policies import rules_of
 from worker.amqp.refusals import broker_address
-from worker.amqp.shard_bindings import wrong_bindings
+from worker.amqp.shard_bindings import is_reached, wrong_bindings
 from worker.cli.database_inspection import look_at_primary, look_at_replica
 from worker.cli.findings import Finding
 from worker.cli.followers_inspection import inspect_followers
@@ -23,7 +23,7 @@ from worker.errors import BrokerError, SettingsError
 from worker.failures import sentence
 from worker.misspelt import unknown
 from worker.served_domains import served_domains
-from worker.settings import Settings
+from worker.settings import Settings, not_set
 from worker.stores import StoreSettings, place_of, stores_of, unread
 from worker.topology import Topology
 
@@ -57,7 +57,7 @@ async def inspect(settings: Settings, domain: str | None = None, *, followers: b
 def _domains(settings: Settings) -> tuple[Finding, Sequence[Domain]]:
     try:
         domains = served_domains(settings)
-    except HandlerError as error:
+    except (HandlerError, SettingsError) as error:
         return Finding(part="domains", good=False, text=sentence(error)), ()
     texts = (f"{domain.name} ({counted(len(domain.deciders), 'command')})" for domain in domains)
     return Finding(part="domains", good=True, text=", ".join(texts)), domains
@@ -83,7 +83,7 @@ def _views(domain: Domain) -> Iterator[Finding]:
 
 async def _databases(settings: Settings, domains: Sequence[Domain], only: str | None) -> list[Finding]:
     if not settings.database_url and not settings.domain_databases:
-        return [Finding(part="database", good=False, text="DATABASE_URL is not set; name the primary database.")]
+        return [Finding(part="database", good=False, text=not_set("database_url"))]
     try:
         stores = stores_of(settings, [domain.name for domain in domains], only=only)
     except SettingsError as error:
@@ -120,7 +120,7 @@ async def _admin(store: StoreSettings) -> Finding:
 
 async def _broker(settings: Settings, domains: Sequence[Domain]) -> list[Finding]:
     if not settings.amqp_url:
-        return [Finding(part="broker", good=False, text="AMQP_URL is not set; name the RabbitMQ broker.")]
+        return [Finding(part="broker", good=False, text=not_set("amqp_url"))]
     part = f"broker {broker_address(settings.amqp_url)}"
     findings = []
     # Without a domain there is no queue to check, but the broker is connected to all the same.
@@ -131,6 +131,8 @@ async def _broker(settings: Settings, domains: Sequence[Domain]) -> list[Finding
             return [Finding(part=part, good=False, text=sentence(error))]
         if domains:
             findings.append(_queue(topology, found))
+            if found is not None:
+                findings += await _entrance(settings, topology)
             findings += await _rules(settings, topology)
             findings += await _bindings(settings, topology)
     return [Finding(part=part, good=True, text="accepts connections"), *findings]
@@ -184,6 +186,22 @@ async def _rules(settings: Settings, topology: Topology) -> list[Finding]:
             f"; but {topology.dead_queue}, made by an older version, would drop letters under a length policy: {WAY}"
         )
     return [Finding(part=part, good=True, text=text)]
+
+
+async def _entrance(settings: Settings, topology: Topology) -> list[Finding]:
+    """Look whether commands reach the queues that are there."""
+    if not settings.rabbitmq_management_url:
+        return []
+    try:
+        if await is_reached(settings.rabbitmq_management_url, settings.amqp_url, topology):
+            return []
+    except BrokerError:
+        return []  # told of the policies
+    text = (
+        f"no command reaches {topology.queue}: the exchange {topology.exchange} is gone, or what binds them; "
+        "run `worker topology declare`, or start a worker anew."
+    )
+    return [Finding(part=f"exchange {topology.exchange}", good=False, text=text)]
 
 
 async def _bindings(settings: Settings, topology: Topology) -> list[Finding]:

@@ -30,7 +30,7 @@ from worker.load.outage import PlannedOutage
 from worker.load.page import page
 from worker.load.report import report as drawn
 from worker.load.runner import Pace
-from worker.load.session import Crew, LoadStore, Plan
+from worker.load.session import LoadStore, Plan, StartedWorkers
 from worker.load.summary import Summary
 from worker.master_keys import check_master_keys, master_keys
 from worker.owners import named, owner_of
@@ -125,7 +125,7 @@ def run(
     consumers = run_async(_consumers(settings, (owner, *beside), start_workers=start_workers))
     telemetry = Telemetry.start()
     folder = Path(tempfile.mkdtemp(prefix="worker-load-"))
-    crew = Crew(
+    started = StartedWorkers(
         workers=start_workers, environment=dict(os.environ), folder=folder, kill_every=kill_every, outage=outage
     )
     plan = Plan(
@@ -137,7 +137,7 @@ def run(
         pace=Pace(in_flight=in_flight or settings.prefetch * consumers, rate=rate, duration=duration),
         timeout=timeout,
         amqp_url=settings.amqp_url,
-        crew=crew if start_workers else None,
+        started=started if start_workers else None,
     )
     try:
         summary = run_async(_performed(plan, stores, _console(stderr=True), master_keys(settings)))

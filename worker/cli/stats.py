@@ -113,8 +113,8 @@ def _show(found: Measures, replicas: list[_Row]) -> None:
     _show_statements(found)
     if not database["sees_all"]:
         role = database["role"]
+        tell()
         tell(
-            "",
             f"{role} may not see what other roles' connections do, their statements, and how far standbys are: "
             f"GRANT pg_monitor TO {role} shows them.",
         )
@@ -136,10 +136,10 @@ def _show_lag(found: Measures, replicas: list[_Row]) -> None:
 
 def _show_statements(found: Measures) -> None:
     if found.statements is None:
+        tell()
         tell(
-            "",
             "No statements: the extension pg_stat_statements is not installed, not loaded, or not readable by this "
-            "role.",
+            "role."
         )
         return
     statements = table("calls", "total", "mean", "longest", "statement")

@@ -17,6 +17,8 @@ __all__ = ["print_json", "progress_bar", "table", "tell"]
 
 _JSON_WIDTH = 2
 _WIDEST = 1000
+# Below it, columns have no place, and nothing of them is shown.
+_NARROWEST = 20
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -38,6 +40,7 @@ def tell(*parts: object) -> None:
         each.trim()
     width = None if sys.stdout.isatty() or "COLUMNS" in environ else _WIDEST
     console = Console(highlight=False, markup=False, emoji=False, soft_wrap=not tables, width=width)
+    console.width = max(console.width, _NARROWEST)
     with console.capture() as drawn:
         console.print(*shown)
     # Cells are padded to the width of their column, even the last ones.

@@ -11,6 +11,7 @@ from pydantic_core import to_json
 from eventstore import Consistency, InvalidFilter, Position
 from eventstore.counted import counted
 from eventstore.postgres import PostgresEventStore
+from handlers.complaint import complaint_of
 from handlers.contained import Contained
 from handlers.domain import Domain
 from handlers.erasure.master_key import MasterKeys
@@ -169,7 +170,7 @@ def _value(asked: View[..., Any], parameter: KeyParameter, text: str) -> Any:
     try:
         return TypeAdapter(parameter.annotation).validate_strings(text)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]["msg"]
+        problem = complaint_of(error)
         raise Mistake(f"{parameter.name} of the view {asked.name} cannot be {text!r}: {problem}.") from None
     except PydanticSchemaGenerationError:
         kind = parameter.types[0].__name__

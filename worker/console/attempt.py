@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from worker.failures import is_known, sentence
 
-__all__ = ["Found", "Fresh", "attempt"]
+__all__ = ["CachedAnswer", "Found", "attempt"]
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ async def attempt(asked: Awaitable[T], *, seconds: float = _SECONDS) -> Found[T]
         return Found(trouble=sentence(error))
 
 
-class Fresh(Generic[T]):
+class CachedAnswer(Generic[T]):
     """A value that is read again when it is requested and too old; concurrent requests share one read.
 
     Args:

@@ -13,7 +13,7 @@ from worker.amqp.sender import Sender
 from worker.chosen_stores import domain_names
 from worker.dead_letters.left import explained, left_behind
 from worker.dead_letters.letter import DeadLetter, same_id
-from worker.dead_letters.replay import Bounds, Wanted, discard, look, replay
+from worker.dead_letters.replay import Bounds, LetterFilter, discard, look, replay
 from worker.dead_letters.selection import Judgement, Rules, Selection
 from worker.errors import MessageRefused
 from worker.failures import Mistake
@@ -145,7 +145,7 @@ class Letters:
         rules = Rules(since=asked_at, receipts_since=await self._receipts_since(topology.domain_name))
         return await self._treat(topology, selection, lambda letter: rules.judge(letter) is Judgement.REPLAY, rules)
 
-    async def _treat(self, topology: Topology, selection: Selection, wanted: Wanted, rules: Rules | None) -> Done:
+    async def _treat(self, topology: Topology, selection: Selection, wanted: LetterFilter, rules: Rules | None) -> Done:
         async with self._walking[topology.domain_name], DeadQueue.open(self._settings.amqp_url, topology) as queue:
             there = await queue.count() or 0
             meant: list[DeadLetter] = []
@@ -195,7 +195,7 @@ def _those_of(selection: Selection, meant: list[DeadLetter]) -> Callable[[DeadLe
     return visit
 
 
-def _both(selection: Selection, wanted: Wanted) -> Wanted:
+def _both(selection: Selection, wanted: LetterFilter) -> LetterFilter:
     return lambda letter: selection.fits(letter) and wanted(letter)
 
 

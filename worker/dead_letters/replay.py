@@ -14,11 +14,11 @@ from worker.errors import BrokerError, MessageRefused
 from worker.rounds.forwarding import forward
 from worker.topology import Address
 
-__all__ = ["Bounds", "Progress", "Refused", "Wanted", "discard", "look", "replay"]
+__all__ = ["Bounds", "LetterFilter", "Progress", "Refused", "discard", "look", "replay"]
 
 Progress = Callable[[], None]
 """Called after each letter."""
-Wanted = Callable[[DeadLetter], bool]
+LetterFilter = Callable[[DeadLetter], bool]
 """Returns whether a letter is selected."""
 Refused = Callable[[MessageRefused], None]
 """Called for each letter that the broker accepts no copy of."""
@@ -68,7 +68,7 @@ async def look(queue: DeadQueue, most: int, visit: Callable[[DeadLetter], None],
 async def replay(
     queue: DeadQueue,
     sender: Sender,
-    wanted: Wanted,
+    wanted: LetterFilter,
     bounds: Bounds,
     *,
     progress: Progress,
@@ -127,7 +127,7 @@ async def replay(
     return await _treat(queue, wanted, send, bounds, progress)
 
 
-async def discard(queue: DeadQueue, wanted: Wanted, bounds: Bounds, *, progress: Progress) -> int:
+async def discard(queue: DeadQueue, wanted: LetterFilter, bounds: Bounds, *, progress: Progress) -> int:
     """Remove letters for good. The arguments are those of ``replay``.
 
     Returns:
@@ -144,7 +144,7 @@ async def discard(queue: DeadQueue, wanted: Wanted, bounds: Bounds, *, progress:
 
 
 async def _treat(
-    queue: DeadQueue, wanted: Wanted, act: Callable[[Held], Awaitable[bool]], bounds: Bounds, progress: Progress
+    queue: DeadQueue, wanted: LetterFilter, act: Callable[[Held], Awaitable[bool]], bounds: Bounds, progress: Progress
 ) -> int:
     pace = _Pace(bounds.rate)
     done = 0

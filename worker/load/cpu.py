@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["WORKERS", "Spent", "cpu_by_party", "cpu_spent"]
+__all__ = ["WORKERS", "ProcessCpu", "cpu_by_party", "cpu_spent"]
 
 _PROC = Path("/proc")
 # Fields of /proc/<pid>/stat after the program's name, which may itself contain spaces and brackets.
@@ -18,7 +18,7 @@ WORKERS = "workers"
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class ProcessCpu:
     """The CPU time of one process so far.
 
     Attributes:
@@ -30,14 +30,14 @@ class Spent:
     seconds: float
 
 
-def cpu_spent(root: int) -> dict[int, Spent]:
+def cpu_spent(root: int) -> dict[int, ProcessCpu]:
     """Return the CPU time of a process and its descendants, by process id.
 
     A descendant's figure includes its children that have ended. The result is empty without ``/proc``.
     """
     tick = 1 / os.sysconf("SC_CLK_TCK")
     children: defaultdict[int, list[int]] = defaultdict(list)
-    found: dict[int, Spent] = {}
+    found: dict[int, ProcessCpu] = {}
     for entry in _PROC.glob("[0-9]*/stat"):
         try:
             name, _, rest = entry.read_text(encoding="utf-8", errors="replace").rpartition(")")
@@ -47,8 +47,8 @@ def cpu_spent(root: int) -> dict[int, Spent]:
         last = _SYSTEM if process == root else _CHILDREN_SYSTEM
         ticks = sum(int(field) for field in fields[_USER : last + 1])
         children[int(fields[_PARENT])].append(process)
-        found[process] = Spent(program=name.partition("(")[2], seconds=ticks * tick)
-    family: dict[int, Spent] = {}
+        found[process] = ProcessCpu(program=name.partition("(")[2], seconds=ticks * tick)
+    family: dict[int, ProcessCpu] = {}
     waiting = [root]
     while waiting:
         process = waiting.pop()

@@ -11,7 +11,7 @@ from worker.domain_variables import setting_of, suffix_of
 from worker.errors import SettingsError
 from worker.waiting import first_of
 
-__all__ = ["PlannedOutage", "Way", "interrupted"]
+__all__ = ["PlannedOutage", "ServerProxy", "interrupted"]
 
 _CHUNK = 64 * 1024
 # Early, so that even a short load loses its store once.
@@ -65,7 +65,7 @@ class PlannedOutage:
         return {**environment, **{name.upper(): value for name, value in own.items()}, **files}
 
 
-class Way:
+class ServerProxy:
     """A proxy: passes bytes between a port of its own and a server, until it is closed; it can be opened again.
 
     Args:
@@ -140,10 +140,10 @@ class Way:
 
 
 @asynccontextmanager
-async def interrupted(way: Way, planned: PlannedOutage) -> AsyncIterator[None]:
+async def interrupted(proxy: ServerProxy, planned: PlannedOutage) -> AsyncIterator[None]:
     """Close a proxy at intervals inside the ``async with``; it is open at its end."""
     over = asyncio.Event()
-    task = asyncio.create_task(_interrupt(way, planned, over))
+    task = asyncio.create_task(_interrupt(proxy, planned, over))
     try:
         yield
     finally:
@@ -151,12 +151,12 @@ async def interrupted(way: Way, planned: PlannedOutage) -> AsyncIterator[None]:
         await task
 
 
-async def _interrupt(way: Way, planned: PlannedOutage, over: asyncio.Event) -> None:
+async def _interrupt(proxy: ServerProxy, planned: PlannedOutage, over: asyncio.Event) -> None:
     rest = min(planned.up, _FIRST_UP)
     while not await _is_set(over, rest):
-        await way.close()
+        await proxy.close()
         await _is_set(over, planned.down)
-        await way.open()
+        await proxy.open()
         rest = planned.up
 
 

@@ -23,20 +23,20 @@ from worker.load.generation import generated
 from worker.load.live import watching
 from worker.load.oracle import judge
 from worker.load.oracle_report import OracleReport
-from worker.load.outage import PlannedOutage, Way, interrupted
+from worker.load.outage import PlannedOutage, ServerProxy, interrupted
 from worker.load.runner import Pace, Runner
 from worker.load.tally import Tally
 from worker.printable import printable
 from worker.publisher import Publisher
 from worker.waiting import first_of
 
-__all__ = ["Crew", "LoadStore", "Plan", "Ran", "head_of", "judged", "perform"]
+__all__ = ["LoadStore", "Plan", "RunResult", "StartedWorkers", "head_of", "judged", "perform"]
 
 _SETTLED = ("accepted", "rejected", "unchanged", "duplicate", "dead_lettered")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Crew:
+class StartedWorkers:
     """The worker processes that a run starts.
 
     Attributes:
@@ -80,7 +80,7 @@ class Plan:
         pace: How fast commands are sent.
         timeout: How long an answer may take, in seconds.
         amqp_url: The broker's address.
-        crew: The workers to start; None if others serve the domain already.
+        started: The workers to start; None if others serve the domain already.
     """
 
     domain: Domain
@@ -91,7 +91,7 @@ class Plan:
     pace: Pace
     timeout: float = 60.0
     amqp_url: str
-    crew: Crew | None = None
+    started: StartedWorkers | None = None
 
     @property
     def domains(self) -> tuple[Domain, ...]:
@@ -100,7 +100,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ran:
+class RunResult:
     """The outcome of a run, before it is judged.
 
     Attributes:
@@ -161,7 +161,7 @@ async def head_of(store: EventStore) -> int:
     return (await store.position()).number
 
 
-async def perform(plan: Plan, stores: Sequence[LoadStore], console: Console) -> Ran:
+async def perform(plan: Plan, stores: Sequence[LoadStore], console: Console) -> RunResult:
     """Start the workers, settle the set-up, publish the load, and drain the started workers.
 
     Args:
@@ -181,15 +181,15 @@ async def perform(plan: Plan, stores: Sequence[LoadStore], console: Console) -> 
     prefix = f"{secrets.token_hex(3)}-" if any(since) else ""
     workload = generated(plan.scenario, plan.domains, _random(plan.seed), plan.commands, prefix=prefix)
     async with AsyncExitStack() as stack:
-        fleet = way = None
-        if (crew := plan.crew) is not None:
-            environment = crew.environment
-            if crew.outage is not None:
-                way = Way(crew.outage.url)
-                await way.open()
-                stack.push_async_callback(way.close)
-                environment = crew.outage.environment(environment, way.url)
-            fleet = await stack.enter_async_context(Fleet.running(crew.workers, environment, crew.folder))
+        fleet = proxy = None
+        if (started := plan.started) is not None:
+            environment = started.environment
+            if started.outage is not None:
+                proxy = ServerProxy(started.outage.url)
+                await proxy.open()
+                stack.push_async_callback(proxy.close)
+                environment = started.outage.environment(environment, proxy.url)
+            fleet = await stack.enter_async_context(Fleet.running(started.workers, environment, started.folder))
         publisher = await stack.enter_async_context(Publisher.connect(plan.amqp_url, name="load"))
         copier = await stack.enter_async_context(Publisher.connect(plan.amqp_url, name="load copies"))
         # A random generator of its own: the workload is generated from the other one while copies are chosen.
@@ -205,13 +205,13 @@ async def perform(plan: Plan, stores: Sequence[LoadStore], console: Console) -> 
             await runner.set_up(workload.setup)
             _tell_refusals(runner.tally, console)
             began_at, before = datetime.now(UTC), _cpu(fleet)
-            async with _outages(plan, way):
+            async with _outages(plan, proxy):
                 await _load(plan, runner, workload, fleet)
             after = _cpu(fleet)
-        return Ran(
+        return RunResult(
             tally=runner.tally,
             since=since,
-            outages=0 if way is None else way.closures,
+            outages=0 if proxy is None else proxy.closures,
             drains=() if fleet is None else await fleet.drain(),
             killed=0 if fleet is None else fleet.killed,
             departed={} if fleet is None else fleet.departed,
@@ -221,7 +221,7 @@ async def perform(plan: Plan, stores: Sequence[LoadStore], console: Console) -> 
 
 
 async def judged(
-    ran: Ran,
+    ran: RunResult,
     stores: Sequence[LoadStore],
     progress: Callable[[int], None] | None = None,
     *,
@@ -255,16 +255,16 @@ async def judged(
 
 
 @asynccontextmanager
-async def _outages(plan: Plan, way: Way | None) -> AsyncIterator[None]:
-    if plan.crew is None or plan.crew.outage is None or way is None:
+async def _outages(plan: Plan, proxy: ServerProxy | None) -> AsyncIterator[None]:
+    if plan.started is None or plan.started.outage is None or proxy is None:
         yield
         return
-    async with interrupted(way, plan.crew.outage):
+    async with interrupted(proxy, plan.started.outage):
         yield
 
 
 async def _load(plan: Plan, runner: Runner, workload: Workload, fleet: Fleet | None) -> None:
-    kill_every = None if plan.crew is None else plan.crew.kill_every
+    kill_every = None if plan.started is None else plan.started.kill_every
     if fleet is None or kill_every is None:
         await runner.load(workload, total=plan.commands)
         return

@@ -12,7 +12,7 @@ from worker.load.cpu import WORKERS
 from worker.load.figures import brief, duration, percentile
 from worker.load.oracle_report import OracleReport
 from worker.load.series import Bin, Series, bins
-from worker.load.session import Plan, Ran
+from worker.load.session import Plan, RunResult
 
 __all__ = ["Attempts", "DomainFigures", "Evidence", "Latency", "Reason", "Summary", "Unluckiest"]
 
@@ -197,7 +197,7 @@ class Summary(_Part):
         )
 
     @classmethod
-    def of(cls, plan: Plan, ran: Ran, report: OracleReport) -> Self:
+    def of(cls, plan: Plan, ran: RunResult, report: OracleReport) -> Self:
         """Sum up a run."""
         tally = ran.tally
         ordered = sorted(tally.latencies)
@@ -219,7 +219,7 @@ class Summary(_Part):
             load="closed" if plan.pace.rate is None else "open",
             in_flight=plan.pace.in_flight if plan.pace.rate is None else None,
             rate_per_s=plan.pace.rate,
-            workers=None if plan.crew is None else plan.crew.workers,
+            workers=None if plan.started is None else plan.started.workers,
             workers_killed=ran.killed,
             outages=ran.outages,
             commands=tally.total,
@@ -272,7 +272,7 @@ def _latency(ordered: Sequence[float]) -> Latency | None:
     return Latency(p50=p50, p95=p95, p99=p99, max=ordered[-1] * _MILLI)
 
 
-def _by_domain(plan: Plan, ran: Ran) -> list[DomainFigures]:
+def _by_domain(plan: Plan, ran: RunResult) -> list[DomainFigures]:
     tally = ran.tally
     owners = {decider.command: domain.name for domain in plan.domains for decider in domain.deciders}
     found: dict[str, list[float]] = {domain.name: [] for domain in plan.domains}
@@ -284,7 +284,7 @@ def _by_domain(plan: Plan, ran: Ran) -> list[DomainFigures]:
     ]
 
 
-def _unluckiest(ran: Ran, report: OracleReport) -> Unluckiest | None:
+def _unluckiest(ran: RunResult, report: OracleReport) -> Unluckiest | None:
     tally = ran.tally
     if not tally.answers:
         return None

@@ -9,7 +9,7 @@ from worker.errors import FollowerError
 from worker.reading.declared import AnyDeclared
 from worker.reading.followers import FollowerName, FollowerRow, Followers, Skipped
 
-__all__ = ["COMMANDS", "Standing", "move", "pause", "resume", "skip", "standings"]
+__all__ = ["COMMANDS", "FollowerStatus", "move", "pause", "resume", "skip", "standings"]
 
 COMMANDS = {
     "projection": ("worker project", "worker projections"),
@@ -20,7 +20,7 @@ COMMANDS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class FollowerStatus:
     """The state of a projection, reaction or relay in the database of its checkpoint.
 
     Attributes:
@@ -43,7 +43,9 @@ class Standing:
         return tuple(row for row in (self.current, self.building) if row is not None)
 
 
-async def standings(session: Session, kind: str, declared: Sequence[AnyDeclared], *, others: bool) -> list[Standing]:
+async def standings(
+    session: Session, kind: str, declared: Sequence[AnyDeclared], *, others: bool
+) -> list[FollowerStatus]:
     """Return the state of projections, reactions or relays.
 
     Args:
@@ -69,7 +71,7 @@ async def standings(session: Session, kind: str, declared: Sequence[AnyDeclared]
             for version in dict.fromkeys(row.version for row in its):
                 skipped += await followers.skipped(name, version)
             found.append(
-                Standing(
+                FollowerStatus(
                     name=name,
                     declared=versions.get(name),
                     current=current,

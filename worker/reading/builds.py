@@ -16,7 +16,7 @@ from worker.reading.projection_sink import ProjectionSink
 from worker.reading.tables import drop_tables, make_tables, show_tables, tables_of
 
 if TYPE_CHECKING:  # it needs the AMQP library, which readers do not need
-    from worker.reading.outlet import Outlet
+    from worker.reading.outlet import BrokerConnections
 
 __all__ = ["KIND", "Declared", "Superseded", "drop_retired"]
 
@@ -130,7 +130,7 @@ class Declared:
             await self._add(transaction, is_current=False)
             return True
 
-    def sink(self, session: Session, skipped: Collection[int], outlet: "Outlet | None") -> Sink:  # noqa: ARG002  the same
+    def sink(self, session: Session, skipped: Collection[int], outlet: "BrokerConnections | None") -> Sink:  # noqa: ARG002  the same
         """Return the sink that writes its tables; see ``Followed``."""
         return ProjectionSink(self.domain, self.projection, session, skipped)
 

@@ -21,7 +21,7 @@ from worker.reading.lease import IDLE_SECONDS, LEASE_SECONDS, TICK_SECONDS, Cand
 from worker.reading.metrics import Figures
 
 if TYPE_CHECKING:  # it needs the AMQP library, which readers do not need
-    from worker.reading.outlet import Outlet
+    from worker.reading.outlet import BrokerConnections
 
 __all__ = ["Coordinator"]
 
@@ -55,7 +55,7 @@ class Coordinator:
         store: EventStore,
         target: Callable[[str], Session],
         *,
-        outlet: "Outlet | None" = None,
+        outlet: "BrokerConnections | None" = None,
         purpose: str = "worker project",
         answer_seconds: float = _ANSWER_SECONDS,
     ) -> None:

@@ -29,11 +29,13 @@ class Target:
     Attributes:
         store: The store with the log.
         url: Address of the database of checkpoints and tables.
+        variable: The environment variable of that address.
         declared: The projections, reactions and relays.
     """
 
     store: StoreSettings
     url: str
+    variable: str
     declared: tuple[AnyDeclared, ...]
 
 
@@ -61,7 +63,10 @@ def targets_of(
     for store in stores_of(settings, [domain.name for domain in domains]):
         declared = tuple(each for each in wanted if each.domain.name in store.domains)
         if declared:
-            targets.append(Target(store=store, url=settings.projections_url or store.database_url, declared=declared))
+            url, variable = store.database_url, store.variable("database_url")
+            if settings.projections_url:
+                url, variable = settings.projections_url, "PROJECTIONS_URL"
+            targets.append(Target(store=store, url=url, variable=variable, declared=declared))
     return targets
 
 

@@ -10,7 +10,7 @@ from worker.reading.follower import Sink
 from worker.reading.followers import Failure, FollowerName, FollowerRow
 
 if TYPE_CHECKING:  # it needs the AMQP library, which readers do not need
-    from worker.reading.outlet import Outlet
+    from worker.reading.outlet import BrokerConnections
 
 __all__ = ["Followed"]
 
@@ -64,7 +64,7 @@ class Followed(Protocol):
         """
         ...
 
-    def sink(self, session: Session, skipped: Collection[int], outlet: "Outlet | None") -> Sink:
+    def sink(self, session: Session, skipped: Collection[int], outlet: "BrokerConnections | None") -> Sink:
         """Return the sink that processes the events.
 
         Args:

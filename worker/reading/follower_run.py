@@ -19,7 +19,7 @@ from worker.reading.lease import Checkpoint, LeaseLost
 from worker.reading.metrics import Figures
 
 if TYPE_CHECKING:  # it needs the AMQP library, which readers do not need
-    from worker.reading.outlet import Outlet
+    from worker.reading.outlet import BrokerConnections
 
 __all__ = ["FIRST_REST", "LONGEST_REST", "FollowerRun"]
 
@@ -64,7 +64,7 @@ class FollowerRun:
         *,
         store: EventStore,
         target: Callable[[], Session],
-        outlet: "Outlet | None",
+        outlet: "BrokerConnections | None",
     ) -> None:
         self.row = row
         self.fence = fence

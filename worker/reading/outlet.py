@@ -13,12 +13,12 @@ from worker.amqp.sender import Sender
 from worker.errors import BrokerUnavailable
 from worker.publisher import Publisher
 
-__all__ = ["Outlet"]
+__all__ = ["BrokerConnections"]
 
 _OPEN_SECONDS = 5.0
 
 
-class Outlet:
+class BrokerConnections:
     """The connections to the broker. Each is opened when it is needed, and again after it was lost.
 
     Args:

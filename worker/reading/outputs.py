@@ -15,7 +15,7 @@ from worker.reading.follower import Sink
 from worker.reading.followers import Failure, FollowerName, FollowerRow, Followers
 
 if TYPE_CHECKING:  # it needs the AMQP library, which readers do not need
-    from worker.reading.outlet import Outlet
+    from worker.reading.outlet import BrokerConnections
 
 __all__ = ["REACTION", "RELAY", "Output", "position_before"]
 
@@ -78,7 +78,7 @@ class Output:
             if not await followers.of(self.name):
                 await followers.add_at(self.name, version=_VERSION, position=at, head=at.number)
 
-    def sink(self, session: Session, skipped: Collection[int], outlet: "Outlet | None") -> Sink:
+    def sink(self, session: Session, skipped: Collection[int], outlet: "BrokerConnections | None") -> Sink:
         """Return the sink that sends its messages; see ``Followed``.
 
         Raises:

@@ -16,7 +16,7 @@ from eventstore.postgres import Session
 from handlers import Domain, InvalidReaction, Reaction, Send
 from worker.amqp.ordered_sender import Unsent
 from worker.errors import Unroutable
-from worker.reading.outlet import Outlet
+from worker.reading.outlet import BrokerConnections
 from worker.reading.sending_sink import SendingSink
 from worker.telemetry.trace_context import extracted
 
@@ -61,7 +61,12 @@ class ReactionSink(SendingSink[_Command]):
     """
 
     def __init__(
-        self, domain: Domain, reaction: Reaction, session: Session, outlet: Outlet, skipped: Collection[int] = ()
+        self,
+        domain: Domain,
+        reaction: Reaction,
+        session: Session,
+        outlet: BrokerConnections,
+        skipped: Collection[int] = (),
     ) -> None:
         super().__init__(session, skipped)
         self._domain = domain

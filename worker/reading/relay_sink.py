@@ -8,7 +8,7 @@ from handlers import Domain, Relay
 from worker.amqp.ordered_sender import Outgoing, Unsent
 from worker.errors import BrokerUnavailable, MessageRefused, Unroutable
 from worker.reading.cloud_event import message_of
-from worker.reading.outlet import Outlet
+from worker.reading.outlet import BrokerConnections
 from worker.reading.sending_sink import SendingSink
 from worker.topology import events_exchange
 
@@ -31,7 +31,7 @@ class RelaySink(SendingSink[Outgoing]):
     """
 
     def __init__(
-        self, domain: Domain, relay: Relay, session: Session, outlet: Outlet, skipped: Collection[int] = ()
+        self, domain: Domain, relay: Relay, session: Session, outlet: BrokerConnections, skipped: Collection[int] = ()
     ) -> None:
         super().__init__(session, skipped)
         self._domain = domain

@@ -17,9 +17,9 @@ from worker.served_domains import served_domains
 from worker.settings import Settings, not_set
 
 if TYPE_CHECKING:
-    from worker.reading.outlet import Outlet
+    from worker.reading.outlet import BrokerConnections
 
-__all__ = ["POOL_SIZE", "Wanted", "opened"]
+__all__ = ["POOL_SIZE", "RunRequest", "opened"]
 
 # How often the log is polled for new events, in seconds: a small part of the time that a reader may lag.
 _FOLLOW_SECONDS = 0.1
@@ -28,7 +28,7 @@ POOL_SIZE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class RunRequest:
     """What a process is to run.
 
     Attributes:
@@ -47,7 +47,7 @@ class Wanted:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, wanted: Wanted) -> AsyncIterator[LeasedService]:
+async def opened(settings: Settings, wanted: RunRequest) -> AsyncIterator[LeasedService]:
     """Open the stores, databases and the broker for what is wanted, and register missing followers with their tables.
 
     Args:
@@ -75,7 +75,7 @@ async def opened(settings: Settings, wanted: Wanted) -> AsyncIterator[LeasedServ
 
 
 async def _coordinators(
-    settings: Settings, wanted: Wanted, targets: Sequence[Target], stack: AsyncExitStack
+    settings: Settings, wanted: RunRequest, targets: Sequence[Target], stack: AsyncExitStack
 ) -> list[Coordinator]:
     """Return the coordinator of each log's followers; the stack closes them."""
     outlet = await _outlet(settings, targets, wanted, stack)
@@ -103,15 +103,15 @@ async def _coordinators(
 
 
 async def _outlet(
-    settings: Settings, targets: Sequence[Target], wanted: Wanted, stack: AsyncExitStack
-) -> "Outlet | None":
+    settings: Settings, targets: Sequence[Target], wanted: RunRequest, stack: AsyncExitStack
+) -> "BrokerConnections | None":
     if not any(map(sends, targets)):
         return None
-    from worker.reading.outlet import Outlet  # noqa: PLC0415  it needs the AMQP library, and projections do not
+    from worker.reading.outlet import BrokerConnections  # noqa: PLC0415  it needs the AMQP library, and projections do not
 
     if not settings.amqp_url:
         raise SettingsError(not_set("amqp_url"))
-    outlet = Outlet(
+    outlet = BrokerConnections(
         settings.amqp_url,
         name=wanted.command,
         domains={domain.name: domain for domain in served_domains(settings)},

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 from worker.reading.followers import FollowerRow
 
-__all__ = ["Look", "State", "state_of"]
+__all__ = ["Severity", "State", "state_of"]
 
 
-class Look(StrEnum):
+class Severity(StrEnum):
     """The severity of a state, for colours."""
 
     GOOD = "good"
@@ -24,7 +24,7 @@ class State(NamedTuple):
         text: Its description, for people.
     """
 
-    look: Look
+    look: Severity
     text: str
 
 
@@ -36,13 +36,15 @@ def state_of(row: FollowerRow, *, is_declared: bool = True) -> State:
         is_declared: Whether a domain of WORKER_DOMAINS declares it; True if that is not known.
     """
     if row.diverged_from is not None:
-        return State(Look.BAD, f"stopped: the log was rewritten from event {row.diverged_from:,} on")
+        return State(Severity.BAD, f"stopped: the log was rewritten from event {row.diverged_from:,} on")
     if row.failure is not None:
-        return State(Look.BAD, f"stopped by event {row.failure.number:,}")
+        return State(Severity.BAD, f"stopped by event {row.failure.number:,}")
     if row.paused_at is not None:
-        return State(Look.REST, "paused")
+        return State(Severity.REST, "paused")
     if row.diverged_at is not None:
-        return State(Look.BAD, "derived from a lost history")
+        return State(Severity.BAD, "derived from a lost history")
     if not is_declared or not row.is_leased:
-        return State(Look.BAD, "no process runs it") if is_declared else State(Look.REST, "not in WORKER_DOMAINS")
-    return State(Look.GOOD, "running" if row.is_current else "being built")
+        return (
+            State(Severity.BAD, "no process runs it") if is_declared else State(Severity.REST, "not in WORKER_DOMAINS")
+        )
+    return State(Severity.GOOD, "running" if row.is_current else "being built")

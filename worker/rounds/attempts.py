@@ -68,6 +68,12 @@ class Attempts:
         """Have the rounds check again for work."""
         self._rounds.wake()
 
+    def forget_ended(self) -> None:
+        """Wait with none any more that has ended: while the store does not answer, nothing else would let it go."""
+        self._rounds.forget_ended()
+        self._reads.forget_ended()
+        self._lookups.forget_ended()
+
     async def close(self) -> None:
         """Stop at once. A round that is being recorded may or may not be on record."""
         self._retries.close()

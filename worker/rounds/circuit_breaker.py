@@ -31,7 +31,7 @@ class CircuitBreaker:
     once.
 
     Args:
-        probe: Does in the database what commands need of it; raises an ``EventStoreError`` while that fails.
+        probe: Does in the database what commands need of it; raises while that fails, usually an ``EventStoreError``.
         backoff: The delay before each probe; by default with jitter and a fixed longest delay.
         name: Name of the database, for the log; empty where there is one only.
         is_patient: Whether commands wait for a database that does not answer. If not, they fail, and callers do not
@@ -128,6 +128,9 @@ class CircuitBreaker:
                 await self._probe()
             except EventStoreError as error:
                 _log.debug("%sstill paused: %s", self._told_as, error)
+                continue
+            except Exception:  # noqa: BLE001  whatever it is, nobody else would ever find that the database answers
+                _log.exception("%sstill paused: asking the database failed", self._told_as)
                 continue
             _log.warning("%sresumed", self._told_as)
             self._is_open = False

@@ -5,7 +5,7 @@ import logging
 from contextvars import Context
 
 from eventstore import Consistency
-from handlers.glance import Glance
+from handlers.read_states import ReadStates
 from worker.rounds.circuit_breaker import DOWN
 from worker.rounds.job import Job
 from worker.rounds.outcomes import Outcomes
@@ -69,7 +69,7 @@ class Confirmation:
         failure: Exception | None
         is_told = True
         try:
-            seen = await self._reader.glance(
+            seen = await self._reader.read_once(
                 job.parts,
                 consistency=Consistency.STRONG,
                 running=lambda: UserCode(self._watchdog, job.message.command_type),
@@ -106,7 +106,7 @@ class Confirmation:
                 )
             self._outcomes.again(job)
 
-    def _failure(self, job: Job, seen: Glance) -> Exception | None:
+    def _failure(self, job: Job, seen: ReadStates) -> Exception | None:
         """Return the error of a command on one snapshot; None if it succeeds there."""
         for failure in seen.failures.values():
             return failure

@@ -105,7 +105,7 @@ class Escalation:
         async with self._store.exclusive() as held:
             self._counters.holds += 1
             # Their parts were brought up to date before: every writer waits while the lock is held.
-            seen = await self._reader.glance(
+            seen = await self._reader.read_once(
                 parts,
                 consistency=Consistency.STRONG,
                 running=lambda: UserCode(self._watchdog, command),

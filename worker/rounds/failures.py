@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from eventstore import EventStore, EventStoreError, Receipt, StoreUnavailable
+from eventstore import EventStore, EventStoreError, PermanentError, Receipt, StoreUnavailable
 from handlers.complaint import text_of
 from worker.amqp.delivery import POISON_HEADER
 from worker.counters import Counters, End
@@ -85,7 +85,7 @@ class Failures:
                     if message is not None and reason != _REUSED:
                         try:
                             found = await self._recorded(processing, message)
-                        except TimeoutError:
+                        except (TimeoutError, EventStoreError):
                             failure = StoreUnavailable("the database did not say whether it has an answer")
                             settlement = Retry(reason="store_unavailable", history=history)
                         else:
@@ -104,6 +104,7 @@ class Failures:
 
         Raises:
             TimeoutError: The database did not answer for as long as the delivery may be held.
+            EventStoreError: The database gave up this request, for example because the statement was cancelled.
         """
         try:
             body = read_body(
@@ -124,7 +125,8 @@ class Failures:
                     )
                 except DOWN as error:
                     self._breaker.open(error, era)
-                except EventStoreError as error:
+                except PermanentError as error:
+                    # No request with this id and body can have a receipt.
                     _log.warning("whether the command was answered is unknown: %s", error)
                     return None
 

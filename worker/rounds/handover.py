@@ -91,7 +91,7 @@ class Handover:
                 )
                 if not done:
                     level = logging.DEBUG if told else logging.WARNING
-                    why = await self._sender.diagnose()
+                    why = str(await self._sender.diagnosis())
                     self._reason = self._reason or why
                     _log.log(level, "not stored in %s yet: %s", queue, why)
                     told = True

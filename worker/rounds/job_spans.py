@@ -1,7 +1,10 @@
 """Job spans: the trace spans and span events of the attempts at a command."""
 
+import logging
+
 from opentelemetry import trace
 from opentelemetry.trace import Span
+from opentelemetry.util.types import AttributeValue
 
 from eventstore import ConcurrencyConflict, ConflictError
 from eventstore.telemetry import child_span
@@ -9,6 +12,8 @@ from worker.rounds.job import Job
 from worker.telemetry.spans import mark_failed, trace_id_of, tracer
 
 __all__ = ["begin_attempt", "decide_span", "end_attempt", "note_broken", "note_conflict", "query_span"]
+
+_log = logging.getLogger(__name__)
 
 
 def begin_attempt(job: Job, parts_known: int) -> None:
@@ -20,12 +25,16 @@ def begin_attempt(job: Job, parts_known: int) -> None:
     """
     if not job.is_traced:
         return
-    job.span = child_span(
-        tracer,
-        "attempt",
-        {"command.attempt": job.attempts, "command.waited": job.waited, "parts.known": parts_known},
-        context=job.context,
-    )
+    attributes: dict[str, AttributeValue] = {
+        "command.attempt": job.attempts,
+        "command.waited": job.waited,
+        "parts.known": parts_known,
+    }
+    try:
+        job.span = child_span(tracer, "attempt", attributes, context=job.context)
+    except Exception:  # noqa: BLE001  such as a program's own span processor raises; the attempt goes on without
+        _log.exception("beginning the span of an attempt at %s failed", job.message.command_type)
+        return
     if job.span.is_recording():
         job.attempt_context = trace.set_span_in_context(job.span, job.context)
 

@@ -14,10 +14,10 @@ from worker.rounds.own_events import OwnEvent, OwnEvents
 from worker.rounds.part_entry import PartEntry
 from worker.rounds.part_states import PartStates
 
-__all__ = ["Alone", "NotKnown", "Overlay"]
+__all__ = ["NeedsOwnRound", "NotKnown", "Overlay"]
 
 
-class Alone(Exception):
+class NeedsOwnRound(Exception):
     """Raised when a command can only be decided with nothing else in progress.
 
     One of its parts counts only events from a sequence number on that the log has not reached: whether an event that is
@@ -217,7 +217,7 @@ class Overlay:
         # This also holds for a state that is here already: the bound is about numbers that are not assigned yet, and
         # the store does not check what lies below it.
         if above and up_to is None and end > self._own.settled and entry.kept is not None and above > entry.number:
-            raise Alone
+            raise NeedsOwnRound
         if overlaid is None:
             self._known.advance(entry)
             if entry.kept is None or entry.seen < self._own.gone:

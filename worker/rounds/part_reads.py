@@ -15,9 +15,9 @@ from eventstore import (
     PositionNotReached,
 )
 from eventstore.telemetry import shared_by
-from handlers.glance import Glance
 from handlers.kept_states import KeptState
 from handlers.part import Part
+from handlers.read_states import ReadStates
 from worker.rounds.circuit_breaker import DOWN
 from worker.rounds.job import Job
 from worker.rounds.job_spans import query_span
@@ -102,6 +102,14 @@ class PartReads:
                 own = error.copy_for_caller() if isinstance(error, EventStoreError) else error
                 self._failed(job, own)
 
+    def forget_ended(self) -> None:
+        """Read nothing more for those who have ended."""
+        for lane in self._lanes:
+            for entry, jobs in list(lane.waiting.items()):
+                jobs[:] = [job for job in jobs if not job.has_ended]
+                if not jobs:
+                    del lane.waiting[entry]
+
     async def close(self) -> None:
         """Stop reading."""
         tasks = [task for task in (*(lane.task for lane in self._lanes), *self._long) if task is not None]
@@ -131,7 +139,7 @@ class PartReads:
         started = time.monotonic()
         least = self._states.least(batch)
         try:
-            seen = await self._glance(lane, batch)
+            seen = await self._read_once(lane, batch)
         except DOWN as error:
             if self._breaker.is_patient:
                 self._breaker.open(error, era)
@@ -154,7 +162,7 @@ class PartReads:
             self._lanes.measure(lane, batch, time.monotonic() - started)
             self._distribute(lane, batch, seen)
 
-    async def _glance(self, lane: ReadLane, batch: dict[PartEntry, list[Job]]) -> Glance:
+    async def _read_once(self, lane: ReadLane, batch: dict[PartEntry, list[Job]]) -> ReadStates:
         jobs: dict[Job, list[Part[Any]]] = {}
         for entry, waiting in batch.items():
             for job in waiting:
@@ -166,7 +174,7 @@ class PartReads:
         spans = {} if alone else {job: query_span(job) for job in jobs if job.span.is_recording()}
         try:
             with shared_by(None if alone else list(spans.values())):
-                seen = await self._reader.glance(
+                seen = await self._reader.read_once(
                     [entry.part for entry in batch],
                     consistency=lane.consistency,
                     running=UserCode(self._watchdog, command).again,
@@ -192,7 +200,7 @@ class PartReads:
         for half in (entries[:middle], entries[middle:]):
             await self._read(lane, {entry: batch[entry] for entry in half}, era)
 
-    def _distribute(self, lane: ReadLane, batch: dict[PartEntry, list[Job]], seen: Glance) -> None:
+    def _distribute(self, lane: ReadLane, batch: dict[PartEntry, list[Job]], seen: ReadStates) -> None:
         for entry, jobs in batch.items():
             part = entry.part
             self._counters.reads += len(jobs)
@@ -209,13 +217,17 @@ class PartReads:
                     job.missing.discard(entry)
                     self.pass_on(job)
 
-    def _read_long(self, lane: ReadLane, entry: PartEntry, before: KeptState, seen: Glance, jobs: list[Job]) -> None:
+    def _read_long(
+        self, lane: ReadLane, entry: PartEntry, before: KeptState, seen: ReadStates, jobs: list[Job]
+    ) -> None:
         """Read a long history apart. Its commands then read what was recorded since, and join a later round."""
         task = asyncio.create_task(self._stream(lane, entry, before, seen, jobs), context=Context())
         self._long.add(task)
         task.add_done_callback(self._long.discard)
 
-    async def _stream(self, lane: ReadLane, entry: PartEntry, before: KeptState, seen: Glance, jobs: list[Job]) -> None:
+    async def _stream(
+        self, lane: ReadLane, entry: PartEntry, before: KeptState, seen: ReadStates, jobs: list[Job]
+    ) -> None:
         era = self._breaker.era
         command = jobs[0].message.command_type
         try:

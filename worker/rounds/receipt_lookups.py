@@ -54,6 +54,10 @@ class ReceiptLookups:
             # In a context of its own: a shared look-up belongs to no single command.
             self._task = asyncio.create_task(self._look_up(), context=Context())
 
+    def forget_ended(self) -> None:
+        """Look nothing up any more for those who have ended."""
+        self._waiting[:] = [job for job in self._waiting if not job.has_ended]
+
     async def close(self) -> None:
         """Stop looking up."""
         if self._task is not None:
@@ -66,6 +70,8 @@ class ReceiptLookups:
             await self._recording.step(self._waiting, self._since)
             era = await self._breaker.closed()
             jobs, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+            if not jobs:
+                return
             try:
                 found = set(await self._store.receipts([job.command_id for job in jobs], scope=self._domain_name))
             except DOWN as error:

@@ -128,7 +128,11 @@ class Recorder:
                 # Nothing before it was refused: the states that it was decided on are too old to be checked.
                 self._states.distrust(job.entries)
             relies_on_none = relies_on_none and isinstance(verdict, Receipt) and not verdict.duplicate
-            self._outcomes.judged(job, verdict)
+            try:
+                self._outcomes.judged(job, verdict)
+            except Exception as bug:  # noqa: BLE001  such as a program's own span processor raises; others have answers
+                _log.exception("reporting the answer to %s failed", job.message.command_type)
+                self._outcomes.failed(job, bug)
 
     async def _record(self, round_: Round, appends: Sequence[Append], era: int) -> None:
         verdicts: Sequence[Verdict]

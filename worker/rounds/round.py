@@ -24,7 +24,7 @@ from eventstore.append import LARGEST_APPEND
 from eventstore.jsontext import decode_object
 from handlers.part import Part
 from worker.rounds.job import Job
-from worker.rounds.overlay import Alone, Overlay
+from worker.rounds.overlay import NeedsOwnRound, Overlay
 from worker.rounds.own_events import OwnEvent
 from worker.rounds.part_entry import PartEntry
 from worker.rounds.shared import Shared
@@ -103,7 +103,7 @@ class Round:
             Exception: Any error of a view.
         """
         if self.members and self._events + len(events) > LARGEST_APPEND:
-            raise Alone
+            raise NeedsOwnRound
         own = []
         for event in events:
             recorded = RecordedEvent(

@@ -15,7 +15,7 @@ from worker.rounds.job import Job
 from worker.rounds.job_spans import decide_span
 from worker.rounds.key_order import KeyOrder
 from worker.rounds.outcomes import Outcomes
-from worker.rounds.overlay import Alone, NotKnown
+from worker.rounds.overlay import NeedsOwnRound, NotKnown
 from worker.rounds.recorder import Recorder
 from worker.rounds.round import Round
 from worker.rounds.sealing import sealed_events
@@ -98,6 +98,11 @@ class Rounds:
         """Check again for work."""
         self._news.set()
 
+    def forget_ended(self) -> None:
+        """Let go of those who are ready and have ended."""
+        self._ready = [each for each in self._ready if not each[1].has_ended]
+        heapq.heapify(self._ready)
+
     async def close(self) -> None:
         """Stop deciding."""
         if self._runner is not None:
@@ -167,19 +172,28 @@ class Rounds:
 
     def decide(self, round_: Round, job: Job) -> None:
         """Decide a command as the next member of a round. If that fails, its error is reported, and it is no member."""
+        try:
+            self._decide(round_, job)
+        except Exception as bug:  # noqa: BLE001  such as a program's own span processor raises; the round goes on
+            _log.exception("deciding %s failed", job.message.command_type)
+            if not (round_.members and round_.members[-1].job is job):
+                self._outcomes.failed(job, bug)
+
+    def _decide(self, round_: Round, job: Job) -> None:
         prepared = job.prepared
         if self._outcomes.let_go(job) or prepared is None or not self._order.admits(job):
             return
-        self._counters.attempts += 1
         span = decide_span(job)
         context = trace.set_span_in_context(span, job.context) if span.is_recording() else job.context
         try:
             with UserCode(self._watchdog, job.message.command_type, context):
-                decision = self._domain.decide(prepared.command, prepared.reads, round_.states_for(job))
+                states = round_.states_for(job)
+                self._counters.attempts += 1
+                decision = self._domain.decide(prepared.command, prepared.reads, states)
                 events, outcome = prepared.to_record(decision, self._domain, job.attempts)
                 sealed = sealed_events(self._domain, self._states, round_, job, events)
                 round_.add(job, events, outcome, recorded_as=sealed)
-        except Alone:
+        except NeedsOwnRound:
             self._set_aside(job)
         except NotKnown:
             self._outcomes.read_first(job)

@@ -100,6 +100,7 @@ class Scheduler:
             seconds=settings.worker_handler_timeout,
             outcomes=self._attempts,
             silence=self._attempts.recorder.silence,
+            forget_ended=self._attempts.forget_ended,
         )
         self._draining = False
         self._looked_up_left = 0

@@ -30,6 +30,7 @@ class TimeLimits:
         outcomes: Gets each command whose timeout is over.
         silence: Called with how long an append may go unanswered, in seconds: half the handler timeout. Returns the
             error with which all active commands fail; None if none of them does.
+        forget_ended: Called when a command's timeout is over: ended commands need not be kept in queues any more.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class TimeLimits:
         seconds: float,
         outcomes: Outcomes,
         silence: Callable[[float], StoreUnavailable | None],
+        forget_ended: Callable[[], None],
     ) -> None:
         self._active = active
         self._breaker = breaker
@@ -47,6 +49,7 @@ class TimeLimits:
         self._interval = min(_TICK_SECONDS, seconds / _TICKS)
         self._outcomes = outcomes
         self._silence = silence
+        self._forget_ended = forget_ended
         self._ticker: asyncio.TimerHandle | None = None
 
     def watch(self) -> None:
@@ -63,7 +66,8 @@ class TimeLimits:
         self._ticker = asyncio.get_running_loop().call_later(self._interval, self._tick)
         silence = self._silence(self._seconds / 2)
         now = time.monotonic()
-        for job in self._active:
+        jobs = [*self._active]
+        for job in jobs:
             if silence is not None:
                 self._outcomes.failed(job, silence.copy_for_caller())
             elif job.is_sent or self._outcomes.let_go(job):
@@ -80,3 +84,5 @@ class TimeLimits:
                     self._outcomes.failed(job, failure)
             elif now - job.started_at > self._seconds:
                 self._outcomes.failed(job, HandlerTimedOut(f"there was no answer within {self._seconds:g} s"))
+        if any(job.has_ended for job in jobs):
+            self._forget_ended()

@@ -12,7 +12,7 @@ from eventstore.postgres import Schema, Session, Transaction
 from worker.reading.followers import FollowerName, Followers
 from worker.reading.lease import IDLE_SECONDS, LEASE_SECONDS, Candidate, LeaseLost
 
-__all__ = ["Cancelled", "Due", "Lease", "Outlook", "Scheduled", "ScheduledCommands", "Stored", "Waiting"]
+__all__ = ["Cancelled", "Due", "Lease", "ScheduleStatus", "Scheduled", "ScheduledCommands", "Stored", "Waiting"]
 
 KIND = "schedule"
 _NAME = "commands"
@@ -99,7 +99,7 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
+class ScheduleStatus:
     """What a domain's schedule has to do next.
 
     Attributes:
@@ -245,7 +245,7 @@ class ScheduledCommands:
         verdict: Cancelled = row["verdict"]
         return verdict
 
-    async def outlook(self, domain: str, since: datetime | None = None) -> Outlook:
+    async def outlook(self, domain: str, since: datetime | None = None) -> ScheduleStatus:
         """Return when there is something to send.
 
         Args:
@@ -254,7 +254,7 @@ class ScheduledCommands:
         """
         async with self._transaction() as transaction:
             (row,) = await transaction.fetch_own(_OUTLOOK, domain, since)
-        return Outlook(**row)
+        return ScheduleStatus(**row)
 
     async def claim(
         self, lease: Lease, domain: str, *, since: datetime | None = None, most: int, most_bytes: int

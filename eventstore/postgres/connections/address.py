@@ -1,6 +1,7 @@
 """Database addresses, checked before connecting: a mistake in an address must not look like a server that is down."""
 
 import os
+import re
 import ssl
 from dataclasses import dataclass
 from typing import Self
@@ -19,6 +20,8 @@ _LAST_PORT = 65535
 _FILES = ("sslrootcert", "sslcrl", "sslcert", "sslkey")
 # Characters with a special meaning in an address, as far as it is clear what was meant.
 _ESCAPES = "write / ? # @ [ and ] in a password as %2F, %3F, %23, %40, %5B and %5D"
+# asyncpg takes a percent sign that begins no escape as it is; psycopg raises an error that quotes the password.
+_BARE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # Recent releases of Python 3.11 and above cannot parse several hosts if one of them is in brackets.
 _IN_BRACKETS = "where [::1] is one of several hosts, name all of them as ?host=[::1],b&port=5432,5432"
 
@@ -48,25 +51,39 @@ class Address:
             StoreMisconfigured: The address is not usable; the message gives the reason without the address, which may
                 hold a password.
         """
+        url = _BARE_PERCENT.sub("%25", url.strip())
         try:
             parts = urlsplit(url)
         except ValueError:  # the error's text may quote the password
             raise _unusable(f"its host cannot be read; {_ESCAPES}; {_IN_BRACKETS}") from None
         if parts.scheme not in _SCHEMES:
             raise _unusable("it does not begin with postgresql://")
-        # With two @ the driver splits at the first one; it drops everything after a #.
-        if parts.netloc.count("@") > 1 or "#" in url or ("@" in parts.path and "@" not in parts.netloc):
-            raise _unusable(f"its password cannot be separated from its host; {_ESCAPES}")
+        # With two @ the driver splits at the first one; it drops everything after a #. An @ in the path may follow the
+        # password of a second address.
+        if parts.netloc.count("@") > 1 or "#" in url or "@" in parts.path:
+            raise _unusable(f"its password cannot be separated from its host; {_ESCAPES}, and elsewhere @ as %40")
+        _check_text(url)
         given = _parameters(parts.query)
         _check_files(given)
         left_out = tuple(sorted(name for name in given if is_left_out(name)))
         passed = {name: value for name, value in given.items() if name not in left_out and name != CONNECT_SECONDS}
         return cls(
-            url=url.partition("?")[0] + (f"?{urlencode(passed, quote_via=quote)}" if passed else ""),
+            # psycopg does not accept a scheme in capitals.
+            url=f"{parts.scheme}:{url.partition('?')[0].partition(':')[2]}"
+            + (f"?{urlencode(passed, quote_via=quote)}" if passed else ""),
             servers=_servers(parts.netloc.rpartition("@")[2], given),
             seconds=_seconds(given.get(CONNECT_SECONDS) or os.environ.get("PGCONNECT_TIMEOUT")),
             left_out=left_out,
         )
+
+
+def _check_text(url: str) -> None:
+    try:
+        text = unquote(url, errors="strict")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise _unusable("its escapes with % must be UTF-8, and none of them %00")
 
 
 def _parameters(query: str) -> dict[str, str]:
@@ -112,6 +129,10 @@ def _server(text: str, default: str) -> ServerAddress:
     if not (port.isdecimal() and port.isascii() and 0 < int(port) <= _LAST_PORT):
         # Not quoted: if a password has an unescaped slash, a part of it stands in place of the port.
         raise _unusable(f"its port is not a number up to {_LAST_PORT}; {_ESCAPES}")
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise _unusable("a part of a host's name, between dots, is missing or longer than 63 characters") from None
     return ServerAddress(host=unquote(host), port=int(port))
 
 

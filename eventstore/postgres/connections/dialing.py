@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from enum import StrEnum
 
-from eventstore.errors import EventStoreError, StoreMisconfigured, StoreUnavailable
+from eventstore.errors import EventStoreError, InvalidRequest, StoreMisconfigured, StoreUnavailable
 from eventstore.postgres.connections.address import Address
 from eventstore.postgres.connections.session_name import session_name
 from eventstore.postgres.connections.translation import DRIVER_ERRORS, READ_ONLY, translate
@@ -16,6 +16,8 @@ from eventstore.stream import ServerAddress
 __all__ = ["Dialer", "SessionAttribute", "check_writable", "server_of"]
 
 _SECONDS = 5.0
+# The SQLSTATEs of an unknown setting, and of an option that is not one.
+_NO_SETTING = ("42704", "42601")
 # The number of prepared statements that the driver caches for each connection.
 _CACHED = 100
 
@@ -129,7 +131,7 @@ class Dialer:
                     code=type(error).__name__,
                 ) from error
             if isinstance(error, (*DRIVER_ERRORS, ValueError)):
-                raise translate(error) from error
+                raise _translate(error) from error
             raise
         return connection
 
@@ -159,6 +161,17 @@ async def check_writable(connection: Connection, server: ServerAddress | None) -
             "default_transaction_read_only is on",
             code=READ_ONLY,
         )
+
+
+def _translate(error: BaseException) -> EventStoreError:
+    """Translate an error of dialling. A refused value then comes from the address, not from a request."""
+    told = translate(error)
+    if isinstance(told, InvalidRequest) or (told.code or "").startswith(_NO_SETTING):
+        return StoreMisconfigured(
+            f"the database address is not usable: the server refuses a setting in it, or of its role ({error})",
+            code=told.code,
+        )
+    return told
 
 
 def _together(failures: list[tuple[ServerAddress | None, EventStoreError]]) -> EventStoreError:

@@ -17,12 +17,12 @@ from eventstore.postgres.schema import Schema
 from eventstore.postgres.statements import statement
 from eventstore.stream import ServerAddress
 
-__all__ = ["Keeper", "Pool"]
+__all__ = ["ConnectionHolder", "Pool"]
 
 _RELEASE_SECONDS = 1.0
 
 
-class Keeper(Protocol):
+class ConnectionHolder(Protocol):
     """An object that holds a connection while it is idle."""
 
     @property
@@ -60,7 +60,7 @@ class Pool:
     epoch: int = 0
     wanted: int = 0
     warm: set[int] = field(default_factory=set)
-    keepers: list[Keeper] = field(default_factory=list)
+    keepers: list[ConnectionHolder] = field(default_factory=list)
     lends: bool = False
     schema: Schema = field(default_factory=Schema)
 

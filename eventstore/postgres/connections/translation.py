@@ -46,6 +46,8 @@ _UNAVAILABLE = {READ_ONLY, "57P01", "57P02", "57P03", "55000", "53000", "53100",
 # The code of every pooler message. Only its text distinguishes an unknown parameter from a temporary reason.
 _PROTOCOL = "08P01"
 _PARAMETER = "startup parameter"
+# asyncpg's text, without a code, when a server answers the request for TLS neither with yes nor with an error.
+_NO_TLS = "rejected SSL upgrade"
 # Constraint violations concern the tables' content, such as a number that is used twice: appends take numbers under the
 # store's lock, where no other append runs. Only a named check constraint looks at a single row, and so at the request.
 _CONSTRAINTS, _CHECK = "23", "23514"
@@ -101,8 +103,7 @@ def translate(error: BaseException, schema: Schema = _DEFAULT) -> EventStoreErro
     if code[:2] in _INVALID_CLASSES or code == _CHECK or failure_of(error) is Failure.VALUE:
         return InvalidRequest(f"PostgreSQL refuses a value: {error}", code=code)
     if is_connection_loss(error):
-        words = said_of(error) or "it does not answer in time"
-        return StoreUnavailable(f"PostgreSQL cannot be reached: {words}", code=code)
+        return _translate_loss(error, code)
     return EventStoreError(f"PostgreSQL failed in a way the store does not know: {error}", code=code)
 
 
@@ -121,6 +122,23 @@ def _translate_unavailable(error: BaseException, code: str) -> EventStoreError:
             code=code,
         )
     return StoreUnavailable(f"the server, or a pooler in front of it, does not serve now: {error}", code=code)
+
+
+def _translate_loss(error: BaseException, code: str) -> EventStoreError:
+    # The system raises subclasses of ConnectionError; asyncpg raises the class itself while it asks for TLS.
+    if type(error) is ConnectionError and _NO_TLS in str(error):
+        return StoreMisconfigured(
+            "what answers there takes no TLS, or is no PostgreSQL: see the host and the port in the address, and if "
+            f"its sslmode asks for TLS, turn on ssl at the server, or take sslmode out of the address ({error})",
+            code=code,
+        )
+    if isinstance(error, TimeoutError):
+        words = "it does not answer in time"
+    elif type(error) is ConnectionError or not str(error):
+        words = "the connection ended before the server answered; see its log, and the port in the address"
+    else:
+        words = said_of(error)
+    return StoreUnavailable(f"PostgreSQL cannot be reached: {words}", code=code)
 
 
 def _translate_tls(error: ssl.SSLError, code: str) -> EventStoreError:

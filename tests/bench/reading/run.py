@@ -22,7 +22,7 @@ from tests.bench.subjects.postgres import serve
 from worker.reading.builds import Declared
 from worker.reading.coordinator import Coordinator
 from worker.reading.followed import Followed
-from worker.reading.outlet import Outlet
+from worker.reading.outlet import BrokerConnections
 from worker.reading.outputs import Output
 
 __all__ = ["run"]
@@ -98,7 +98,9 @@ def _take(samples: defaultdict[str, list[float]], name: str, took: tuple[float, 
 async def _seconds(addresses: dict[str, str], followed: Followed, size: int) -> tuple[float, float]:
     """How long it takes to come to the end of the log, and how much CPU time of this process."""
     url = addresses["DATABASE_URL"]
-    outlet = Outlet(addresses["AMQP_URL"], name="bench", domains={}, source="", max_message_bytes=1024 * 1024)
+    outlet = BrokerConnections(
+        addresses["AMQP_URL"], name="bench", domains={}, source="", max_message_bytes=1024 * 1024
+    )
     try:
         async with PostgresEventStore.connect(url, writable=False) as store:
             coordinator = Coordinator([followed], store, partial(_session, url), outlet=outlet)

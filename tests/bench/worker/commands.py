@@ -34,7 +34,7 @@ class Commands:
             yield AddBookCopyToCirculation(
                 book_id=f"hot-{book}",
                 isbn="978-0",
-                title="Wanted",
+                title="RunRequest",
                 authors="N. N.",
                 edition="1",
                 publisher="House",

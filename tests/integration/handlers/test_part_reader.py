@@ -21,7 +21,7 @@ async def test_a_long_history_and_a_short_one_are_read_for_many_at_once(store: P
         assert [found[part].state for part in parts] == [Jar("a", LONG, LONG), Jar("b", 1, 3)]
         assert found[parts[0]].position.number == LONG + 1
     await store.append([dropped()])
-    again = await reader.glance(parts, consistency=STRONG)
+    again = await reader.read_once(parts, consistency=STRONG)
     assert (sum(again.events.values()), again.states[parts[0]].events) == (1, LONG + 1)
 
 
@@ -32,7 +32,7 @@ async def test_a_process_that_starts_reads_the_stored_state_and_its_tail(store: 
     await first.close()
     await store.append([dropped(coin=7), dropped("b")])
     second = PartReader(store, domain, KeptStates())
-    found = await second.glance([saved.at("a"), total.at()], consistency=STRONG)
+    found = await second.read_once([saved.at("a"), total.at()], consistency=STRONG)
     await second.close()
     assert sum(found.events.values()) == 3
     assert found.states[saved.at("a")].state == Jar("a", LONG + 1, LONG + 7)

@@ -12,7 +12,7 @@ from tests.support.domains.bells import Rung, bells
 from tests.support.fixtures.waiting import eventually
 from worker.amqp.declaration import declare
 from worker.reading.coordinator import Coordinator
-from worker.reading.outlet import Outlet
+from worker.reading.outlet import BrokerConnections
 from worker.reading.outputs import Output
 from worker.topology import Topology
 
@@ -41,7 +41,7 @@ def outputs(domain: Domain) -> list[Output]:
 @asynccontextmanager
 async def sending(url: str, amqp_url: str, domain: Domain, *, source: str = "") -> AsyncIterator[Coordinator]:
     """Run a domain's reactions and relays in this process."""
-    outlet = Outlet(
+    outlet = BrokerConnections(
         amqp_url,
         name="sending",
         domains={domain.name: domain},

@@ -21,7 +21,7 @@ from tests.support.nursery import Call, started
 from worker.reading.builds import Declared
 from worker.reading.coordinator import Coordinator
 from worker.reading.followed import Followed
-from worker.reading.outlet import Outlet
+from worker.reading.outlet import BrokerConnections
 from worker.reading.read_models import ReadModels
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -64,7 +64,7 @@ async def following(
     declared: Sequence[Followed],
     *,
     target: str | None = None,
-    outlet: Outlet | None = None,
+    outlet: BrokerConnections | None = None,
     schema: str = DEFAULT_SCHEMA,
     answer_seconds: float = 10.0,
 ) -> AsyncIterator[Coordinator]:

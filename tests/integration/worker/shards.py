@@ -75,6 +75,14 @@ async def decided(store: PostgresEventStore, sent: dict[str, list[UUID]]) -> Non
     assert sum(map(len, numbers.values())) == total
 
 
+async def attempts(store: PostgresEventStore) -> int:
+    """How many attempts all commands have spent.
+
+    A decision that was never sent counts in none: a part was read meanwhile, or what it relied on was refused.
+    """
+    return sum([receipt.outcome.details["attempts"] async for receipt in store.all_receipts()])
+
+
 async def all_consumed(amqp_url: str) -> None:
     """Wait until every shard is there and has a consumer."""
 

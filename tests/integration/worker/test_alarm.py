@@ -15,7 +15,7 @@ from tests.support.fixtures.waiting import eventually
 from tests.support.serving import QUEUES, Hold, received, serving, settled, settlers
 from worker.amqp.declaration import declare
 from worker.counters import End
-from worker.errors import BrokerUnavailable
+from worker.errors import BrokerBusy, BrokerUnavailable
 from worker.publisher import Publisher
 
 COMMANDS, ASKING = 20, 2
@@ -87,6 +87,8 @@ async def test_publishers_are_told_and_deliveries_are_acknowledged(
         async with asyncio.timeout(20):
             with pytest.raises(BrokerUnavailable, match="takes no messages now: it is short of memory or disk"):
                 await publisher.publish("tally", "Count", {"Key": "late"}, timeout=0.5)
+            with pytest.raises(BrokerBusy, match=r"not stored within 0.5 s: .* it is short of memory or disk"):
+                await publisher.request("tally", "Count", {"Key": "late"}, timeout=0.5)
         hold.let_go()
         # More than may be unsettled: the broker gives out the last ones for the acknowledgements of the first.
         await settled(service, COMMANDS)

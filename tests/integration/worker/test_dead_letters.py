@@ -48,7 +48,7 @@ BAD: list[tuple[str, bytes, dict[str, Any], str, str]] = [
     ("an array", b"[1]", {}, "not_an_object", "must be a JSON object, not an array"),
     ("a missing field", b"{}", {}, "invalid_command", "Count: Key is missing"),
     ("a wrong field", b'{"Key": 5}', {}, "invalid_command", "Count: Key: input should be a valid string"),
-    ("an unknown command", GOOD, {"message_type": "Fly"}, "unknown_command", "no command 'Fly'"),
+    ("an unknown command", GOOD, {"message_type": "Fly"}, "unknown_command", "no decider of the command 'Fly'"),
     ("a malformed id", GOOD, {"message_id": "42"}, "malformed_message_id", "'42' is not a UUID"),
     ("no type", GOOD, {"message_type": None}, "missing_type", "has no type"),
     ("2 MB", b'{"Key": "%s"}' % (b"k" * 2_000_000), {}, "too_large", "the body has 2,000,011 bytes"),

@@ -46,7 +46,7 @@ async def test_each_outcome_is_told(store: PostgresEventStore, vhost: str, publi
     assert (told(again), again.first, again.position) == (("accepted", None, True), first.first, first.position)
     assert (broken.outcome, broken.position) == ("failed", None)
     assert broken.reason is not None
-    assert broken.reason.startswith("unknown_command: the domain tally has no command 'Fly'")
+    assert broken.reason.startswith("unknown_command: the domain tally has no decider of the command 'Fly'")
     assert service.counters.ends == {
         End.ACCEPTED: 1,
         End.REJECTED: 2,

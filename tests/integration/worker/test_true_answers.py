@@ -2,13 +2,18 @@
 
 from dataclasses import replace
 from typing import Any, NoReturn
+from uuid import UUID
 
 import pytest
 
+from eventstore import EventStoreError, Receipt
 from eventstore.postgres import PostgresEventStore
 from handlers import Accepted, Command, Decider, Decision
+from tests.integration.eventstore.staging import connected
 from tests.support.amqp_client import AmqpClient
 from tests.support.domains.tally import Count, Counted, Tally, domain, tally
+from tests.support.fixtures.databases import Database
+from tests.support.fixtures.waiting import eventually
 from tests.support.serving import QUEUES, serving_domain, settled
 from worker.amqp.delivery import POISON_HEADER
 from worker.counters import Counters, End
@@ -31,6 +36,11 @@ def decide_open(command: Open, state: Tally) -> Decision:
         raise ValueError(f"{command.Key} is open already")
     return Accepted(events=(Counted(key=command.Key),))
 
+
+# Cancels the statements that wait for a lock on a table.
+_CANCEL = """
+SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'relation'
+"""
 
 opening = replace(
     domain,
@@ -75,4 +85,65 @@ async def test_what_was_recorded_by_a_process_that_has_ended_is_answered(
         assert (answer["command_id"], answer["outcome"], answer["first"]) == (sent, "accepted", 1)
         await settled(service, 1)
     assert service.counters.dead_letters == {}
+    assert await letters(client) == [0, 0, 0]
+
+
+async def test_what_was_recorded_is_answered_also_when_the_database_would_not_say_so_at_first(
+    store: PostgresEventStore, database: Database, vhost: str, client: AmqpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with connected(database.admin_url) as admin, connected(database.admin_url) as other:
+        unreadable = admin.transaction()
+        decided = 0
+
+        async def decide(_: Isolator, _name: str, message: CommandMessage, **_bounds: Any) -> NoReturn:
+            nonlocal decided
+            decided += 1
+            if decided == 1:
+                scheduler = Scheduler(store, domain, Settings(), Counters())
+                await scheduler.process(message)
+                await scheduler.close()
+                await unreadable.start()
+                await admin.execute("LOCK TABLE eventstore.receipts IN ACCESS EXCLUSIVE MODE")
+            raise KilledItsProcess("it was killed")
+
+        async def is_cancelled() -> bool:
+            return bool(await other.fetchval(_CANCEL))
+
+        monkeypatch.setattr(Isolator, "decide", decide)
+        async with serving_domain(domain, store, vhost) as service:
+            await client.put(b'{"Key": "a"}', reply_to=client.replies, headers={POISON_HEADER: True})
+            await eventually(is_cancelled, what="the look-up to be cancelled")
+            await unreadable.rollback()
+            answer = await client.answer()
+            assert (answer["outcome"], answer["first"]) == ("accepted", 1)
+            await settled(service, 2)
+    assert service.counters.ends == {End.RETRIED: 1, End.DUPLICATE: 1}
+    assert await letters(client) == [0, 0, 0]
+
+
+async def test_what_was_recorded_is_answered_also_when_its_look_up_failed_for_an_unknown_reason(
+    store: PostgresEventStore, vhost: str, client: AmqpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up, failures = PostgresEventStore.receipt, [EventStoreError("something odd", code="XX001")]
+
+    async def receipt(asked: PostgresEventStore, key: UUID, **options: Any) -> Receipt | None:
+        if failures:
+            raise failures.pop()
+        return await look_up(asked, key, **options)
+
+    async def decide(_: Isolator, _name: str, message: CommandMessage, **_bounds: Any) -> NoReturn:
+        scheduler = Scheduler(store, domain, Settings(), Counters())
+        await scheduler.process(message)
+        await scheduler.close()
+        monkeypatch.setattr(PostgresEventStore, "receipt", receipt)
+        raise KilledItsProcess("it was killed")
+
+    monkeypatch.setattr(Isolator, "decide", decide)
+    async with serving_domain(domain, store, vhost) as service:
+        await client.put(b'{"Key": "a"}', reply_to=client.replies, headers={POISON_HEADER: True})
+        answer = await client.answer()
+        assert (answer["outcome"], answer["first"]) == ("accepted", 1)
+        await settled(service, 2)
+    assert not failures
+    assert service.counters.ends == {End.RETRIED: 1, End.DUPLICATE: 1}
     assert await letters(client) == [0, 0, 0]

@@ -1,7 +1,9 @@
 """``make lock`` and ``make clean``, which no other test may run."""
 
 import re
+import subprocess
 from collections import Counter
+from pathlib import Path
 
 from tests.support.composition import ROOT
 
@@ -36,3 +38,17 @@ def test_clean_removes_nothing_that_is_kept_in_version_control() -> None:
     # A stack that runs is stopped, and removes its folder itself.
     assert ".stack" not in removed.split()
     assert re.search(r"test -e \.stack; then \$\(MAKE\) .*down", recipe)
+
+
+def test_the_environment_of_another_clone_is_not_emptied(tmp_path: Path) -> None:
+    """A worktree's is often a link, and its lock newer than the stamp that the link leads to."""
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    others = tmp_path / "others"
+    others.mkdir()
+    (others / "kept").touch()
+    (tmp_path / ".venv").symlink_to(others)
+    # Nothing is installed: what should make the environment does nothing.
+    subprocess.run(["make", ".venv/.ready", "PYTHON=true"], cwd=tmp_path, capture_output=True, check=False)  # noqa: S607
+    assert [path.name for path in others.iterdir()] == ["kept"]
+    assert not (tmp_path / ".venv").is_symlink()

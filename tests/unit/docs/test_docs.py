@@ -169,7 +169,6 @@ async def test_a_command_is_scheduled_as_the_documentation_shows(monkeypatch: py
     assert isinstance(program, CodeType)
     monkeypatch.setattr(worker, "Publisher", SimpleNamespace(connect=connect))
     names: dict[str, Any] = {}
-    exec("import os", names)  # noqa: S102  what every program has
     await eval(program, names)  # noqa: S307  the documentation's own code
     (domain_name, command_type, body, at) = publisher.schedule.await_args.args
     assert domain_name == library.name

@@ -28,6 +28,12 @@ from eventstore.postgres.connections.address import Address
         "postgresql:///events?host=a&port=secret",
         "postgresql://app@db/events?connect_timeout=secret",
         "postgresql://app@db/events?sslmode",
+        # Two addresses, of which the second would be the name of a database.
+        "postgresql://app@a/events,postgresql://app:secret@b/events",
+        "postgresql://app:secret%ff@db/events",
+        "postgresql://app:secret%00@db/events",
+        "postgresql://app:secret@a..b/events",
+        f"postgresql://app:secret@{'a' * 64}/events",
     ],
 )
 def test_an_unusable_address_is_not_quoted(url: str) -> None:
@@ -47,6 +53,18 @@ def test_an_unusable_address_is_not_quoted(url: str) -> None:
 )
 def test_a_usable_address_is_left_to_the_driver(url: str) -> None:
     assert Address.of(url).url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        " postgresql://app:50%25off@db/events\n",
+        "PostgreSQL://app:50%off@db/events",
+        "postgresql://app:50%off@db/events",
+    ],
+)
+def test_drivers_that_read_an_address_differently_are_given_one_that_they_read_alike(url: str) -> None:
+    assert Address.of(url).url == "postgresql://app:50%25off@db/events"
 
 
 @pytest.mark.parametrize(

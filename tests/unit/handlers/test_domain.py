@@ -159,7 +159,7 @@ def test_a_persons_unknown_fields_are_refused(field: str) -> None:
 def test_an_unknown_command_is_told_with_those_that_are_known(name: str, known: str) -> None:
     with pytest.raises(UnknownCommand) as raised:
         domain.parse(name, {})
-    assert str(raised.value) == f"the domain lamps has no command {name!r}; {known}"
+    assert str(raised.value) == f"the domain lamps has no decider of the command {name!r}; {known}"
 
 
 def test_a_recorded_event_is_read_by_its_json_names() -> None:

@@ -55,7 +55,7 @@ def projection(**changed: Any) -> Projection:
         ({"tables": plain}, "takes a tuple of tables; is a comma missing"),
         ({"tables": ("plain",)}, "lists 'plain' among its tables"),
         ({"tables": ()}, "has no table"),
-        ({"tables": (plain, plain)}, "two of one name"),
+        ({"tables": (plain, plain)}, "has two tables with one name: plain"),
         ({"changes": 1}, "needs a function as its changes, not an int"),
     ],
 )
@@ -93,6 +93,7 @@ def test_what_is_no_table_is_refused(given: dict[str, Any], refusal: str) -> Non
     [
         ({"id": "a"}, "a row of plain lacks count"),
         ({"id": "a", "count": 1, "other": 2}, "plain has no column other; it has id, note, count"),
+        ({"id": "a", "cuont": 1}, "plain has no column cuont; it has id, note, count"),
         ({"id": None, "count": 1}, "plain.id may not be None; declare it as str | None if it may"),
         ({"id": "a", "count": "1"}, "plain.count holds int, not '1' (str)"),
         ({"id": "a", "count": True}, "plain.count holds int, not True (bool)"),
@@ -104,6 +105,12 @@ def test_a_row_that_the_table_cannot_hold_is_refused(row: dict[str, Any], refusa
     with pytest.raises(InvalidRow) as refused:
         plain.upsert(**row)
     assert refusal in str(refused.value)
+
+
+def test_a_misspelt_column_is_named_and_not_the_one_that_it_stands_for() -> None:
+    for misspelt in (plain.delete, plain.update, plain.upsert, plain.insert):
+        with pytest.raises(InvalidRow, match="plain has no column di"):
+            misspelt(di="a")
 
 
 def test_values_of_each_type_are_held_as_they_are() -> None:
@@ -176,12 +183,15 @@ def test_a_domain_refuses_a_projection_of_events_that_it_does_not_know(events: F
 def test_what_is_no_change_of_its_own_tables_is_refused() -> None:
     fact = Projected[DomainEvent](event=Closed(account="a"), number=1, occurred_at=NOON, metadata={})
     for returned, refusal in (
-        (1, "not iterable"),
-        (["x"], "returns 'x'"),
+        (1, "returns an int, which changes no table"),
+        (["x"], "returns a str, which changes no table"),
+        ("x", "returns a str, which changes no table"),
+        (Closed(account="a"), "returns a Closed, which changes no table"),  # a model can be iterated
+        ({"account": "a"}, "returns a dict, which changes no table"),
         (wider.delete(account="a"), "none of its own"),
     ):
         made = projection(changes=lambda _, returned=returned: returned)
-        with pytest.raises((InvalidRow, TypeError), match=refusal):
+        with pytest.raises(InvalidRow, match=refusal):
             made.changed_by(fact)
     assert projection().changed_by(fact) == []
     one = plain.delete(id="a")
@@ -217,6 +227,10 @@ def test_the_kit_holds_rows_to_what_is_expected() -> None:
         given().fills(wide, {plain: []})
     with pytest.raises(TypeError, match="fills takes a projection"):
         given().fills(wider, {})  # type: ignore[arg-type]  # that is the point
+    with pytest.raises(TypeError, match="fills takes a mapping from the tables to their rows"):
+        given().fills(wide, [])  # type: ignore[arg-type]  # the same
+    with pytest.raises(TypeError, match="fills takes the tables themselves, not their names"):
+        given().fills(wide, {"accounts": []})  # type: ignore[dict-item]  # the same
 
 
 def test_the_kit_finds_what_is_not_pure_and_what_needs_a_server() -> None:

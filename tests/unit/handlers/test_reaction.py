@@ -75,6 +75,9 @@ def test_the_kit_holds_what_is_sent_to_what_is_expected() -> None:
     given(Rung(bell="a"), Rung(bell="mute"), Rung(bell="twin"), Rung(bell="abroad")).sends(
         tolling, [Toll(bell="a"), Toll(bell="left"), Toll(bell="right"), Send(command=Toll(bell="abroad"), to="tower")]
     )
+    given(Rung(bell="b")).sends(tolling, Toll(bell="b"))
+    with pytest.raises(TypeError, match="sends takes commands; a str is none"):
+        given().sends(tolling, "Toll")  # type: ignore[arg-type]  # what a person may write
     with pytest.raises(AssertionError, match=r"tolling sends .*'a'.*\nexpected \[\]\non account of 1 Rung"):
         given(Rung(bell="a")).sends(tolling, [])
     with pytest.raises(ValueError, match="the bell is cracked"):
@@ -95,15 +98,16 @@ def test_the_kit_finds_what_a_process_would_trip_over() -> None:
     changing = _reaction(commands=counts)
     with pytest.raises(AssertionError, match="is not pure: asked twice about event 1"):
         kit(bells(reactions=(changing,)))(Rung(bell="a")).sends(changing, [])
-    wrong = _reaction(commands=lambda _: "Toll")
-    with pytest.raises(InvalidReaction, match="returns 'T', which is no command"):
-        kit(bells(reactions=(wrong,)))(Rung(bell="a")).sends(wrong, [])
+    for returned, refusal in (("Toll", "a str"), (3, "an int"), (Rung(bell="a"), "a Rung"), ([{}], "a dict")):
+        wrong = _reaction(commands=lambda _, returned=returned: returned)
+        with pytest.raises(InvalidReaction, match=f"returns {refusal}, which is no command"):
+            kit(bells(reactions=(wrong,)))(Rung(bell="a")).sends(wrong, [])
 
     class Melt(Ring):
         pass
 
     unknown = _reaction(commands=lambda _: Melt(bell="a"))
-    with pytest.raises(UnknownCommand, match="has no command 'Melt'"):
+    with pytest.raises(UnknownCommand, match="has no decider of the command 'Melt'"):
         kit(bells(reactions=(unknown,)))(Rung(bell="a")).sends(unknown, [])
 
 

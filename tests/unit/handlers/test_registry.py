@@ -109,7 +109,21 @@ NO_DOMAIN = (
             "lanterns.plain:domain",
             (
                 "WORKER_DOMAINS: lanterns.plain cannot be imported: there is no module lanterns; "
-                "install its package, or correct the name"
+                "run this in the folder that has it, install its package, or correct the name"
+            ),
+        ),
+        (
+            "lantern/plain.py:domain",
+            (
+                "WORKER_DOMAINS: lantern/plain.py cannot be imported: there is no module lantern/plain; "
+                "a module is named as it is imported: lantern.plain:domain"
+            ),
+        ),
+        (
+            "lantern.plain.py:domain",
+            (
+                "WORKER_DOMAINS: lantern.plain.py cannot be imported: there is no module lantern.plain.py; "
+                "a module is named as it is imported: lantern.plain:domain"
             ),
         ),
         (

@@ -130,7 +130,7 @@ def test_a_decision_that_no_worker_could_record_fails(decision: Decision) -> Non
 
 
 def test_a_command_that_nobody_decides_fails() -> None:
-    with pytest.raises(UnknownCommand, match="no command 'Unlisted'"):
+    with pytest.raises(UnknownCommand, match="no decider of the command 'Unlisted'"):
         given().when(Unlisted(lamp="a"))
 
 

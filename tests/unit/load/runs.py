@@ -11,7 +11,7 @@ from tests.support.domains.tally import Count
 from worker.load.fleet import Drain
 from worker.load.oracle_report import OracleReport
 from worker.load.runner import Pace
-from worker.load.session import Crew, Plan, Ran
+from worker.load.session import Plan, RunResult, StartedWorkers
 from worker.load.summary import Summary
 from worker.load.tally import Tally
 from worker.message import Reply
@@ -30,7 +30,7 @@ FIGURES = {
 
 
 def plan(*, workers: int = 2, pace: Pace | None = None) -> Plan:
-    crew = Crew(workers=workers, environment={}, folder=Path("logs")) if workers else None
+    started = StartedWorkers(workers=workers, environment={}, folder=Path("logs")) if workers else None
     return Plan(
         domain=domain,
         scenario=HotBook(readers=7),
@@ -38,7 +38,7 @@ def plan(*, workers: int = 2, pace: Pace | None = None) -> Plan:
         commands=100,
         pace=pace or Pace(in_flight=8),
         amqp_url="amqp://mq",
-        crew=crew,
+        started=started,
     )
 
 
@@ -77,13 +77,13 @@ def summary(*, violations: int = 0, **changed: Any) -> Summary:
     for number in range(violations):
         found.violated(f"number {number} is \x1b[31mred & <wrong>", commands={UUID(int=1): Count(key="<k>")})
     drain = Drain(name="worker-1", status=0, figures=FIGURES, log=Path("worker-1.log"))
-    ran = Ran(tally=changed.get("tally") or tally(), drains=[drain], cpu={"workers": 0.25, "RabbitMQ": 0.5})
+    ran = RunResult(tally=changed.get("tally") or tally(), drains=[drain], cpu={"workers": 0.25, "RabbitMQ": 0.5})
     return Summary.of(plan(), ran, found)
 
 
 def empty() -> Summary:
     """Nothing was answered."""
-    ran = Ran(tally=Tally(total=5, messages=5, unanswered=5, began=1.0, ended=61.0))
+    ran = RunResult(tally=Tally(total=5, messages=5, unanswered=5, began=1.0, ended=61.0))
     return Summary.of(plan(workers=0, pace=Pace(rate=10.0)), ran, OracleReport())
 
 

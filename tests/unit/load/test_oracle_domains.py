@@ -7,7 +7,7 @@ from handlers import Accepted, Unchanged
 from tests.support.domains.tally import Count, domain
 from tests.unit.load.bells import Ring, Rung, bells
 from tests.unit.load.ledger import Ledger, texts
-from worker.load.session import LoadStore, Ran, judged
+from worker.load.session import LoadStore, RunResult, judged
 from worker.load.tally import Tally
 
 
@@ -58,17 +58,19 @@ async def test_a_command_that_the_wrong_domain_settled_is_found() -> None:
     outcome = Outcome(kind=OutcomeKind.ACCEPTED, details={"domain": "tally"})
     await ledger.append([event], key=key, outcome=outcome)
     (found,) = texts(await ledger.judge(domain, beside=[bells]))
-    assert found.startswith(f"Ring {key} cannot be decided again at 5: the domain tally has no command 'Ring'")
+    assert found.startswith(
+        f"Ring {key} cannot be decided again at 5: the domain tally has no decider of the command 'Ring'"
+    )
 
 
-async def apart() -> tuple[Ledger, Ledger, Ran]:
+async def apart() -> tuple[Ledger, Ledger, RunResult]:
     """Each domain in a store of its own, and what the run has sent to both."""
     counting, ringing = Ledger(), Ledger(bells)
     for key in "aba":
         await counting.decide(Count(key=key))
         await ringing.decide(Ring(key=key))
     tally = Tally(commands=counting.commands | ringing.commands, replies=counting.replies | ringing.replies)
-    return counting, ringing, Ran(tally=tally, since=(0, 0))
+    return counting, ringing, RunResult(tally=tally, since=(0, 0))
 
 
 def stores(counting: MemoryEventStore, ringing: MemoryEventStore) -> list[LoadStore]:

@@ -1,4 +1,4 @@
-"""A way to a server that is closed now and then, and the environment in which workers take it."""
+"""A proxy in front of a server that is closed now and then, and the environment in which workers use it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.fixtures.waiting import eventually
 from worker.errors import SettingsError
-from worker.load.outage import PlannedOutage, Way, interrupted
+from worker.load.outage import PlannedOutage, ServerProxy, interrupted
 
 URL = "postgresql://app:secret@{}/events?sslmode=disable"
 
@@ -19,8 +19,8 @@ def planned(url: str = URL.format("db:5432"), *, up: float = 0.001, down: float 
 
 
 @asynccontextmanager
-async def echoing() -> AsyncIterator[Way]:
-    """A way to a server that answers what it is told."""
+async def echoing() -> AsyncIterator[ServerProxy]:
+    """A proxy in front of a server that returns what it gets."""
     handling: list[asyncio.Task[object] | None] = []
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -34,17 +34,17 @@ async def echoing() -> AsyncIterator[Way]:
                 await writer.wait_closed()
 
     async with await asyncio.start_server(echo, "127.0.0.1", 0) as server:
-        way = Way(URL.format(f"127.0.0.1:{server.sockets[0].getsockname()[1]}"))
-        await way.open()
+        proxy = ServerProxy(URL.format(f"127.0.0.1:{server.sockets[0].getsockname()[1]}"))
+        await proxy.open()
         try:
-            yield way
+            yield proxy
         finally:
-            await way.close()
+            await proxy.close()
             await asyncio.gather(*filter(None, handling), return_exceptions=True)
 
 
-async def connect(way: Way) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    parts = urlsplit(way.url)
+async def connect(proxy: ServerProxy) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    parts = urlsplit(proxy.url)
     assert parts.hostname is not None
     return await asyncio.open_connection(parts.hostname, parts.port)
 
@@ -60,49 +60,49 @@ async def leave(ends: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None
         await ends[1].wait_closed()
 
 
-async def test_a_closed_way_breaks_what_is_connected_and_refuses_what_comes() -> None:
-    async with echoing() as way:
-        before = way.url
+async def test_a_closed_proxy_breaks_what_is_connected_and_refuses_what_comes() -> None:
+    async with echoing() as proxy:
+        before = proxy.url
         assert before.startswith("postgresql://app:secret@127.0.0.1:")
         assert before.endswith("/events?sslmode=disable")
-        ends = await connect(way)
+        ends = await connect(proxy)
         assert await exchange(ends) == b"hello"
-        await way.close()
+        await proxy.close()
         with suppress(ConnectionResetError):  # or it ends, whichever comes first
             assert await ends[0].read(100) == b""
         with pytest.raises(ConnectionRefusedError):
-            await connect(way)
-        await way.open()
-        assert way.url == before
-        again = await connect(way)
+            await connect(proxy)
+        await proxy.open()
+        assert proxy.url == before
+        again = await connect(proxy)
         assert await exchange(again) == b"hello"
         await leave(again)
         await leave(ends)
-        assert way.closures == 1
+        assert proxy.closures == 1
 
 
-async def test_after_the_outages_the_way_is_open() -> None:
-    async with echoing() as way:
-        async with interrupted(way, planned()):
+async def test_after_the_outages_the_proxy_is_open() -> None:
+    async with echoing() as proxy:
+        async with interrupted(proxy, planned()):
 
             async def were_some() -> bool:
-                return way.closures >= 3
+                return proxy.closures >= 3
 
             await eventually(were_some, what="three outages")
-        ends = await connect(way)
+        ends = await connect(proxy)
         assert await exchange(ends) == b"hello"
         await leave(ends)
 
 
 async def test_a_load_that_ends_in_an_outage_does_not_wait_for_its_end() -> None:
-    async with echoing() as way:
-        async with asyncio.timeout(60), interrupted(way, planned(down=3600)):
+    async with echoing() as proxy:
+        async with asyncio.timeout(60), interrupted(proxy, planned(down=3600)):
 
             async def is_closed() -> bool:
-                return way.closures == 1
+                return proxy.closures == 1
 
             await eventually(is_closed, what="the outage")
-        await leave(await connect(way))
+        await leave(await connect(proxy))
 
 
 def test_workers_find_the_one_domain_s_database_by_the_way() -> None:

@@ -7,12 +7,12 @@ import pytest
 
 from tests.support.domains.tally import Count
 from worker.load.fleet import Drain
-from worker.load.session import Ran
+from worker.load.session import RunResult
 from worker.load.tally import Tally
 from worker.message import Reply
 
 
-def ran(*, status: int = 0, total: int = 3, unanswered: int = 0, killed: int = 0, **figures: int) -> Ran:
+def ran(*, status: int = 0, total: int = 3, unanswered: int = 0, killed: int = 0, **figures: int) -> RunResult:
     """Three commands and one copy, all settled by one worker; with what is named otherwise."""
     settled = {
         "received": 4,
@@ -24,7 +24,7 @@ def ran(*, status: int = 0, total: int = 3, unanswered: int = 0, killed: int = 0
     } | figures
     tally = Tally(total=total, messages=4, copies=1, unanswered=unanswered, answers=[uuid4() for _ in range(3)])
     drain = Drain(name="worker-1", status=status, figures=settled, log=Path("worker-1.log"))
-    return Ran(tally=tally, drains=[drain], killed=killed)
+    return RunResult(tally=tally, drains=[drain], killed=killed)
 
 
 def test_a_run_that_adds_up_has_no_complaint() -> None:
@@ -38,7 +38,7 @@ def test_what_killed_workers_settled_is_not_asked_for() -> None:
 def test_what_a_worker_settled_that_made_no_report_is_not_asked_for() -> None:
     one = ran(received=3, unchanged=0)
     silent = Drain(name="worker-2", status=-9, figures={}, log=Path("worker-2.log"))
-    assert Ran(tally=one.tally, drains=[*one.drains, silent]).complaints() == [
+    assert RunResult(tally=one.tally, drains=[*one.drains, silent]).complaints() == [
         "worker-2 ended with status -9, not after a drain; see worker-2.log"
     ]
 
@@ -49,12 +49,12 @@ def test_a_message_may_be_settled_again() -> None:
 
 
 def test_a_worker_that_ended_before_it_was_killed_is_a_complaint() -> None:
-    ended = Ran(tally=Tally(), killed=1, departed={"worker-2": 1})
+    ended = RunResult(tally=Tally(), killed=1, departed={"worker-2": 1})
     assert ended.complaints() == ["worker-2 ended by itself, with status 1"]
 
 
 def test_without_workers_of_its_own_a_run_asks_for_no_deliveries() -> None:
-    assert Ran(tally=Tally(messages=4)).complaints() == []
+    assert RunResult(tally=Tally(messages=4)).complaints() == []
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_without_workers_of_its_own_a_run_asks_for_no_deliveries() -> None:
         (ran(total=4), "4 commands were to be sent, but only 3 had an answer"),
     ],
 )
-def test_each_thing_that_does_not_add_up_is_a_complaint(wrong: Ran, complaint: str) -> None:
+def test_each_thing_that_does_not_add_up_is_a_complaint(wrong: RunResult, complaint: str) -> None:
     assert wrong.complaints() == [complaint]
 
 

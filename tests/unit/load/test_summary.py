@@ -14,7 +14,7 @@ from worker.load.comparison import comparison, differences
 from worker.load.fleet import Drain
 from worker.load.runner import Pace
 from worker.load.series import Series
-from worker.load.session import Ran
+from worker.load.session import RunResult
 from worker.load.summary import Latency, Summary, Unluckiest
 
 
@@ -90,7 +90,7 @@ def test_what_was_not_measured_is_null() -> None:
 
 def test_what_killed_workers_counted_is_not_guessed() -> None:
     drain = Drain(name="worker-2", status=0, figures=FIGURES, log=Path("worker-2.log"))
-    ran = Ran(tally=tally(), drains=[drain], killed=1, cpu={"workers": -0.5, "RabbitMQ": 0.5})
+    ran = RunResult(tally=tally(), drains=[drain], killed=1, cpu={"workers": -0.5, "RabbitMQ": 0.5})
     made = Summary.of(plan(), ran, verdict())
     assert (made.workers_killed, made.replica_read_share, made.cpu_us_per_command) == (1, None, None)
     assert made.cpu_seconds == {"RabbitMQ": 0.5}
@@ -103,7 +103,7 @@ def test_what_a_worker_counted_that_made_no_report_is_not_guessed(survivors: int
         Drain(name="worker-1", status=0, figures=FIGURES, log=Path("worker-1.log")),
         Drain(name="worker-2", status=-9, figures={}, log=Path("worker-2.log")),
     ]
-    ran = Ran(tally=tally(), drains=drains[1 - survivors :], cpu={"workers": 0.25, "RabbitMQ": 0.5})
+    ran = RunResult(tally=tally(), drains=drains[1 - survivors :], cpu={"workers": 0.25, "RabbitMQ": 0.5})
     made = Summary.of(plan(), ran, verdict())
     assert (made.stale_conflicts, made.dead_letters, made.replica_read_share) == (None, None, None)
     assert made.cpu_us_per_command is None
@@ -112,7 +112,7 @@ def test_what_a_worker_counted_that_made_no_report_is_not_guessed(survivors: int
 
 def test_what_several_workers_counted_is_added_up() -> None:
     drains = [Drain(name=name, status=0, figures=FIGURES, log=Path(name)) for name in ("worker-1", "worker-2")]
-    made = Summary.of(plan(), Ran(tally=tally(), drains=drains), verdict())
+    made = Summary.of(plan(), RunResult(tally=tally(), drains=drains), verdict())
     assert (made.stale_conflicts, made.dead_letters, made.replica_read_share) == (16, 0, 0.75)
 
 
@@ -145,7 +145,7 @@ def test_runs_are_compared_figure_by_figure() -> None:
 
 def test_what_was_not_the_same_is_told() -> None:
     assert differences(summary(), summary()) == []
-    other = Summary.of(plan(workers=4, pace=Pace(rate=5.0)), Ran(tally=tally()), verdict())
+    other = Summary.of(plan(workers=4, pace=Pace(rate=5.0)), RunResult(tally=tally()), verdict())
     assert differences(summary(), other) == [
         "load: closed and open",
         "in flight: 8 and None",

@@ -42,6 +42,21 @@ async def test_an_open_breaker_closes_when_the_probe_succeeds() -> None:
     await opened.close()
 
 
+@pytest.mark.parametrize("raised", [RuntimeError("a bug"), MemoryError(), OSError("no descriptor is left")], ids=repr)
+async def test_whatever_a_probe_raises_another_one_follows(raised: Exception) -> None:
+    failures = [raised]
+
+    async def probe() -> None:
+        if failures:
+            raise failures.pop()
+
+    opened = CircuitBreaker(probe, backoff=Backoff(first=0.001, longest=0.001))
+    opened.open(DOWN, opened.era)
+    async with asyncio.timeout(20):
+        assert await opened.closed() == 1
+    await opened.close()
+
+
 async def test_whoever_listens_is_told_each_time_it_closes_again() -> None:
     told: list[int] = []
     opened = breaker(Probe())

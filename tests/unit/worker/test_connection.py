@@ -16,7 +16,13 @@ async def test_a_connection_that_was_refused_counts_as_closed() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["amqp://app:se\\cret@mq/", "amqp://app:[secret]@mq/", "amqp://app:secret@mq:port/", "amqp://secret@xn--a/"]
+    "url",
+    ["amqp://app:se\\cret@mq/", "amqp://app:[secret]@mq/", "amqp://app:secret@mq:port/", "amqp://secret@xn--a/"]
+    + [
+        f"amqp://app:secret@{place}"
+        for place in ("mq:0/", "a,b:5672/", "a..b/", "a" * 64, f"mq/{'v' * 256}", "mq/%ff", "mq/%00")
+    ]
+    + ["amqp://app@a/,amqp://app:secret@b/"],
 )
 def test_an_address_that_the_library_does_not_read_is_refused_before_it_is_tried(url: str) -> None:
     with pytest.raises(BrokerMisconfigured, match="correct AMQP_URL") as raised:

@@ -4,6 +4,7 @@ from uuid import uuid4
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -171,3 +172,16 @@ def test_stopping_does_not_wait_for_an_exporter_that_hangs() -> None:
         assert Telemetry(Hanging(shutdown_on_exit=False), None).stop(timeout=0.01) is False
     finally:
         hang.set()
+
+
+def test_metrics_have_the_time_that_traces_did_not_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[float] = []
+
+    def shut_down(_: object, seconds: float) -> bool:
+        given.append(seconds)
+        return True
+
+    monkeypatch.setattr(Telemetry, "_shut_down", staticmethod(shut_down))
+    assert Telemetry(TracerProvider(shutdown_on_exit=False), MeterProvider(shutdown_on_exit=False)).stop(timeout=60)
+    traces, metrics = given
+    assert traces <= 30 < metrics <= 60

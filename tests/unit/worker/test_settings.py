@@ -57,15 +57,23 @@ def test_a_variable_that_is_nearly_a_setting_is_named_and_others_are_left_alone(
 ) -> None:
     for name in ("DATABASE_URI", "AMQP_URI", "WORKER_SERVICE_HOST", "WORKER_IMAGE", "DATABASE_PORT", "AMQP_URL_FILE"):
         monkeypatch.setenv(name, "")
+    for name in ("_DATABASE_URL", "RABBITMQ_MANAGEMENT_PORT", "RELAY", "PROJECT", "PWD", "PATH"):
+        monkeypatch.setenv(name, "")
     Settings.load(needs=())
-    for name in ("WORKER_CONCURENCY", "WORKER_DOMAIN", "DATABASE_REPLICA_URL"):
+    for name in ("WORKER_CONCURENCY", "WORKER_DOMAIN", "DATABASE_REPLICA_URL", "DATABSE_URL", "AMPQ_URL"):
+        monkeypatch.setenv(name, "1")
+    for name in ("PROJECTION_URL", "WROKER_DOMAINS"):
         monkeypatch.setenv(name, "1")
     with pytest.raises(SettingsError) as raised:
         Settings.load(needs=())
     assert str(raised.value).splitlines() == [
+        "AMPQ_URL is no setting (did you mean AMQP_URL?); correct it, or unset it.",
         "DATABASE_REPLICA_URL is no setting (did you mean DATABASE_REPLICA_URLS?); correct it, or unset it.",
+        "DATABSE_URL is no setting (did you mean DATABASE_URL?); correct it, or unset it.",
+        "PROJECTION_URL is no setting (did you mean PROJECTIONS_URL?); correct it, or unset it.",
         "WORKER_CONCURENCY is no setting (did you mean WORKER_CONCURRENCY?); correct it, or unset it.",
         "WORKER_DOMAIN is no setting (did you mean WORKER_DOMAINS?); correct it, or unset it.",
+        "WROKER_DOMAINS is no setting (did you mean WORKER_DOMAINS?); correct it, or unset it.",
     ]
 
 

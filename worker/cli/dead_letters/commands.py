@@ -19,7 +19,7 @@ from worker.cli.stores import in_turn
 from worker.cli.terminal import print_json, tell
 from worker.dead_letters.left import explained, left_behind
 from worker.dead_letters.letter import DeadLetter
-from worker.dead_letters.replay import Bounds, Progress, Wanted
+from worker.dead_letters.replay import Bounds, LetterFilter, Progress
 from worker.dead_letters.replay import discard as remove
 from worker.dead_letters.replay import replay as send
 from worker.dead_letters.selection import Judgement, Rules
@@ -50,7 +50,9 @@ def list_letters(
     command: Commands = None,
     older_than: Older = None,
     younger_than: Younger = None,
-    limit: Annotated[int, typer.Option(min=0, help="How many of the newest letters to show; all are counted.")] = 100,
+    limit: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, help="How many of the newest letters to show; all are counted.")
+    ] = 100,
     json: Json = False,
 ) -> None:
     """List dead letters, the newest last, and count them by reason. Listing removes none and keeps their order."""
@@ -167,7 +169,7 @@ def replay(
 
     refused: list[MessageRefused] = []
 
-    async def act(queue: DeadQueue, wanted: Wanted, bounds: Bounds, progress: Progress) -> None:
+    async def act(queue: DeadQueue, wanted: LetterFilter, bounds: Bounds, progress: Progress) -> None:
         sender = Sender(settings.amqp_url, name="worker dead-letters replay")
         try:
             await send(queue, sender, wanted, bounds, progress=progress, refused=refused.append)
@@ -238,7 +240,7 @@ def discard(
         settings, ids or (), every, domain, reasons=reason, commands=command, older=older_than, younger=younger_than
     )
 
-    async def act(queue: DeadQueue, wanted: Wanted, bounds: Bounds, progress: Progress) -> None:
+    async def act(queue: DeadQueue, wanted: LetterFilter, bounds: Bounds, progress: Progress) -> None:
         await remove(queue, wanted, bounds, progress=progress)
 
     treatment = Treatment(

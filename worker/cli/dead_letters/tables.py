@@ -1,7 +1,7 @@
 """Dead letters as tables on a terminal."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from eventstore.counted import counted
@@ -30,8 +30,6 @@ def rows(letters: Iterable[DeadLetter], *, now: datetime, with_domain: bool = Fa
     """
     domain = ("domain",) if with_domain else ()
     listing = table("id", *domain, "command", "reason", "age", "attempts", "error")
-    for column in listing.columns[:-1]:
-        column.no_wrap = True
     for letter in letters:
         listing.add_row(
             (letter.message_id or NO_ID) + ("" if letter.has_own_id or not letter.message_id else " (assigned)"),
@@ -94,4 +92,4 @@ def _tell_lines(text: str) -> None:
 
 
 def _moment(moment: datetime | None) -> str:
-    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
+    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

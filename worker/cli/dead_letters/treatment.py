@@ -13,7 +13,7 @@ from worker.cli.dead_letters.tables import kinds
 from worker.cli.loop import run_async
 from worker.cli.terminal import tell
 from worker.dead_letters.letter import DeadLetter
-from worker.dead_letters.replay import Bounds, Progress, Wanted
+from worker.dead_letters.replay import Bounds, LetterFilter, Progress
 from worker.errors import BrokerError
 from worker.failures import Mistake, sentence
 from worker.printable import printable
@@ -40,8 +40,11 @@ def chosen(
             ``Choice.of``.
     """
     filters = bool(reasons or commands or older or younger)
-    if bool(ids) + filters + every != 1:
+    ways = [way for way, is_taken in (("ids", bool(ids)), ("filters", filters), ("--all", every)) if is_taken]
+    if not ways:
         raise Mistake("say which dead letters: name their ids, or filter them, or pass --all.")
+    if len(ways) > 1:
+        raise Mistake(f"{' and '.join(ways)} each say which dead letters: leave out all but one.")
     return Choice.of(
         settings,
         domain=domain,
@@ -80,8 +83,8 @@ class Treatment:
 
     choice: Choice
     participle: str
-    wanted: Wanted
-    act: Callable[[DeadQueue, Wanted, Bounds, Progress], Awaitable[None]]
+    wanted: LetterFilter
+    act: Callable[[DeadQueue, LetterFilter, Bounds, Progress], Awaitable[None]]
     asks_for_one: bool
 
     def plan(self, visit: Callable[[DeadLetter], None] = lambda _: None) -> Plan:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from worker.chosen_stores import chosen
-from worker.console.attempt import Found, Fresh, attempt
+from worker.console.attempt import CachedAnswer, Found, attempt
 from worker.console.console import Console
 from worker.console.forms import Form
 from worker.reading import administration
@@ -18,6 +18,7 @@ from worker.reading.complaints import session_at
 from worker.reading.declared import EVERY_KIND
 from worker.reading.followers import FollowerName, FollowerRow, Followers
 from worker.reading.state import state_of
+from worker.schedule.scheduled import KIND
 from worker.settings import Settings
 from worker.stores import place_of
 
@@ -80,7 +81,7 @@ class FollowersPage:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._found: Fresh[Sequence[_Place]] = Fresh(self._look, seconds=_REFRESH_SECONDS - 0.5)
+        self._found: CachedAnswer[Sequence[_Place]] = CachedAnswer(self._look, seconds=_REFRESH_SECONDS - 0.5)
 
     async def show(self, _: Request) -> Response:
         """Show all followers."""
@@ -89,7 +90,7 @@ class FollowersPage:
         groups = [
             (
                 group,
-                [(row, state_of(row), max(row.head - row.position.number, 0), _actions(row)) for row in group.rows],
+                [(row, state_of(row), _behind(row), _actions(row)) for row in group.rows],
             )
             for place in places
             for group in place.groups.value or ()
@@ -146,6 +147,11 @@ class FollowersPage:
         databases = _databases(self._console.settings)
         found = await asyncio.gather(*(attempt(_groups(*each)) for each in databases))
         return [_Place(name=place_of(*each), groups=groups) for each, groups in zip(databases, found, strict=True)]
+
+
+def _behind(row: FollowerRow) -> int | None:
+    """Return the number of unread events; None for a schedule, which has a lease and reads no events."""
+    return None if row.name.kind == KIND else max(row.head - row.position.number, 0)
 
 
 def _actions(row: FollowerRow) -> Sequence[Action]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 
-from worker.console.attempt import Fresh
+from worker.console.attempt import CachedAnswer
 from worker.console.console import Console
 from worker.console.known_workers import Throughput
 from worker.console.queues import QueueRow
@@ -27,7 +27,7 @@ class Overview:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._queues: Fresh[Sequence[QueueRow]] = Fresh(self._look, seconds=_REFRESH_SECONDS - 0.2)
+        self._queues: CachedAnswer[Sequence[QueueRow]] = CachedAnswer(self._look, seconds=_REFRESH_SECONDS - 0.2)
 
     async def show(self, _: Request) -> Response:
         """Show the overview."""

@@ -23,7 +23,7 @@ from worker.settings import Settings
 End = Callable[[], Summary]
 
 
-class Ran(SimpleNamespace):
+class RunResult(SimpleNamespace):
     status: int
     out: str
     err: str
@@ -38,7 +38,7 @@ class Command:
         self._capsys = capsys
         self._monkeypatch = monkeypatch
 
-    def __call__(self, end: End, *arguments: str, workers: int = 2, scenario: str = "hot-book") -> Ran:
+    def __call__(self, end: End, *arguments: str, workers: int = 2, scenario: str = "hot-book") -> RunResult:
         """Run it until the load ends so; the workers that it started have logged something by then."""
 
         async def consumers(*_: object, **__: object) -> int:
@@ -46,8 +46,8 @@ class Command:
 
         async def performed(plan: Plan, *_: object) -> Summary:
             self.plan = plan
-            if plan.crew is not None:
-                (plan.crew.folder / "worker-1.log").write_text("consuming\n")
+            if plan.started is not None:
+                (plan.started.folder / "worker-1.log").write_text("consuming\n")
             return end()
 
         self._monkeypatch.setattr(load_run, "_consumers", consumers)
@@ -57,7 +57,7 @@ class Command:
         with pytest.raises(SystemExit) as raised:
             main()
         printed = self._capsys.readouterr()
-        return Ran(status=raised.value.code, out=printed.out, err=printed.err)
+        return RunResult(status=raised.value.code, out=printed.out, err=printed.err)
 
     @property
     def kept(self) -> list[str]:
@@ -198,10 +198,10 @@ def test_the_warehouse_s_own_store_is_taken_down_now_and_then(
     end = command(summary, "--set", "up_seconds=3", scenario="two-domains")
     assert (end.status, end.err) == (0, "")
     assert command.plan is not None
-    assert command.plan.crew is not None
-    assert command.plan.crew.outage == PlannedOutage(domain="warehouse", url=OWN, replica_urls=(), up=3, down=2)
+    assert command.plan.started is not None
+    assert command.plan.started.outage == PlannedOutage(domain="warehouse", url=OWN, replica_urls=(), up=3, down=2)
     assert command(summary, "--set", "down_seconds=0", scenario="two-domains").err == ""
-    assert command.plan.crew.outage is None
+    assert command.plan.started.outage is None
 
 
 @pytest.mark.parametrize(

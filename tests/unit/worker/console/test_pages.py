@@ -151,6 +151,9 @@ async def test_followers_of_every_kind_are_shown_with_what_stops_them(
         follower(),
         follower(name=projection, failure=failure, is_leased=False),
         follower(name=projection, is_current=False, paused_at=report().started_at),
+        follower(
+            name=FollowerName(kind="schedule", domain="library", name="commands"), position=Position(number=0, token=0)
+        ),
     ]
 
     async def found(*_: str) -> list[FollowerRow]:
@@ -164,6 +167,7 @@ async def test_followers_of_every_kind_are_shown_with_what_stops_them(
     assert "library.loans 1 stopped by event 91" in seen
     assert "Event 91 (Lent): no such row line 1" in seen
     assert "library.loans 1 paused" in seen
+    assert "library.commands 1 running w" in seen
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,47 @@ async def test_who_relied_on_a_refused_event_is_decided_again_and_spends_no_atte
     assert len(store._log.events) == 3
 
 
+async def test_what_was_decided_before_a_part_was_read_anew_is_decided_again_and_spends_no_attempt(
+    store: GatedStore, scheduler: Scheduler, counters: Counters
+) -> None:
+    """As where a shard comes back while a command of another one waits for its round."""
+    store.may_answer.clear()
+    first = sent(scheduler, command("Count", Key="a", Limit=9))
+    await all_wait()
+    waiting = sent(scheduler, command("Count", Key="a", Limit=9))
+    await all_wait()
+    scheduler.doubt_states()
+    reading = sent(scheduler, command("Count", Key="a", Limit=9))
+    await all_wait()
+    assert (counters.attempts, len(store.consistencies)) == (3, 2)
+    store.may_answer.set()
+    answers = [await each for each in (first, waiting, reading)]
+    assert [(answer.receipt.first, answer.attempts) for answer in answers] == [(1, 1), (2, 1), (3, 1)]
+    # Decided four times, though nobody else recorded anything, and recorded once each.
+    # The two that waited were decided twice: what they stood on was replaced, though by the same events.
+    assert (counters.attempts, counters.conflicts, len(store._log.events)) == (5, 0, 3)
+
+
+async def test_a_command_that_has_to_be_read_for_first_has_not_been_decided(
+    store: GatedStore, counters: Counters
+) -> None:
+    scheduler = Scheduler(store, domain, Settings(worker_concurrency=1), counters)
+    store.may_answer.clear()
+    # The first is being recorded, the second waits for that, and there is no room for the third.
+    messages = [command("Count", Key="a", Limit=9) for _ in range(3)]
+    waiting = []
+    for message in messages:
+        waiting.append(sent(scheduler, message))
+        await all_wait()
+    assert counters.attempts == 2
+    scheduler._states.forget()
+    store.may_answer.set()
+    assert [(await each).receipt.first for each in waiting] == [1, 2, 3]
+    # The second once more: what it was decided on is gone.
+    assert counters.attempts == 4
+    await scheduler.close()
+
+
 async def test_a_conflict_is_known_before_the_next_round_is_sent(
     store: GatedStore, scheduler: Scheduler, counters: Counters
 ) -> None:

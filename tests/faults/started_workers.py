@@ -1,4 +1,4 @@
-"""The crew: real worker processes that a test may kill, and that are replaced."""
+"""Started workers: real worker processes that a test may kill, and that are replaced."""
 
 import asyncio
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from worker.load.fleet import Fleet
 
-__all__ = ["Crew"]
+__all__ = ["StartedWorkers"]
 
 _MEMORY = "VmRSS:"
 _BEGIN_SECONDS = 30.0
@@ -17,7 +17,7 @@ _SURROUNDINGS = 2
 _NEVER = ("Traceback", "Warning: ", '"settling delivery')
 
 
-class Crew(Fleet):
+class StartedWorkers(Fleet):
     """A fleet whose workers are killed, and are looked at closely."""
 
     async def replace_ended(self) -> int:

@@ -1,4 +1,4 @@
-"""The glance: the result of one read of several parts."""
+"""The states that one read of several parts found."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from eventstore import Position
 from handlers.kept_states import KeptState
 from handlers.part import Part
 
-__all__ = ["Glance"]
+__all__ = ["ReadStates"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Glance:
+class ReadStates:
     """The result of one read of several parts.
 
     Attributes:

@@ -1,0 +1,74 @@
+"""An outage of the store, however long: nothing is kept of commands whose time is over."""
+
+import gc
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import pytest
+from opentelemetry.context import Context
+
+from eventstore import MemoryEventStore, StoreUnavailable
+from tests.support.domains.tally import domain
+from tests.unit.worker.rounds.gated_store import all_wait
+from tests.unit.worker.staged import command
+from worker.rounds.job import Job
+from worker.rounds.scheduler import Scheduler
+from worker.settings import Settings
+
+
+class Outage(MemoryEventStore):
+    """A store that can be told to answer nothing any more."""
+
+    def begin(self) -> None:
+        def fail(*_: Any, **__: Any) -> NoReturn:
+            raise StoreUnavailable("down")
+
+        for call in ("append", "append_chain", "query_many", "receipts"):
+            setattr(self, call, fail)
+
+
+def jobs() -> Sequence[Job]:
+    """All that are kept by anybody."""
+    gc.collect()
+    return [each for each in gc.get_objects() if isinstance(each, Job)]
+
+
+@pytest.mark.parametrize(
+    ("key", "may_be_recorded"),
+    [("known", False), ("unknown", False), ("known", True)],
+    ids=["to be decided", "to be read for", "to be looked up"],
+)
+async def test_commands_that_were_held_for_as_long_as_they_may_are_not_kept_until_the_store_answers(
+    key: str, *, may_be_recorded: bool
+) -> None:
+    store = Outage()
+    scheduler = Scheduler(store, domain, Settings())
+    await scheduler.process(command("Count", Key="known"))
+    store.begin()
+    ended: list[type] = []
+
+    def submit(count: int) -> None:
+        for _ in range(count):
+            scheduler.submit(
+                Job(
+                    command("Count", Key=key),
+                    lambda _, happened: ended.append(type(happened)),
+                    context=Context(),
+                    may_be_recorded=may_be_recorded,
+                    held_until=0.0,
+                )
+            )
+
+    # What is asked of the store when it ends is the last.
+    submit(1)
+    await all_wait()
+    assert scheduler._breaker.is_open
+    before = len(jobs())
+    for _ in range(3):
+        submit(20)
+        await all_wait()
+        scheduler._limits._tick()
+    assert ended == [StoreUnavailable] * 61
+    assert len(jobs()) <= before
+    await scheduler.close()
+    await scheduler._breaker.close()
