@@ -138,7 +138,7 @@ def _parts(boundary: object, after: Position | None) -> tuple[BoundaryPart, ...]
         return (BoundaryPart(filter=boundary, after=after or START),)
     if boundary is None:
         if after is not None:
-            raise InvalidRequest("a position says nothing without a boundary; pass both, or neither")
+            raise InvalidRequest("a position needs a boundary; pass both, or neither")
         return None
     if not isinstance(boundary, tuple | Sequence) or not all(map(_is_part, boundary)):
         raise _unfit("boundary", boundary)

@@ -30,9 +30,11 @@ def check_hold(limit: float, patience: float) -> None:
             seconds.
     """
     if not 0 < limit <= _LONGEST_HOLD:
-        raise InvalidRequest(f"the lock is held for more than 0 and at most {_LONGEST_HOLD} seconds, not {limit}")
+        raise InvalidRequest(f"the lock can be held for more than 0 and at most {_LONGEST_HOLD} seconds, not {limit}")
     if not 0 < patience <= _LONGEST_PATIENCE:
-        raise InvalidRequest(f"one waits for the lock more than 0 and at most {_LONGEST_PATIENCE} s, not {patience}")
+        raise InvalidRequest(
+            f"the wait for the lock must be more than 0 and at most {_LONGEST_PATIENCE} s, not {patience}"
+        )
 
 
 def check_held_read(question: Question, head: Position) -> None:

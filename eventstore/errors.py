@@ -192,11 +192,11 @@ class HistoryArchived(PermanentError):
 
     def __init__(self, *, first: int, last: int, places: tuple[int, ...] = (), position: int | None = None) -> None:
         if position is None:
-            reason = f"events {first:,} to {last:,} are archived, and may be among those that this needs"
+            reason = f"events {first:,} to {last:,} are archived, and this call may need some of them"
             remedy = "restore them with `worker db restore-archive`, and try again"
         else:
             reason = f"events {first:,} to {last:,} are archived, and with them position {position:,}"
-            remedy = "begin anew, or restore them with `worker db restore-archive`, and try again"
+            remedy = "start again from the beginning, or restore them with `worker db restore-archive`, and try again"
         super().__init__(f"{reason}: {remedy}")
         self.first = first
         self.last = last

@@ -87,7 +87,9 @@ class EventFile:
         except OSError as error:
             raise InvalidRequest(f"{self.path} cannot be read: {error.strerror}") from error
         if not stat.S_ISREG(found.st_mode):
-            raise InvalidRequest(f"{self.path} is no file: it is read more than once, so write what it holds to a file")
+            raise InvalidRequest(
+                f"{self.path} is not a regular file: it is read more than once, so save its content as a file first"
+            )
         return found.st_size
 
     def events(self) -> Iterator[Event]:

@@ -67,7 +67,7 @@ class MemoryHold:
 
     def _check(self) -> None:
         if self._used:
-            raise InvalidRequest("the lock was let go of with the append: take it anew")
+            raise InvalidRequest("the lock was released by the append: take it again")
         if not self._holds:
             raise HoldExpired("the lock was held for longer than it may be; nothing is recorded")
 
@@ -82,7 +82,7 @@ async def held(
         async with asyncio.timeout(patience):
             await lock.acquire()
     except TimeoutError:
-        raise LockNotAcquired(f"others had the lock for {patience} s") from None
+        raise LockNotAcquired(f"the lock was not free within {patience} s") from None
     hold = make()
     ending = asyncio.get_running_loop().call_later(limit, hold.let_go)
     try:

@@ -47,9 +47,9 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, gc=False):
                 negative.
         """
         if most is not None and most < 0:
-            raise InvalidRequest(f"at most so many events of a filter are wanted: 0 or more, not {most}")
+            raise InvalidRequest(f"the largest number of events of a filter must be 0 or more, not {most}")
         if known and len(known) != len(filters):
-            raise InvalidRequest(f"of each filter is told what is known: {len(filters)} filters, {len(known)} numbers")
+            raise InvalidRequest(f"each filter needs a known number: {len(filters)} filters, {len(known)} numbers")
         needed = () if min_position is None else (min_position,)
         if after is not None:
             if len(after) != len(filters):

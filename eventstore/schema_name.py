@@ -45,7 +45,7 @@ def schema_name_complaint(name: str) -> str | None:
     if name in RESERVED_WORDS:
         return f"no schema can be called {name!r}, which is a word of SQL: choose another name, such as {name}_1"
     if name in _TAKEN or name.startswith("pg_"):
-        return f"no store can be in the schema {name!r}, which PostgreSQL has for other things: choose another name"
+        return f"no store can be in the schema {name!r}, which PostgreSQL reserves: choose another name"
     if _NAMED_AFTER.search(name):
-        return f"the schema {name!r} could be another store's, of what belongs to it: choose another name"
+        return f"the schema {name!r} could belong to another store: choose another name"
     return None

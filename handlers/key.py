@@ -89,7 +89,7 @@ class KeyForm:
             self._signature = inspect.signature(events)
         except (ValueError, TypeError):
             raise InvalidView(
-                f"the view {view} takes its key as the parameters of events, and {events!r} tells none"
+                f"the view {view} takes its key as the parameters of events, and {events!r} has none"
             ) from None
         hints = _hints(events)
         for parameter in self._signature.parameters.values():

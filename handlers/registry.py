@@ -60,8 +60,8 @@ def check_one_log(domains: Iterable[Domain]) -> None:
             first, known = found.setdefault(name, (domain, event))
             if known is not event:
                 raise InvalidDomain(
-                    f"the domains {first.name} and {domain.name} each have an event {name} of their own, and "
-                    "would take the one for the other; rename one, or let both use one class"
+                    f"the domains {first.name} and {domain.name} each have an event {name} of their own, and would "
+                    "confuse the two; rename one, or let both use one class"
                 )
             if first.lineages.get(name) != domain.lineages.get(name):
                 raise InvalidDomain(

@@ -133,6 +133,6 @@ class StateStorage:
         try:
             state = self._domain.codec(part.view).read(checked(stored))
         except DamagedState as error:
-            _log.warning("the stored state of %s is passed over: %s", part, error)
+            _log.warning("the stored state of %s is ignored: %s", part, error)
             return None
         return KeptState(state=state, position=stored.position, events=stored.events, stored=stored.events)

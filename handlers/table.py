@@ -222,7 +222,9 @@ class Table:
         try:
             return tuple([self._by_name[name].taken(self.name, given[name]) for name in self.key])
         except KeyError as missing:
-            raise InvalidRow(f"a row of {self.name} is told by {', '.join(self.key)}; {missing} is not given") from None
+            raise InvalidRow(
+                f"a row of {self.name} is identified by {', '.join(self.key)}; {missing} is not given"
+            ) from None
 
     def _check_names(self, given: Mapping[str, Any]) -> None:
         # Before anything else: the column that a misspelt one stands for would be said to be missing.

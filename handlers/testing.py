@@ -281,7 +281,7 @@ class When:
     def __del__(self) -> None:
         if not self._asserted:
             name = type(self._command).__name__
-            warnings.warn(f"when({name}(…)) is held to nothing: add .then(…)", NotAsserted, stacklevel=2)
+            warnings.warn(f"when({name}(…)) checks nothing: add .then(…)", NotAsserted, stacklevel=2)
 
 
 @dataclass(frozen=True, slots=True)

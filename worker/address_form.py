@@ -59,7 +59,7 @@ def check_port(url: str, schemes: frozenset[str], example: str) -> None:
     except ValueError:
         port = 0
     if port == 0:
-        raise ValueError(f"its port is no number up to 65535; give it the form {example}")
+        raise ValueError(f"its port is not a number up to 65535; give it the form {example}")
     try:
         (parts.hostname or "").encode("idna")
     except UnicodeError:
@@ -94,6 +94,6 @@ def _check_amqp_parameters(url: str) -> None:
             alike = get_close_matches(name, sorted(_AMQP_PARAMETERS), n=1)
             meant = f" (did you mean {alike[0]}?)" if alike else ""
             known = ", ".join(sorted(_AMQP_PARAMETERS))
-            raise ValueError(f"its parameter {name!r} means nothing here{meant}: take it out; known are {known}")
+            raise ValueError(f"its parameter {name!r} is unknown{meant}: remove it; known parameters are {known}")
         if name == _AUTH and values[-1].lower() not in _AUTH_WAYS:
             raise ValueError(f"its parameter {_AUTH} must be one of {', '.join(_AUTH_WAYS)}")

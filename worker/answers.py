@@ -48,7 +48,7 @@ async def look_up(stores: Sequence[StoreSettings], key: UUID) -> AnswersFound:
         elif len(stores) == 1 or not isinstance(answer, EventStoreError):
             raise answer
         else:
-            silent.append(f"{store} cannot be asked: {sentence(answer)}")
+            silent.append(f"{store} cannot be read: {sentence(answer)}")
     if silent and not found:
         raise Mistake("\n".join(silent))
     return AnswersFound(answers=found, silent=silent)

@@ -63,7 +63,7 @@ def chosen_one(settings: Settings, domain: str | None, *, by: AddressField = "da
     found = chosen(settings, domain, by=by)
     if len(found) > 1:
         raise Mistake(
-            "there are several databases, each with a log of its own: say whose with --domain, of "
+            "there are several databases, each with a log of its own: choose one with --domain, of "
             f"{'; '.join(map(str, found))}."
         )
     return found[0]

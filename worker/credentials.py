@@ -70,7 +70,7 @@ def _content(path: Path, *, may_be_empty: bool) -> str:
     try:
         content = path.read_text(encoding="utf-8").strip()
     except UnicodeDecodeError:
-        raise ValueError("is no UTF-8 text; write its value into it, and nothing else") from None
+        raise ValueError("is not UTF-8 text; write its value into it, and nothing else") from None
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
     if not content and not may_be_empty:

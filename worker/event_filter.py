@@ -99,5 +99,5 @@ def _moment(option: str, text: str) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         forms = "write 2026-01-05T10:00, or an age such as 15m, 36h, 7d"
-        raise Mistake(f"{option} {text!r} is no time: {forms}.") from None
+        raise Mistake(f"{option} {text!r} is not a time: {forms}.") from None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

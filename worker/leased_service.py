@@ -61,7 +61,7 @@ class LeasedService:
     def __init__(self, parts: Sequence[LeasedPart], *, doing: str, watchdog: Watchdog | None = None) -> None:
         self.parts = tuple(parts)
         self.doing = doing
-        self._watchdog = watchdog if watchdog is not None else Watchdog(effect="its leases are not kept")
+        self._watchdog = watchdog if watchdog is not None else Watchdog(effect="its leases are not renewed")
         self._draining = False
 
     def health(self) -> Health:

@@ -59,7 +59,7 @@ async def run(settings: Settings, *, processes: int = 1, control_socket: int | N
     domains = served_domains(settings)
     for problem in (problem for domain in domains for problem in domain.examination.problems()):
         # Its older events may still hold such a field: that is reported, and does not prevent the start.
-        _log.error("%s; `worker check` tells this, too", problem)
+        _log.error("%s; `worker check` reports this, too", problem)
     check_master_keys(settings, domains)
     telemetry = Telemetry.start()
     try:
@@ -109,7 +109,7 @@ async def _run(
 ) -> int:
     stores = stores_of(settings, [domain.name for domain in domains])
     for name in unread(settings, [domain.name for domain in domains]):
-        _log.warning("%s is for no domain that is served here, and is not read", name)
+        _log.warning("%s is for a domain that is not served here, and is ignored", name)
     await check_capacity(stores, settings.pool_size, processes)
     async with AsyncExitStack() as stack:
         service = Service([_served(store, domains, settings) for store in stores], settings)

@@ -377,7 +377,7 @@ def _about_schedule(domain_name: str) -> Iterator[None]:
     try:
         yield
     except Unroutable as error:
-        raise NoSchedule(f"the domain {domain_name} has no queue for what is to be sent later") from error
+        raise NoSchedule(f"the domain {domain_name} has no queue for scheduled commands") from error
 
 
 def _deliver_at(at: datetime | timedelta) -> str:

@@ -120,8 +120,8 @@ def _check_names(domains: Sequence[str], own: Mapping[str, str]) -> None:
         if other != domain:
             variable = setting_of("database_url", suffix_of(domain)).upper()
             problems.append(
-                f"the domains {other} and {domain} fall together in the names of settings: {variable} would be both's; "
-                "rename one, or serve them by workers of their own."
+                f"the domains {other} and {domain} have the same name in settings: {variable} would apply to both; "
+                "rename one, or serve each by workers of its own."
             )
     problems += [
         f"{name} is for no domain that is served (did you mean {near}?); correct it, or unset it."

@@ -39,7 +39,7 @@ def report(answer: str, errors: str) -> tuple[int, str]:
         )
     skipped = [f"{each['name']}: {each['skip_reason']}" for each in packages if "skip_reason" in each]
     known = [
-        f"{each['name']} {each['version']}: {found['id']}, mended in {', '.join(found['fix_versions']) or 'no version'}"
+        f"{each['name']} {each['version']}: {found['id']}, fixed in {', '.join(found['fix_versions']) or 'no version'}"
         for each in packages
         for found in each.get("vulns", ())
     ]

@@ -40,8 +40,8 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def example(
     *,
-    host: Annotated[str, typer.Option(help="Where the web program listens.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="At which port; 0 for any that is free.")] = 8000,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 for any free one.")] = 8000,
     processes: Annotated[int, typer.Option(min=1, help="How many worker processes decide commands.")] = 1,
 ) -> None:
     """Start servers, workers, projections and a web program, and print its address; stop all of it at Ctrl-C."""

@@ -181,7 +181,7 @@ class ReaperClient:
         return reply
 
 
-_GONE = "The local stack's reaper process has ended: start the stack anew."
+_GONE = "The local stack's reaper process has ended: start the stack again."
 
 
 def last_line(log: Path) -> str:

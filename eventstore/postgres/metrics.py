@@ -111,7 +111,7 @@ meter.create_observable_gauge(
     "eventstore.replica.lag",
     [_lags],
     unit="{event}",
-    description="How many events a replica was behind the primary when it was last looked at.",
+    description="How many events a replica was behind the primary when it was last checked.",
 )
 meter.create_observable_gauge(
     "eventstore.replica.up",

@@ -157,6 +157,6 @@ def _refuse_marks(
     names = {event.__name__ for event in events if event is not SubjectForgotten}
     if SubjectForgotten.__name__ in names and any(any(marked(event)) for event in events):
         raise InvalidDomain(
-            f"the domain {domain} has an event {SubjectForgotten.__name__} of its own, and that is what "
-            "records that a person was forgotten: use handlers.SubjectForgotten, or give yours another name"
+            f"the domain {domain} has an event {SubjectForgotten.__name__} of its own, and that type is reserved for "
+            "persons who were forgotten: use handlers.SubjectForgotten, or give yours another name"
         )

@@ -98,7 +98,7 @@ class Examination:
                 for parameter in view.key:
                     sample_of(parameter)
             except NoSample as parameter:
-                yield f"{_named(view)} cannot be looked at: events declares no type for {parameter} that has a sample"
+                yield f"{_named(view)} cannot be examined: events declares no type for {parameter} that has a sample"
 
 
 def _named(view: View[..., Any]) -> str:

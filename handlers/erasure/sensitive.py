@@ -65,8 +65,8 @@ class SensitiveField:
         value = payload.get(self.subject)
         if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
             raise InvalidEvent(
-                f"{self.name} belongs to whom {self.subject} names, and that names nobody: {value!r}; no key can be "
-                "made for it"
+                f"{self.name} belongs to the person that {self.subject} names, and {value!r} names no person; no key "
+                "can be made for it"
             )
         return Subject(self.subject, str(value))
 
@@ -93,13 +93,18 @@ def sensitive_problems(model: type[BaseModel]) -> Iterator[str]:
     names = {name for name, _, _ in marked(model)}
     for name, field, mark in marked(model):
         if mark.subject not in fields:
-            yield f"its Sensitive field {name} belongs to whom {mark.subject!r} names, which is none of its fields"
+            yield (
+                f"its Sensitive field {name} belongs to the person that {mark.subject!r} names, which is not one of "
+                "its fields"
+            )
         elif mark.subject in names:
-            yield f"its Sensitive field {name} belongs to whom {mark.subject} names, which is Sensitive itself"
+            yield (
+                f"its Sensitive field {name} belongs to the person that {mark.subject} names, which is Sensitive itself"
+            )
         elif not _may_name(fields[mark.subject]):
             yield (
-                f"its Sensitive field {name} belongs to whom {mark.subject} names, which is no str, int or UUID that "
-                "each event has"
+                f"its Sensitive field {name} belongs to the person that {mark.subject} names, which is not a str, int "
+                "or UUID that each event has"
             )
         try:
             with Contained():

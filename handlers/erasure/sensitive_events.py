@@ -95,8 +95,8 @@ class SensitiveEvents:
         is_bounded = part.filter.since is not None or part.filter.until is not None
         if is_bounded and any(self._concerned(item) for item in part.filter.items):
             return (
-                f"{_named(part)} reads events with Sensitive fields of some time, and would not see that whom they "
-                "belong to was forgotten at another; leave that bound out, and compare a time that the events hold"
+                f"{_named(part)} reads events with Sensitive fields within a bound of time, and would not see that a "
+                "person was forgotten outside it; remove that bound, and compare a time that the events hold"
             )
         return None
 

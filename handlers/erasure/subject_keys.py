@@ -36,8 +36,8 @@ class SubjectKeys:
             return None
         if master is None:
             raise InvalidMasterKey(
-                f"the domain {domain.name} has events with Sensitive fields, and no master key is given that the keys "
-                "of subjects are wrapped by"
+                f"the domain {domain.name} has events with Sensitive fields, and no master key is given to wrap the "
+                "keys of subjects"
             )
         return cls(store, master)
 

@@ -116,9 +116,9 @@ async def test_it_ends_with_the_append(store: EventStore) -> None:
         await held.append_chain([link(fact(Book="b"))])
         # Nobody waits for whoever has not left the context yet.
         assert (await store.append([fact(Book="c")])).first == 2
-        with pytest.raises(InvalidRequest, match="take it anew"):
+        with pytest.raises(InvalidRequest, match="take it again"):
             await held.query_many([ANY])
-        with pytest.raises(InvalidRequest, match="take it anew"):
+        with pytest.raises(InvalidRequest, match="take it again"):
             await held.append_chain([link(fact(Book="d"))])
     assert await matching(store, ANY) == [1, 2]
 

@@ -70,7 +70,7 @@ async def test_who_needs_archived_events_is_told_and_goes_on_when_they_are_back(
     failed = await sent(guests, "Greet", Guest="ada")
     assert failed["outcome"] == "failed"
     assert failed["reason"].startswith(
-        "history_archived: events 1 to 2 are archived, and may be among those that this n"
+        "history_archived: events 1 to 2 are archived, and this call may need some of them"
     )
     assert (await sent(guests, "Register", Guest="dan", Name="Dan"))["outcome"] == "accepted"
     assert "are archived" in (await guests("view", "guest", "ada")).mistake()

@@ -72,7 +72,7 @@ async def test_each_outcome_is_told_to_people_and_to_programs(served: Worker) ->
     assert reused.output.startswith(f"{command_id}  failed: ")
     missing = await served("status", str(uuid4()))
     assert missing.status == 1
-    assert "on record" in missing.output
+    assert "is recorded" in missing.output
 
 
 async def test_a_file_of_commands_is_published_and_summed_up(served: Worker, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ async def test_all_is_well(worker: Worker, database: Database) -> None:
         ("ALTER TABLE eventstore.events ENABLE TRIGGER event_is_a_fact", {"guard": "run `worker db migrate`"}),
         (
             "INSERT INTO eventstore.receipts VALUES (gen_random_uuid(), '', 'accepted', '', '{{}}', 1, 1, 7, 7, now())",
-            {"database": "of events that the log does not have", "log": "restore into an empty database"},
+            {"database": "to events that the log does not have", "log": "restore into an empty database"},
         ),
         (
             "INSERT INTO eventstore.events VALUES (7, 7, 'Lost', now(), '{{}}', '{{}}')",

@@ -133,7 +133,8 @@ async def test_many_are_replayed_only_when_somebody_agrees(worker: Worker, clien
     assert dry.output.endswith("\n3 dead letters would be replayed.\n")
     nobody = await worker("dead-letters", "replay", "--reason", "handler_error")
     assert nobody.mistake() == (
-        "there is nobody to ask before dead letters are replayed: pass --yes, or --dry-run to count them."
+        "dead letters are replayed only after a confirmation, and there is no terminal to ask at: pass --yes, or "
+        "--dry-run to count them."
     )
     refused = await asked(worker, "replay", "--reason", "handler_error", answer="n")
     assert (refused.status, refused.output) == (1, "Nothing was replayed.\n")
@@ -149,7 +150,9 @@ async def test_many_are_replayed_only_when_somebody_agrees(worker: Worker, clien
 async def test_even_one_is_discarded_only_when_somebody_agrees(worker: Worker, client: AmqpClient) -> None:
     first, second, third = await bury_many(client, 3)
     nobody = await worker("dead-letters", "discard", first)
-    assert nobody.mistake().startswith("there is nobody to ask before dead letters are discarded: ")
+    assert nobody.mistake().startswith(
+        "dead letters are discarded only after a confirmation, and there is no terminal to ask at: "
+    )
     refused = await asked(worker, "discard", first, answer="n")
     assert (refused.status, refused.output) == (1, "Nothing was discarded.\n")
     assert listed(await worker("dead-letters", "list", "--json")) == [first, second, third]
@@ -165,12 +168,12 @@ async def test_even_one_is_discarded_only_when_somebody_agrees(worker: Worker, c
     ("arguments", "environment", "told"),
     [
         (("list", "--domain", "shop"), {}, "there is no domain 'shop' in WORKER_DOMAINS; it names library."),
-        (("list", "--older-than", "soon"), {}, "'soon' is no age: write seconds, minutes, "),
+        (("list", "--older-than", "soon"), {}, "'soon' is not an age: write seconds, minutes, "),
         (("list",), {"AMQP_URL": NOWHERE}, "RabbitMQ at 127.0.0.1:9 is out of reach: "),
         (
             ("list",),
             {"WORKER_DOMAINS": "tests.support.domains.tally:domain"},
-            "no worker has ever served tally, so that there is no queue of dead letters; start `worker run` first.",
+            "no worker has ever served tally, so it has no dead-letter queue; start `worker run` first.",
         ),
         (("replay",), {}, "say which dead letters: name their ids, or filter them, or pass --all."),
         (("replay", "x", "--all"), {}, "ids and --all each say which dead letters: leave out all but one."),

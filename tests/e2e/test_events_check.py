@@ -89,7 +89,7 @@ async def test_what_cannot_be_read_is_named_with_status_1(worker: Worker, databa
         r".*members\.py:\d+",
         lines[2].strip(),
     )
-    assert lines[-1] == "4 of 5 events cannot be read, or would be missed."
+    assert lines[-1] == "4 of 5 events cannot be read, or would be missed by a filter."
     nothing = await club("events", "check", "--type", "Strange", "--ignore", "Strange")
     assert nothing.status == 0
 

@@ -113,13 +113,17 @@ def told(ended: Ended) -> tuple[int, str]:
 async def test_who_is_not_known_is_not_forgotten(guests: Worker, database: Database) -> None:
     assert told(await guests(*FORGET, "--yes")) == (1, "Guest=ada has no key: nothing was ever sealed for it.\n")
     assert (await guests("db", "forget", "ada")).mistake() == (
-        "'ada' names nobody: say by which field of events and which value, such as ReaderID=ada."
+        "'ada' names no person: write a field of events and its value, such as ReaderID=ada."
     )
     assert (await guests("db", "forget", "guest=ada")).mistake() == (
-        "no Sensitive field of the domains belongs to whom 'guest' names; did you mean Guest? Known: Guest."
+        "no Sensitive field of the domains belongs to a person that 'guest' names; did you mean Guest? Known: Guest."
     )
     library = guests.having(WORKER_DOMAINS="handlers.library:domain")
-    assert (await library(*FORGET)).mistake().endswith("belongs to whom 'Guest' names: they have no Sensitive fields.")
+    assert (
+        (await library(*FORGET))
+        .mistake()
+        .endswith("belongs to a person that 'Guest' names: they have no Sensitive fields.")
+    )
     assert (await guests.having(DATABASE_ADMIN_URL=database.url)(*FORGET)).status == 2
 
 

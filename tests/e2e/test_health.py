@@ -38,7 +38,7 @@ async def test_a_stranger_at_the_port_is_not_taken_for_a_worker() -> None:
     async with await asyncio.start_server(mumble, "127.0.0.1", 0) as stranger:
         port = stranger.sockets[0].getsockname()[1]
         end = await Worker({"WORKER_HEALTH_PORT": str(port), "WORKER_HEALTH_HOST": "0.0.0.0"})("health")  # noqa: S104  nothing is bound
-    assert (end.status, end.output) == (1, f"something else than a worker answers on 0.0.0.0, port {port}\n")
+    assert (end.status, end.output) == (1, f"another program than a worker answers on 0.0.0.0, port {port}\n")
 
 
 async def test_a_worker_whose_port_is_taken_does_not_start(worker: Worker) -> None:

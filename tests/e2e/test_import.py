@@ -64,7 +64,7 @@ async def test_a_file_is_checked_imported_and_gone_on_with(worker: Worker, datab
     }
     copy = history(tmp_path / "copy.ndjson", 5)
     assert (await worker("db", "import", str(copy))).mistake() == (
-        "its first records were imported already, as history.ndjson: to go on, pass --name history.ndjson."
+        "its first records were imported already, as history.ndjson: to continue, pass --name history.ndjson."
     )
     shown = (await worker("events", "--json", "--limit", "1")).document()
     assert (shown["sequence_number"], shown["payload"]["Key"]) == (5, "k4")
@@ -92,7 +92,7 @@ async def test_a_bad_line_is_told_and_nothing_is_imported(worker: Worker, databa
 async def test_mistakes_are_told(worker: Worker, database: Database, tmp_path: Path) -> None:
     unnamed = history(tmp_path / "history", 1)
     assert (await worker("db", "import", str(unnamed))).mistake() == (
-        f"the name of {unnamed} does not say how it is written: pass --format ndjson or --format csv."
+        f"the name of {unnamed} does not show its format: pass --format ndjson or --format csv."
     )
     assert (await worker("db", "import", str(unnamed), "--format", "ndjson")).status == 0
     gone = tmp_path / "gone.csv"
@@ -109,10 +109,12 @@ async def test_mistakes_are_told(worker: Worker, database: Database, tmp_path: P
     other = history(tmp_path / "other.ndjson", 2)
     other.write_bytes(line(7) + b"\n")
     mistake = (await worker.having(DATABASE_ADMIN_URL=database.url)("db", "import", str(other))).mistake()
-    assert mistake.startswith("the role of DATABASE_ADMIN_URL may not do this: name the database's owner (")
+    assert mistake.startswith(
+        "the role of DATABASE_ADMIN_URL has no right to do this: name the database's owner there ("
+    )
     nowhere = "postgresql://nobody:secret@127.0.0.1:9/nowhere"
     mistake = (await worker.having(DATABASE_ADMIN_URL=nowhere)("db", "import", str(other))).mistake()
-    assert mistake.endswith("What was recorded stays: the same command goes on behind it.")
+    assert mistake.endswith("Recorded events stay recorded: run the same command again to continue after them.")
     assert "secret" not in mistake
 
 
@@ -151,7 +153,7 @@ async def test_a_table_is_adopted(worker: Worker, database: Database) -> None:
     told = await worker.having(ADOPT_FROM=source)("db", "adopt", "--table", "public.events")
     assert (told.status, told.output) == (
         0,
-        "Adopted 30 events of public.events. What was adopted, 30 events, is what the table holds, by count and sum.\n",
+        "Adopted 30 events of public.events. Compared with the table: 30 events, equal by count and checksum.\n",
     )
     document = (await worker("db", "adopt", "--from", source, "--json")).document()
     assert document.pop("sum").lstrip("-").isdigit()

@@ -192,7 +192,9 @@ async def test_two_domains_while_the_store_of_one_is_down_now_and_then(
     assert made.oracle_checked == sum(receipts)
     alone = await worker.having(WORKER_DOMAINS=own.environment["WORKER_DOMAINS"])(*run)
     assert alone.status == 0, alone
-    assert alone.complaint.startswith("No store is down now and then: that can be had when warehouse has a store of")
+    assert alone.complaint.startswith(
+        "This run has no outages of the store: they are possible when warehouse has a store of"
+    )
     assert summary(alone.output).outages == 0
 
 

@@ -9,7 +9,8 @@ from tests.support.slow_relay import CONFIRMATION, Relay
 ADD = ("publish", "RegisterReader", '{"ReaderID": "r", "Name": "R"}')
 TOLD = re.compile(
     r"worker: RabbitMQ at \S+ did not answer in time; start RabbitMQ or correct AMQP_URL\.\n"
-    r"The command may have been stored all the same; to send it again, pass --id (?P<id>\S+)\.\n"
+    r"The command may have been stored nevertheless; to send it again without a second effect, "
+    r"pass --id (?P<id>\S+)\.\n"
 )
 
 

@@ -287,7 +287,7 @@ async def test_a_pooler_that_is_not_set_up_is_told(worker: Worker, database: Dat
     pooler = PgBouncer(reaper, database.url)
     pooler.start()
     done = await worker.having(DATABASE_URL=pooler.url, DATABASE_REPLICA_URLS="")("run")
-    assert "does not take our startup parameters" in done.mistake()
+    assert "does not accept this program's startup parameters" in done.mistake()
 
 
 async def test_psycopg_needs_no_setting_of_a_poolers_and_tells_what_is_wrong(
@@ -308,7 +308,7 @@ async def test_a_pooler_that_gives_each_transaction_another_session_is_told(
 ) -> None:
     pooler = PgBouncer(reaper, database.url, documented("ini") + "pool_mode = transaction\n")
     pooler.start()
-    with pytest.raises(StoreMisconfigured, match="gives each transaction another one; use its session mode"):
+    with pytest.raises(StoreMisconfigured, match="gives each transaction another session; use its session mode"):
         await _appended_until_refused(pooler.url)
 
 

@@ -34,7 +34,9 @@ async def test_old_receipts_are_counted_then_deleted(worker: Worker, database: D
 async def test_the_role_of_workers_may_not(worker: Worker, database: Database) -> None:
     await execute(database.admin_url, _OLD)
     mistake = (await worker.having(DATABASE_ADMIN_URL=database.url)(*PRUNE, "--yes")).mistake()
-    assert mistake.startswith("the role of DATABASE_ADMIN_URL may not do this: name the database's owner (")
+    assert mistake.startswith(
+        "the role of DATABASE_ADMIN_URL has no right to do this: name the database's owner there ("
+    )
     assert (await worker(*PRUNE, "--dry-run", "--json")).document()["receipts"] == 11
 
 

@@ -122,7 +122,7 @@ async def test_without_a_worker_that_made_the_work_queue_a_replay_says_so(worker
     assert (failed.status, failed.output) == (2, "")
     assert failed.complaint == (
         "worker: no queue takes messages for library.commands; nothing was stored; start a worker for this domain "
-        "first, with `worker run`.\n0 of 3 dead letters were replayed before; run it again to go on with the rest.\n"
+        "first, with `worker run`.\n0 of 3 dead letters were replayed before; run it again to continue with the rest.\n"
     )
     assert listed(await worker("dead-letters", "list", "--json")) == put
 
@@ -140,7 +140,7 @@ async def test_a_replay_that_is_interrupted_says_how_far_it_came(worker: Worker,
         interrupted = await ended(replaying)
     assert interrupted.status == 130
     told = re.search(
-        r"^(\d+) of 40 dead letters were replayed before; run it again to go on with the rest\.$",
+        r"^(\d+) of 40 dead letters were replayed before; run it again to continue with the rest\.$",
         interrupted.complaint,
         re.MULTILINE,
     )
@@ -169,9 +169,11 @@ async def test_a_replay_whose_connection_breaks_says_how_far_it_came_and_goes_on
     assert (broken.status, broken.output) == (2, "")
     first, second = broken.complaint.splitlines()
     # While a letter was looked for, or while one was sent.
-    assert re.match(r"worker: the connection broke(, |; the letter is still there; )", first)
+    assert re.match(r"worker: the connection broke(, |; the letter is still in its queue; )", first)
     assert first.endswith("; start RabbitMQ or correct AMQP_URL.")
-    assert re.fullmatch(r"\d+ of 40 dead letters were replayed before; run it again to go on with the rest\.", second)
+    assert re.fullmatch(
+        r"\d+ of 40 dead letters were replayed before; run it again to continue with the rest\.", second
+    )
     left = await client.ready(DEAD)
     assert 0 < left < total
     again = await worker("dead-letters", "replay", "--all", "--yes", "--json")

@@ -84,7 +84,7 @@ async def test_a_worker_with_the_rights_to_read_and_write_serves_once_the_topolo
     made = await worker("topology", "declare")
     assert (made.status, made.output.startswith("library: made commands, ")) == (0, True)
     again = await worker("topology", "declare", "--dry-run")
-    assert (again.status, again.output) == (0, "library: all is there.\n")
+    assert (again.status, again.output) == (0, "library: nothing is missing.\n")
     async with serving(limited):
         asking = worker.having(AMQP_URL=known_as(ASKING))
         answer = await asking("publish", "RegisterReader", READER, "--wait")
@@ -155,7 +155,7 @@ async def test_a_check_names_what_followers_and_schedules_lack(
 ) -> None:
     absent = await worker("check", "--followers", "--json")
     assert absent.status == 2
-    assert "library.events, library.schedule not there yet at the broker" in _followers(absent)["text"]
+    assert "library.events, library.schedule not declared at the broker yet" in _followers(absent)["text"]
     assert (await worker("topology", "declare")).status == 0
     assert _followers(await worker("check", "--followers", "--json")) == {
         "part": "followers and schedule of library",
@@ -171,10 +171,10 @@ async def test_a_check_names_what_followers_and_schedules_lack(
     told = _followers(await limited("check", "--json"))
     assert told["good"]
     for lacking in (
-        "eventstore_projections, of which worker is a member, lacks USAGE ON SCHEMA schedule",
-        "write commands (reactions and what is due)",
+        "the role eventstore_projections lacks USAGE ON SCHEMA schedule",
+        "write commands (reactions and scheduled commands)",
         "write library.events (relays)",
-        "read library.schedule (what is to be sent later)",
+        "read library.schedule (scheduled commands)",
     ):
         assert lacking in told["text"]
 
@@ -198,7 +198,7 @@ async def test_a_check_names_the_policies_by_which_something_can_be_lost(
         assert [urlsplit(each["text"]).username for each in found if each["part"] == "page of RabbitMQ"] == [None]
         return [(each["good"], each["text"]) for each in found if each["part"].startswith("policies")]
 
-    assert await told() == [(True, "none that can lose something")]
+    assert await told() == [(True, "none that can lose messages")]
     everything = {"message-ttl": 1000, "expires": 60_000, "delivery-limit": 20, "max-length": 3}
     for name, kind, definition in (
         ("all", "policies", everything),
@@ -216,15 +216,15 @@ async def test_a_check_names_the_policies_by_which_something_can_be_lost(
             f"the policy strict deletes library.commands.dead, {gone}",
             "the policy all makes a dead letter of each command that has waited in library.commands for 1,000 ms",
             "the policy all makes a dead letter of a command that was delivered 20 times (library.commands)",
-            "the policy all deletes what has been in library.commands.dead for 1,000 ms",
-            "the policy all drops a letter that was looked at 20 times (library.commands.dead)",
+            "the policy all deletes messages that have been in library.commands.dead for 1,000 ms",
+            "the policy all drops a letter that was read 20 times (library.commands.dead)",
         )
     )
     for name, kind in (("all", "policies"), ("strict", "operator-policies")):
         management.request("DELETE", f"/api/{kind}{folder}/{name}")
     body = {"pattern": r"\.schedule$", "definition": {"message-ttl": 1000}, "apply-to": "queues"}
     management.request("PUT", f"/api/policies{folder}/brief", body)
-    assert await told() == [(True, "none that can lose something")]
+    assert await told() == [(True, "none that can lose messages")]
     assert (await worker("topology", "declare")).status == 0
     text = "the policy brief makes a dead letter of each command that has waited in library.schedule for 1,000 ms"
     assert await told() == [(False, f"{text}: {way}")]
@@ -240,7 +240,7 @@ async def test_a_dead_queue_of_an_older_version_serves_and_is_told(
         answer = await worker("publish", "RegisterReader", READER, "--wait")
         assert (answer.status, "accepted" in answer.output) == (0, True), answer
     declared = await worker("topology", "declare")
-    assert "library.commands.dead was made by an older version, and serves as it is" in declared.output
+    assert "library.commands.dead was declared by an older version, and works as it is" in declared.output
     checking = worker.having(RABBITMQ_MANAGEMENT_URL=management.address)
 
     async def told() -> tuple[bool, str]:
@@ -259,4 +259,4 @@ async def test_a_dead_queue_of_an_older_version_serves_and_is_told(
     # The way that the document shows.
     body["definition"] = {"max-length": 3, "overflow": "reject-publish"}
     management.request("PUT", f"/api/policies{folder}/bound", body)
-    assert await told() == (True, "none that can lose something")
+    assert await told() == (True, "none that can lose messages")

@@ -1,4 +1,4 @@
-"""Commands that are sent later, as people schedule, list and cancel them; and processes that are killed meanwhile."""
+"""Scheduled commands, as people schedule, list and cancel them; and processes that are killed meanwhile."""
 
 import asyncio
 import signal
@@ -44,7 +44,7 @@ async def test_a_command_is_scheduled_listed_and_cancelled(
 ) -> None:
     refused = await worker("publish", "RegisterReader", ADA, "--in", "36h")
     assert refused.mistake() == (
-        "the domain library has no queue for what is to be sent later; run `worker schedule run`, or `worker topology "
+        "the domain library has no queue for scheduled commands; run `worker schedule run`, or `worker topology "
         "declare`, which make it."
     )
     assert "made " in (await worker("topology", "declare")).output
@@ -68,7 +68,7 @@ async def test_a_command_is_scheduled_listed_and_cancelled(
         assert (cancelled.status, cancelled.output) == (0, f"Command {first} is cancelled.\n")
         again = await worker("schedule", "cancel", first)
         assert again.status == 1
-        assert "No command waits under the id" in again.output
+        assert "No scheduled command has the id" in again.output
         assert await _waiting(database) == 1
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(30):
@@ -78,13 +78,13 @@ async def test_a_command_is_scheduled_listed_and_cancelled(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("publish", "RegisterReader", ADA, "--at", "noon"), "'noon' is no time: write its offset as well"),
-        (("publish", "RegisterReader", ADA, "--at", "2030-01-31T18:00"), "is no time: write its offset as well"),
-        (("publish", "RegisterReader", ADA, "--at", "never"), "'never' is no time"),
+        (("publish", "RegisterReader", ADA, "--at", "noon"), "'noon' is not a time with an offset: write it as "),
+        (("publish", "RegisterReader", ADA, "--at", "2030-01-31T18:00"), "is not a time with an offset: write it as "),
+        (("publish", "RegisterReader", ADA, "--at", "never"), "'never' is not a time"),
         (("publish", "RegisterReader", ADA, "--at", "2099-01-01T00:00:00Z"), "is more than ten years ahead"),
         (("publish", "RegisterReader", ADA, "--in", "600w"), "is more than ten years ahead"),
         (("publish", "RegisterReader", ADA, "--in", "1h", "--at", "2030-01-31T18:00:00Z"), "leave out --at or --in"),
-        (("publish", "RegisterReader", ADA, "--in", "1h", "--wait"), "what is sent later is not waited for"),
+        (("publish", "RegisterReader", ADA, "--in", "1h", "--wait"), "a scheduled command cannot be waited for"),
         (("schedule", "cancel", "7"), "'7' is not a UUID"),
         (("schedule", "list", "--domain", "libary"), "there is no domain 'libary' in WORKER_DOMAINS"),
     ],

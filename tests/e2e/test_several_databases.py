@@ -50,7 +50,7 @@ async def test_a_domain_s_store_is_in_another_schema_of_the_same_database(worker
     assert {name for name, each in found.items() if not each["good"]} == set()
     assert {"role of library", "role of warehouse"} <= found.keys()
     refused = (await worker.having(DATABASE_SCHEMA="a_reading")("db", "stats")).mistake()
-    assert refused.startswith("DATABASE_SCHEMA: the schema 'a_reading' could be another store's, ")
+    assert refused.startswith("DATABASE_SCHEMA: the schema 'a_reading' could belong to another store: ")
 
 
 @asynccontextmanager
@@ -91,7 +91,7 @@ async def test_what_is_published_is_found_in_the_domain_s_own_database(
 
     asked = (await both("events")).mistake()
     assert asked.startswith(
-        "there are several databases, each with a log of its own: say whose with --domain, of library "
+        "there are several databases, each with a log of its own: choose one with --domain, of library "
     )
     for domain, event_type in (("library", "ReaderRegistered"), ("warehouse", "PiecesReceived")):
         end = await both("events", "--domain", domain, "--json")
@@ -108,7 +108,7 @@ async def test_what_is_published_is_found_in_the_domain_s_own_database(
         end = await both("status", ada, "--json")
         assert (end.status, end.document()["domain"]) == (0, "library")
         assert end.complaint.startswith("warehouse (")
-        assert "cannot be asked: " in end.complaint
+        assert "cannot be read: " in end.complaint
         assert (await both("status", str(uuid4()))).mistake().startswith("warehouse (")
         assert (await both("status", str(uuid4()), "--domain", "library")).status == 1
 
@@ -130,7 +130,7 @@ async def test_administration_goes_through_all_databases_and_names_each(
         await execute(each.admin_url, _OLD)
     wrong = both.having(DATABASE_ADMIN_URL_WAREHOUSE=other.url)
     mistake = (await wrong("db", "prune", "--older-than", "90d", "--yes", "--domain", "warehouse")).mistake()
-    assert mistake.startswith("the role of DATABASE_ADMIN_URL_WAREHOUSE may not do this: ")
+    assert mistake.startswith("the role of DATABASE_ADMIN_URL_WAREHOUSE has no right to do this: ")
     counted = (await both("db", "prune", "--older-than", "90d", "--dry-run", "--json")).document()
     assert [each["receipts"] for each in counted] == [1, 2]
     deleted = await both("db", "prune", "--older-than", "90d", "--yes", "--domain", "warehouse")

@@ -55,5 +55,7 @@ async def test_a_version_that_no_view_can_have_is_a_mistake(worker: Worker) -> N
 async def test_the_role_of_workers_may_not_drop(worker: Worker, database: Database) -> None:
     await stored(database)
     mistake = (await worker.having(DATABASE_ADMIN_URL=database.url)(*DROP, "--all", "--yes")).mistake()
-    assert mistake.startswith("the role of DATABASE_ADMIN_URL may not do this: name the database's owner (")
+    assert mistake.startswith(
+        "the role of DATABASE_ADMIN_URL has no right to do this: name the database's owner there ("
+    )
     assert len((await worker(*LIST, "--json")).document()) == 2

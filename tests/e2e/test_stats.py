@@ -69,7 +69,7 @@ async def test_workers_own_role_is_shown_what_it_may_see(worker: Worker, databas
     assert {row["bytes_behind"] for row in document["standbys"]} == {None}
     assert "rows (estimated)" in told.output
     assert f"GRANT pg_monitor TO {document['database']['role']} shows them." in told.output
-    assert "pg_stat_statements is not there" in told.output
+    assert "pg_stat_statements is not installed" in told.output
 
 
 async def test_an_administrator_is_shown_connections_and_standbys(worker: Worker, database: Database) -> None:

@@ -160,7 +160,10 @@ async def test_a_database_is_migrated_once(worker: Worker, database: Database) -
     migrating = worker.having(DATABASE_ADMIN_URL=on(database.admin_url, bare), DATABASE_URL=on(database.url, bare))
     try:
         unable = (await migrating.having(DATABASE_ADMIN_URL=on(database.url, bare))("db", "migrate")).mistake()
-        assert re.match(r"the role of DATABASE_ADMIN_URL may not do this: name the database's owner \(.*denied", unable)
+        assert re.match(
+            r"the role of DATABASE_ADMIN_URL has no right to do this: name the database's owner there \(.*denied",
+            unable,
+        )
         wanted = await migrating("db", "migrate", "--dry-run")
         assert re.fullmatch(r"Would apply 0001 \w+(, \d{4} \w+)*: schema version 0 → \d+\.\n", wanted.output)
         # A dry run has done nothing: all of it is still to be done.
@@ -241,8 +244,8 @@ async def test_a_check_finds_all_well(worker: Worker) -> None:
     assert all(finding["good"] for finding in findings)
     assert findings[0]["text"] == f"library ({len(library.deciders)} commands)"
     assert findings[1]["text"].startswith("accepts appends, 0 events")
-    assert findings[-3]["text"].startswith("not there yet; `worker topology declare` makes it")
-    assert findings[-2]["text"].startswith("not looked at; with RABBITMQ_MANAGEMENT_URL, ")
+    assert findings[-3]["text"].startswith("not declared yet; `worker topology declare` declares it")
+    assert findings[-2]["text"].startswith("not checked; set RABBITMQ_MANAGEMENT_URL ")
 
 
 async def test_a_check_counts_what_waits_and_who_serves(served: Worker) -> None:
@@ -271,7 +274,7 @@ async def test_a_check_counts_what_waits_and_who_serves(served: Worker) -> None:
             {"WORKER_DOMAINS": "nowhere:domain", "DATABASE_REPLICA_URLS": "the primary", "AMQP_URL": ""},
             {
                 "domains": r"WORKER_DOMAINS: nowhere cannot be imported: .*",
-                "replica": r"it accepts writes, so it is no replica; correct DATABASE_REPLICA_URLS\.",
+                "replica": r"it accepts writes, so it is not a replica; correct DATABASE_REPLICA_URLS\.",
                 "broker": r"AMQP_URL is not set; give it the form .*\.",
             },
         ),

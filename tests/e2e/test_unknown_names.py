@@ -32,7 +32,7 @@ async def test_a_misspelt_variable_is_told(worker: Worker) -> None:
     assert told == "WORKER_CONCURENCY is no setting (did you mean WORKER_CONCURRENCY?); correct it, or unset it."
     checked = await worker.having(WORKER_SERVICE_HOST="10.0.0.1")("check", "--json")
     (found,) = (each for each in checked.document() if each["part"] == "settings")
-    assert (found["good"], found["text"]) == (True, "WORKER_SERVICE_HOST: not read by anything")
+    assert (found["good"], found["text"]) == (True, "WORKER_SERVICE_HOST: not a setting, and ignored")
 
 
 async def test_a_misspelt_command_is_told(worker: Worker) -> None:

@@ -164,7 +164,7 @@ class Link:
         """
         reader = self._transport.reader
         if not isinstance(reader, DeliveryReader):
-            raise TypeError("this link has nothing that takes deliveries")
+            raise TypeError("this link has no reader of deliveries")
         # The broker requeues what arrives after the close.
         reader.tap(wire.number, lambda received: None if wire.is_closed else take(received))
 

@@ -82,7 +82,7 @@ async def declare_missing(link: Link, topology: Topology) -> None:
         lacking = (*lacking, topology.retry_queue)
     if topology.shards is not None and await has_queue(link, topology.shard_queue(topology.shards)):
         raise BrokerMisconfigured(
-            f"the queues of domain {topology.domain_name} are more than {counted(topology.shards, 'shard')}; "
+            f"the broker has more queues of domain {topology.domain_name} than {counted(topology.shards, 'shard')}; "
             f"{topology.way_out}"
         )
     if not lacking:
@@ -167,7 +167,9 @@ async def compare(link: Link, topology: Topology) -> None:
             found = await outdated(link, topology)
         if found:
             names = ", ".join(found)
-            _log.warning("made by an older version: %s; docs/broker.md says what a policy has to add to them", names)
+            _log.warning(
+                "declared by an older version: %s; docs/broker.md says what a policy has to add to them", names
+            )
 
 
 async def has_queue(link: Link, name: str) -> bool:
@@ -252,7 +254,7 @@ async def _refused(
 def _differs(topology: Topology, error: ChannelPreconditionFailed) -> BrokerMisconfigured:
     return BrokerMisconfigured(
         f"the queues of domain {topology.domain_name} exist with other properties ({error}); "
-        + ("let them run empty, delete them, and start again" if topology.shards is None else topology.way_out)
+        + ("wait until they are empty, delete them, and start again" if topology.shards is None else topology.way_out)
     )
 
 

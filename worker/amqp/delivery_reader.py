@@ -123,7 +123,7 @@ class DeliveryReader(FrameReader):
         try:
             tap.take(received)
         except Exception:  # noqa: BLE001  it is not acknowledged, so nothing is lost
-            _log.exception("taking delivery %d failed", received.tag)
+            _log.exception("handling delivery %d failed", received.tag)
         now = time.monotonic()
         if now - self._told_at < _HEARTBEAT_SECONDS:
             return b""
@@ -137,4 +137,4 @@ async def passed_by(_: DeliveredMessage) -> None:
     Raises:
         RuntimeError: The library calls it nevertheless. The command would not be seen until the channel closes.
     """
-    raise RuntimeError("a delivery was not taken")
+    raise RuntimeError("a delivery had no consumer")

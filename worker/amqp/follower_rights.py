@@ -52,7 +52,7 @@ async def follower_rights(
         async with link.translating(), asyncio.timeout(timeout):
             await link.wire()
             if not await may_publish(link, EXCHANGE):
-                missing.append(f"write {EXCHANGE} ({'reactions and ' if reacts else ''}what is due)")
+                missing.append(f"write {EXCHANGE} ({'reactions and ' if reacts else ''}scheduled commands)")
             if relays:
                 exchange = events_exchange(topology.domain_name)
                 if await lacks_exchange(link, topology.domain_name):
@@ -62,7 +62,7 @@ async def follower_rights(
             if not await has_queue(link, topology.schedule_queue):
                 absent.append(topology.schedule_queue)
             elif not await may_read(link, topology.schedule_queue):
-                missing.append(f"read {topology.schedule_queue} (what is to be sent later)")
+                missing.append(f"read {topology.schedule_queue} (scheduled commands)")
             if not await may_publish(link, ""):
                 missing.append("write amq.default (dead letters and replies of the schedule)")
     finally:

@@ -91,7 +91,7 @@ class Peers:
                     await self._greet(await self._link.wire())
             except BrokerError as error:
                 if told != (told := str(error)):
-                    _log.warning("cannot keep in touch with other workers of %s: %s", self._topology.domain_name, error)
+                    _log.warning("lost contact with the other workers of %s: %s", self._topology.domain_name, error)
                 await backoff.rest()
             else:
                 told = None

@@ -78,7 +78,7 @@ class Held:
         try:
             await self._wire.basic_ack(self._tag, wait=False)
         except LOST as error:
-            raise BrokerUnavailable("the connection broke; the letter is still there") from error
+            raise BrokerUnavailable("the connection broke; the letter is still in its queue") from error
         self._chunk.held.remove(self._tag)
 
 
@@ -139,7 +139,7 @@ class QueueBrowser:
             if not await self._something_comes():
                 raise StopAsyncIteration
         if self._is_cut:
-            raise BrokerUnavailable(f"the connection broke, or {self._queue} was deleted, while it was looked at")
+            raise BrokerUnavailable(f"the connection broke, or {self._queue} was deleted, while its messages were read")
         chunk, message = self._arrived.popleft()
         self._left -= 1
         self._largest = max(self._largest, len(message.body))

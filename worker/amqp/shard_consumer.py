@@ -253,7 +253,11 @@ class ShardConsumer:
             self._told = told
             shards = ", ".join(map(str, told[0])) or "none"
             _log.info(
-                "%d workers share the %d shards of %s: here %s", processes, self._shards, self._topology.queue, shards
+                "%d workers share the %d shards of %s; this one consumes: %s",
+                processes,
+                self._shards,
+                self._topology.queue,
+                shards,
             )
 
 

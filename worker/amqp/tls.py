@@ -60,8 +60,8 @@ def tls_trouble(error: BaseException) -> str | None:
             f"and the host as the certificate does, or that name by &{SERVER_NAME}=…"
         )
     return (
-        f"TLS fails ({cause.reason}); see whether its port takes TLS, and whether it asks for a certificate, to be "
-        "named by ?certfile=…&keyfile=… in AMQP_URL"
+        f"TLS fails ({cause.reason}); check whether its port speaks TLS, and whether it asks for a client "
+        "certificate, which ?certfile=…&keyfile=… names in AMQP_URL"
     )
 
 
@@ -90,7 +90,7 @@ def _show_certificate(context: ssl.SSLContext, given: dict[str, str]) -> None:
 def _gives_up_verification(text: str) -> bool:
     # The library takes any text but 0 for yes, even "false".
     if text.lower() not in _YES | _NO:
-        raise BrokerMisconfigured("AMQP_URL: no_verify_ssl is 1 or 0")
+        raise BrokerMisconfigured("AMQP_URL: no_verify_ssl must be 1 or 0")
     return text.lower() in _YES
 
 

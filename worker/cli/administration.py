@@ -31,7 +31,7 @@ def administering(store: StoreSettings) -> Iterator[None]:
         if error.code != _LACKS_RIGHT:
             raise
         raise Mistake(
-            f"the role of {variable} may not do this: name the database's owner ({error.__cause__})."
+            f"the role of {variable} has no right to do this: name the database's owner there ({error.__cause__})."
         ) from error
 
 

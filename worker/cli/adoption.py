@@ -26,23 +26,26 @@ def adopt(
             metavar="URL",
             envvar="ADOPT_FROM",
             show_envvar=False,
-            help="The address of the database that has the table; the variable ADOPT_FROM hides it from others.",
+            help="The address of the database that has the table; or set ADOPT_FROM, which other users of the "
+            "machine cannot see.",
         ),
     ],
     *,
     table: Annotated[str, typer.Option(metavar="TABLE", help="The table, with its schema if it needs one.")] = "events",
     number_field: Annotated[
-        str, typer.Option(metavar="FIELD", help="The field of the metadata that keeps an event's number in the table.")
+        str, typer.Option(metavar="FIELD", help="The metadata field to store each event's number in the table in.")
     ] = NUMBER_FIELD,
     domain: LogOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only read the table, and check each event.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only read the table and check each event; record nothing.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Take over another store's table of events, as the beginning of the log in the database of DATABASE_ADMIN_URL.
 
     The table has the columns of dynamic-streams-eventstore-go: sequence_number, occurred_at, event_type, payload,
-    metadata. Events are numbered anew, without gaps, in the table's order, and compared with the table at the end. It
-    can be ended at any time: called again, it goes on where it was, also with what the table has got since.
+    metadata. Events get new numbers, without gaps, in the table's order, and are compared with the table at the end.
+    The command can be stopped at any time: run again, it continues where it stopped, also with newer events.
     """
     store = chosen_one(Settings.load(needs=("database_admin_url",)), domain, by="database_admin_url")
     with told_to_go_on(store), bulk_progress("reading" if dry_run else "adopting") as progress:
@@ -75,5 +78,5 @@ def _told(found: Adoption, table: str) -> str:
     already = f" {counted(found.before, 'was', 'were')} adopted before." if found.before else ""
     if found.dry_run:
         return f"{counted(found.table - found.before, 'event')} of {table} would be adopted.{already}"
-    compared = f"What was adopted, {counted(found.adopted, 'event')}, is what the table holds, by count and sum."
+    compared = f"Compared with the table: {counted(found.adopted, 'event')}, equal by count and checksum."
     return f"Adopted {counted(found.adopted - found.before, 'event')} of {table}.{already} {compared}"

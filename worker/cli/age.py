@@ -33,8 +33,8 @@ def age(text: str, *, units: str = "smhdw") -> timedelta:
         names = [_UNITS[unit][0] for unit in units]
         examples = [f"{number}{unit}" for unit, number in zip("mhdw", (30, 36, 90, 12), strict=True) if unit in units]
         raise Mistake(
-            f"{text!r} is no age: write {', '.join(names[:-1])} or {names[-1]}, "
-            f"as in {', '.join(examples[:-1])} or {examples[-1]}."
+            f"{text!r} is not an age: write {', '.join(names[:-1])} or {names[-1]}, as in {', '.join(examples[:-1])} "
+            f"or {examples[-1]}."
         )
     return int(match[1]) * _UNITS[match[2]][1]
 

@@ -9,7 +9,7 @@ from worker.cli.group import Entry, group
 
 __all__ = ["COMMANDS", "app"]
 
-_TRIED_AGAIN = "go on after a pause, or try the event that stopped it again"
+_TRIED_AGAIN = "continue after a pause, or retry the event that stopped it"
 
 
 def _followers(kind: str, *, resumed: str) -> tuple[Entry, ...]:
@@ -24,22 +24,25 @@ def _followers(kind: str, *, resumed: str) -> tuple[Entry, ...]:
         Entry(
             name="list",
             target=f"{commands}.list_all",
-            help=f"List the {kind}s: how far each is, and what stops it. Exit status 1 when one is stopped.",
+            help=f"List the {kind}s: the position of each, its lag, and the error that stops it. Exit status 1 when "
+            "one is stopped.",
         ),
         Entry(
             name="status",
             target=f"{commands}.status",
-            help=f"Show everything about a {kind}: how far it is, what stops it and where, and what was left out.",
+            help=f"Show everything about a {kind}: its position, the event and error that stop it, and the skipped "
+            "events.",
         ),
         Entry(
             name="skip",
             target=f"{commands}.skip_event",
-            help=f"Skip the event that stops a {kind}, which then goes on behind it. Who did so, and why, is recorded.",
+            help=f"Skip the event that stops a {kind}, which then continues after it. The user and the reason are "
+            "recorded.",
         ),
         Entry(
             name="pause",
             target=f"{commands}.pause_one",
-            help=f"Pause a {kind}, whichever process runs it, until it is resumed.",
+            help=f"Pause a {kind} in every process, until it is resumed.",
         ),
         Entry(name="resume", target=f"{commands}.resume_one", help=f"Resume a {kind}: {resumed}"),
     )
@@ -56,8 +59,8 @@ COMMANDS = {
         Entry(
             name="check",
             target="worker.cli.check:check",
-            help="Show what is reachable, what is not, and what to do. Exit status 2 when a worker could not run as it "
-            "should.",
+            help="Check the settings, the databases and the broker, and say how to correct what is wrong. Exit "
+            "status 2 when a worker could not run as it should.",
         ),
         Entry(
             name="run",
@@ -72,12 +75,12 @@ COMMANDS = {
         Entry(
             name="status",
             target="worker.cli.status:status",
-            help="Show what became of a command: its outcome, its events, and its trace.",
+            help="Show the result of a command: its outcome, its events, and its trace.",
         ),
         Entry(
             name="view",
             target="worker.cli.view:view",
-            help="Show the state of a view at a key, as the events give it now.",
+            help="Show the current state of a view at a key, folded from the events.",
             # A key may be a negative number.
             any_option=True,
         ),
@@ -89,7 +92,7 @@ COMMANDS = {
         Entry(
             name="console",
             target="worker.cli.console:console",
-            help="Serve a page that shows queues, workers, commands, events, followers, what is scheduled, and dead "
+            help="Serve a page that shows queues, workers, commands, events, followers, scheduled commands, and dead "
             "letters.",
         ),
         Entry(
@@ -116,7 +119,8 @@ COMMANDS = {
         Entry(
             name="health",
             target="worker.cli.health:health",
-            help="Ask the worker that runs here whether it is live (or ready), and why. For probes that run a command.",
+            help="Ask the worker on this machine whether it is live or ready, and print the reason. For probes that "
+            "run a command.",
         ),
         Entry(
             name="config",
@@ -135,8 +139,8 @@ COMMANDS = {
         Entry(
             name="list",
             target="worker.cli.dead_letters.commands:list_letters",
-            help="List dead letters, the newest last, and count them by reason. Looking removes nothing and keeps "
-            "their order.",
+            help="List dead letters, the newest last, and count them by reason. Listing removes none and keeps their "
+            "order.",
         ),
         Entry(
             name="show",
@@ -160,8 +164,7 @@ COMMANDS = {
         Entry(
             name="rebuild",
             target="worker.cli.projections:rebuild",
-            help="Build a projection's tables anew from the log, beside those that readers read, and put them in their "
-            "place.",
+            help="Rebuild a projection's tables from the log, beside the tables in use, and then replace these.",
         ),
     ),
     "schedule": (
@@ -181,14 +184,13 @@ COMMANDS = {
             help="Cancel a scheduled command, also while its message still waits in its queue.",
         ),
     ),
-    "reactions": _followers("reaction", resumed=f"{_TRIED_AGAIN}, or go on from another event."),
-    "relays": _followers("relay", resumed=f"{_TRIED_AGAIN}, or go on from another event."),
+    "reactions": _followers("reaction", resumed=f"{_TRIED_AGAIN}, or continue from another event."),
+    "relays": _followers("relay", resumed=f"{_TRIED_AGAIN}, or continue from another event."),
     "load": (
         Entry(
             name="run",
             target="worker.cli.load_run:run",
-            help="Publish a scenario's commands, wait for every answer, and have the oracle replay the log and judge "
-            "it.",
+            help="Publish a scenario's commands, wait for every answer, and verify them by a replay of the log.",
         ),
         Entry(
             name="list",
@@ -198,15 +200,15 @@ COMMANDS = {
         Entry(
             name="compare",
             target="worker.cli.load:compare",
-            help="Put two load runs side by side. What differs in their settings comes first.",
+            help="Compare two load runs. Differences in their settings come first.",
         ),
     ),
     "topology": (
         Entry(
             name="declare",
             target="worker.cli.topology:declare",
-            help="Make the exchanges and queues of the domains that WORKER_DOMAINS names, as a user that may configure "
-            "them.",
+            help="Declare the exchanges and queues of the domains that WORKER_DOMAINS names, as a user that may "
+            "configure them.",
         ),
     ),
     "db": (
@@ -231,7 +233,7 @@ COMMANDS = {
         Entry(
             name="import",
             target="worker.cli.importing:import_file",
-            help="Import a file of events into the database of DATABASE_ADMIN_URL, behind those that are there.",
+            help="Import a file of events into the database of DATABASE_ADMIN_URL, after the events that it has.",
         ),
         Entry(
             name="adopt",
@@ -248,12 +250,13 @@ COMMANDS = {
         Entry(
             name="restore-archive",
             target="worker.cli.archive:restore_archive",
-            help="Put archived events back into the log in the database of DATABASE_ADMIN_URL, beside running workers.",
+            help="Put archived events back into the log in the database of DATABASE_ADMIN_URL, while workers run.",
         ),
         Entry(
             name="check",
             target="worker.cli.check:check_database",
-            help="Show what is wrong with the database, or will be, and what to do. Exit status 2 when something is.",
+            help="Show what is wrong with the database or soon will be, and how to correct it. Exit status 2 when "
+            "something is wrong.",
         ),
         Entry(
             name="stats",
@@ -291,15 +294,15 @@ app = group(
     help="Decide commands from RabbitMQ against an event store on PostgreSQL.",
     below={"events": COMMANDS["events"]},
 )
-_added(app, "dead-letters", help="List, show, replay and discard dead letters: messages that a worker put aside.")
+_added(app, "dead-letters", help="List, show, replay and discard dead letters: messages that could not be processed.")
 _added(app, "projections", help="List, rebuild, pause and resume projections, which are read models in tables.")
-_added(app, "schedule", help="Run, list and cancel commands that are sent later.")
+_added(app, "schedule", help="Run schedules, and list and cancel scheduled commands.")
 _added(app, "reactions", help="List, pause and resume reactions, which make commands from events.")
 _added(app, "relays", help="List, pause and resume relays, which publish events to the broker.")
-_added(app, "load", help="Run load scenarios through RabbitMQ and real workers, and have every answer verified.")
-_added(app, "topology", help="Make the broker's exchanges and queues.")
+_added(app, "load", help="Run load scenarios through RabbitMQ and real workers, and verify every answer.")
+_added(app, "topology", help="Declare the broker's exchanges and queues.")
 _added(
-    _added(app, "db", help="Migrate, check and look after the event store's database."),
+    _added(app, "db", help="Migrate, check and maintain the event store's database."),
     "db states",
     help="List and drop stored states of views.",
 )

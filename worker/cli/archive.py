@@ -32,18 +32,20 @@ def archive(
         str,
         typer.Option(metavar="NUMBER|DATE", help="Only partitions that end below this number, or before this time."),
     ],
-    to: Annotated[str, typer.Option(metavar="DIRECTORY", help="Where the files are written; made if it is missing.")],
+    to: Annotated[
+        str, typer.Option(metavar="DIRECTORY", help="The folder to write the files to; made if it is missing.")
+    ],
     *,
     domain: LogOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be moved.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be moved.")] = False,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Move whole old partitions of the log in the database of DATABASE_ADMIN_URL into Parquet files, after asking.
 
-    Each is written, read back and compared before it is dropped, beside running workers. Commands and reads that can do
-    without its events go on; others are told that they are archived, and never answered without them. It can be ended
-    at any time: called again, it goes on where it was. Exit status 1 when the answer was no.
+    Each is written, read back and compared before it is dropped, while workers run. Commands and reads that do not need
+    its events continue; others fail with an error that names the archived events, and never give a wrong answer. The
+    command can be stopped at any time: run again, it continues where it stopped. Exit status 1 when the answer was no.
     """
     store = chosen_one(Settings.load(needs=("database_admin_url",)), domain, by="database_admin_url")
     bound, directory = _bound(before), _directory(to)
@@ -63,20 +65,20 @@ def archive(
 
 
 def restore_archive(
-    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="Where they were archived to.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="The folder that they were archived to.")],
     *,
     domain: LogOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be restored.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be restored.")] = False,
     json: Json = False,
 ) -> None:
-    """Put archived events back into the log in the database of DATABASE_ADMIN_URL, beside running workers.
+    """Put archived events back into the log in the database of DATABASE_ADMIN_URL, while workers run.
 
-    What was archived last comes back first. Each file is checked against its manifest and the database before anything
-    is changed, and the events in the database against it after. The files stay.
+    The last archived partition comes back first. Each file is checked against its manifest and the database before any
+    change, and the restored events against the file afterwards. The files stay.
     """
     store = chosen_one(Settings.load(needs=("database_admin_url",)), domain, by="database_admin_url")
     if not directory.is_dir():
-        raise Mistake(f"{directory} is no directory: name the one that was archived to.")
+        raise Mistake(f"{directory} is not a directory: name the one that the events were archived to.")
     with told_to_go_on(store), bulk_progress("restoring") as progress:
         report = run_async(
             put_back(
@@ -107,7 +109,7 @@ def _bound(text: str) -> int | datetime:
 
 def _directory(text: str) -> Path:
     if not text:  # as of a variable that is not set: the current folder is seldom what is meant
-        raise Mistake("--to names no directory: say where the files are to be written.")
+        raise Mistake("--to is empty: name the directory to write the files to.")
     return Path(text)
 
 
@@ -127,10 +129,11 @@ def _archive(store: StoreSettings, before: int | datetime, to: Path) -> ArchiveR
 
 def _agreed(report: ArchiveReport, to: Path) -> bool:
     return agreed(
-        f"{_described(report)} will be moved to {to}. What may need them is told so, and commands that do become dead "
-        "letters, until they are restored.",
+        f"{_described(report)} will be moved to {to}. Until they are restored, reads that may need them fail, and "
+        "commands that do become dead letters.",
         "Move them?",
-        nobody="there is nobody to ask before events are moved out: pass --yes, or --dry-run to see which.",
+        nobody="events are moved out only after a confirmation, and there is no terminal to ask at: pass --yes, or "
+        "--dry-run to see which.",
     )
 
 

@@ -54,4 +54,7 @@ def told_to_go_on(store: StoreSettings) -> Iterator[None]:
 
 
 def _gone_on_with(error: EventStoreError | Mistake) -> str:
-    return f"{sentence(error).rstrip('.')}. What was recorded stays: the same command goes on behind it."
+    return (
+        f"{sentence(error).rstrip('.')}. Recorded events stay recorded: run the same command again to continue after "
+        "them."
+    )

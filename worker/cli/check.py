@@ -23,11 +23,16 @@ def check(
     domain: Annotated[str | None, typer.Option(metavar="DOMAIN", help="Only this domain and its database.")] = None,
     followers: Annotated[
         bool,
-        typer.Option("--followers", help="Count as wrong what `worker follow` lacks; by default it is only noted."),
+        typer.Option(
+            "--followers", help="Count it as an error if `worker follow` could not run; by default it is only noted."
+        ),
     ] = False,
     json: Json = False,
 ) -> None:
-    """Tell what is reachable, what is not, and what to do. Exit status 2 when a worker could not run as it should."""
+    """Check the settings, the databases and the broker, and say how to correct what is wrong.
+
+    Exit status 2 when a worker could not run as it should.
+    """
     from worker.cli.inspection import inspect  # noqa: PLC0415  only this command needs domains and the broker
 
     settings = Settings.load(needs=())
@@ -37,10 +42,11 @@ def check(
 
 
 def check_database(*, domain: DomainOption = None, json: Json = False) -> None:
-    """Tell what is wrong with the database, or will be, and what to do. Exit status 2 when something is.
+    """Show what is wrong with the database or soon will be, and how to correct it.
 
-    Looks at the schema, the role's rights, settings, indexes, the guard of the events, connections, poolers, and how
-    far replicas lag. Where domains have databases of their own, each is looked at. Changes nothing.
+    Checks the schema, the role's rights, settings, indexes, the guard of the events, connections, poolers, and the lag
+    of replicas. Where domains have databases of their own, each is checked. Changes nothing. Exit
+    status 2 when something is wrong.
     """
     settings = Settings.load(needs=("database_url",))
     report(run_async(_inspect_each(settings, chosen(settings, domain))), json=json)

@@ -20,7 +20,10 @@ def primary_condition(found: Survey, wanted: int) -> Iterator[Finding]:
         "schema",
         good=found.schema_version >= SCHEMA_VERSION,
         well=f"version {found.schema_version}"
-        + ("; older builds are served, too: when none is left, run `worker db migrate --finish`" * found.unfinished),
+        + (
+            "; it still serves older builds: when none runs any more, run `worker db migrate --finish`"
+            * found.unfinished
+        ),
         wrong=f"version {found.schema_version}, this program needs {SCHEMA_VERSION}: run `worker db migrate`.",
     )
     yield _role(found)
@@ -35,7 +38,7 @@ def primary_condition(found: Survey, wanted: int) -> Iterator[Finding]:
         "durability",
         good=found.durability in {"on", "remote_apply"},
         well=f"synchronous_commit = {found.durability}",
-        wrong=f"synchronous_commit is {found.durability!r}, with which a crash can lose what was promised, so that "
+        wrong=f"synchronous_commit is {found.durability!r}, with which a crash can lose acknowledged commands, so "
         "workers refuse to start; ALTER DATABASE … SET synchronous_commit = on.",
     )
     yield _indexes(found)
@@ -44,13 +47,13 @@ def primary_condition(found: Survey, wanted: int) -> Iterator[Finding]:
         good=found.guarded,
         well="changes of events are refused",
         wrong="events can be changed and deleted, as after a restore without triggers: run `worker db migrate`, "
-        "which switches their triggers on.",
+        "which enables the triggers.",
     )
     complaint = found.wholeness.complaint
     yield _judged(
         "log",
         good=complaint is None,
-        well=f"{counted(found.head, 'event')}, and {counted(found.wholeness.looked_at, 'receipt')} of theirs",
+        well=f"{counted(found.head, 'event')}, and {counted(found.wholeness.looked_at, 'receipt')} checked",
         wrong=f"{complaint}.",
     )
     yield _partitions(found)
@@ -74,24 +77,26 @@ def replica_condition(found: Survey, head: int | None) -> Finding:
         head: The primary's head shortly before; None if it cannot be asked.
     """
     if not found.in_recovery:
-        return _wrong("replica", "it accepts writes, so it is no replica; correct DATABASE_REPLICA_URLS.")
+        return _wrong("replica", "it accepts writes, so it is not a replica; correct DATABASE_REPLICA_URLS.")
     if not found.may_work:
-        return _wrong("replica", f"it answers, but {found.role} may not read there; correct DATABASE_REPLICA_URLS.")
+        return _wrong(
+            "replica", f"it answers, but the role {found.role} may not read there; correct DATABASE_REPLICA_URLS."
+        )
     if not found.feedback:
         return _wrong(
             "replica",
-            "hot_standby_feedback is off: a long read there holds up the replay of a vacuum and of all that follows, "
-            "and is cancelled in the end; set it on.",
+            "hot_standby_feedback is off: a long read there delays the replay of vacuums and of all later changes, "
+            "and is cancelled in the end; set it to on.",
         )
     if head is None:
-        return _well("replica", "answers; how far it lags cannot be told without the primary")
+        return _well("replica", "answers; its lag is unknown without the primary")
     behind = max(0, head - found.head)
     return _judged(
         "replica",
         good=behind <= MOST_LAG,
         well=f"answers reads, {counted(behind, 'event')} behind",
-        wrong=f"{counted(behind, 'event')} behind: no read goes there until it is within {MOST_LAG:,}; see whether it "
-        "still receives from the primary (pg_stat_wal_receiver), and whether its replay is paused.",
+        wrong=f"{counted(behind, 'event')} behind: no read goes there until it is within {MOST_LAG:,}; check whether "
+        "it still receives from the primary (pg_stat_wal_receiver), and whether its replay is paused.",
     )
 
 
@@ -119,15 +124,15 @@ def _retention(found: Survey) -> Finding:
         told = ", ".join(f"{name} ({counted(kept, 'byte')})" for name, kept in found.idle_slots)
         return _wrong(
             "retention",
-            f"nobody reads from {told}, and a slot keeps log files until somebody does: bring its reader back, or "
-            "SELECT pg_drop_replication_slot(…); max_slot_wal_keep_size bounds it.",
+            f"no reader uses {told}, and a slot keeps WAL files until they are read: bring its reader back, or SELECT "
+            "pg_drop_replication_slot(…); max_slot_wal_keep_size limits the files.",
         )
     return _judged(
         "retention",
         good=not found.prepared,
         well="no abandoned slot or prepared transaction",
-        wrong=f"prepared for more than an hour, and not ended: {', '.join(found.prepared)}; COMMIT PREPARED or "
-        "ROLLBACK PREPARED, since old rows are kept until then.",
+        wrong=f"transactions prepared more than an hour ago, and not ended: {', '.join(found.prepared)}; COMMIT "
+        "PREPARED or ROLLBACK PREPARED them, since old rows are kept until then.",
     )
 
 
@@ -140,8 +145,8 @@ def _partitions(found: Survey) -> Finding:
         "partitions",
         good=room >= found.partition_size,
         well=f"{found.partitions}, with room for {counted(room, 'further event')}",
-        wrong=f"room for only {counted(room, 'further event')}, since no worker has made the next one: see what their "
-        "logs say of it, and run `worker db migrate`, which makes it.",
+        wrong=f"room for only {counted(room, 'further event')}, since no worker has made the next partition: see the "
+        "reason in the workers' logs, and run `worker db migrate`, which makes it.",
     )
 
 
@@ -172,7 +177,8 @@ def _indexes(found: Survey) -> Finding:
     if found.missing_indexes:
         names = ", ".join(found.missing_indexes)
         return _wrong(
-            "indexes", f"{names}: missing or not valid, so that reads scan the log; make them as the schema has."
+            "indexes",
+            f"{names}: missing or not valid, so reads scan the whole log; create them as the schema defines them.",
         )
     return _judged(
         "indexes",

@@ -20,16 +20,16 @@ def console(
         str,
         typer.Option(
             metavar="ADDRESS",
-            help="The address to listen on. Another than this machine's own needs WORKER_CONSOLE_PASSWORD.",
+            help="The address to listen on. One that other machines can reach needs WORKER_CONSOLE_PASSWORD.",
         ),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 for any that is free.")] = CONSOLE_PORT,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 for any free one.")] = CONSOLE_PORT,
     allow_actions: Annotated[
         bool,
         typer.Option(
             "--allow-actions",
             help="Let pages replay and discard dead letters, cancel scheduled commands, and pause, resume and skip "
-            "followers; else they only show.",
+            "followers; by default the console is read-only.",
         ),
     ] = False,
     allowed_host: Annotated[
@@ -41,9 +41,9 @@ def console(
         ),
     ] = None,
 ) -> None:
-    """Serve a page that shows queues, workers, commands, events, followers, what is scheduled, and dead letters.
+    """Serve a page that shows queues, workers, commands, events, followers, scheduled commands, and dead letters.
 
-    It needs the extra `console`. Workers report to it by RabbitMQ; docs/console.md tells more.
+    It needs the extra `console`. Workers report to it through RabbitMQ; see docs/console.md.
     """
     settings = Settings.load(needs=("amqp_url",))
     try:
@@ -56,7 +56,7 @@ def console(
         ) from None
 
     def listening(address: str) -> None:
-        tell(f"The console answers at {address}{'' if allow_actions else ', and changes nothing'}.")
+        tell(f"The console answers at {address}{'' if allow_actions else ', read-only'}.")
         # The program that waits for this line may read from a pipe.
         sys.stdout.flush()
 

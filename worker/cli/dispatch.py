@@ -28,7 +28,7 @@ class NotAllPublished(Exception):
 
     def __init__(self, stored: int, total: int, cause: BrokerError) -> None:
         super().__init__(
-            f"{stored:,} of {counted(total, 'command')} {'was' if stored == 1 else 'were'} stored before; "
+            f"{stored:,} of {counted(total, 'command')} {'was' if stored == 1 else 'were'} stored before this error; "
             "publishing again repeats those without an id."
         )
         self.cause = cause

@@ -43,27 +43,28 @@ def events(
             "--where",
             metavar="KEY=VALUE",
             help='Only events whose payload has this field with this value, which is JSON: Edition=2, Edition="2". '
-            "What is no JSON is a string. Repeat for more conditions.",
+            "A value that is not JSON is a string. Repeat for more conditions.",
         ),
     ] = None,
     any_condition: Annotated[
-        bool, typer.Option("--any", help="Match events that meet one condition; by default all must hold.")
+        bool, typer.Option("--any", help="Match events that meet any of the conditions; by default all must hold.")
     ] = False,
     since: Annotated[
         str | None,
         typer.Option(
-            metavar="TIME", help="Not before this time, as 2026-01-05T10:00 (UTC unless it names a zone), or 15m ago."
+            metavar="TIME",
+            help="Only events from this time on, such as 2026-01-05T10:00 (UTC unless it names a zone) or 15m ago.",
         ),
     ] = None,
-    until: Annotated[str | None, typer.Option(metavar="TIME", help="Not after this time.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Only events up to this time.")] = None,
     after: Annotated[
-        int | None, typer.Option(min=0, max=2**63 - 1, metavar="NUMBER", help="The first events above this number.")
+        int | None, typer.Option(min=0, max=2**63 - 1, metavar="NUMBER", help="The first events after this number.")
     ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="COUNT", help=f"How many events to show; by default {_LIMIT}.")
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with new events until Ctrl-C (exit status 130).")
+        bool, typer.Option("--follow", "-f", help="Continue with new events until Ctrl-C (exit status 130).")
     ] = False,
     domain: LogOption = None,
     metadata: Annotated[bool, typer.Option("--metadata", help="Show the metadata, too.")] = False,
@@ -72,7 +73,7 @@ def events(
 ) -> None:
     """Show events, oldest first: the last that match, or the first that match above a number.
 
-    `worker events check` tells which of them the domains of WORKER_DOMAINS cannot read.
+    `worker events check` shows which of them the domains of WORKER_DOMAINS cannot read.
 
     With --follow and --after, everything above the number is shown.
     """

@@ -42,20 +42,23 @@ def check(
     ] = 0,
     ignore: Annotated[
         list[str] | None,
-        typer.Option(metavar="TYPE", help="A type that no domain needs to list: another program's; repeat for more."),
+        typer.Option(
+            metavar="TYPE",
+            help="Accept this type although no domain lists it, such as another program's; repeat for more.",
+        ),
     ] = None,
     domain: LogOption = None,
     primary: Annotated[
-        bool, typer.Option("--primary", help="Read from the primary, also where there are replicas.")
+        bool, typer.Option("--primary", help="Read from the primary, even if there are replicas.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Tell which events the domains of WORKER_DOMAINS cannot read. Exit status 1 when there are any.
+    """Show which events the domains of WORKER_DOMAINS cannot read. Exit status 1 when there are any.
 
-    For use before a release. Every event goes through its upcasters and its model, as when a command is decided. Found
-    are events that these refuse, types that no domain lists, and events that no filter finds by a field that their
-    model fills in. Of each type and version the first such event is told, with field and reason. Reads from a replica
-    if one answers.
+    For use before a release. Every event goes through its upcasters and its model, as when a command is decided. The
+    command finds events that these reject, types that no domain lists, and events that a filter misses because their
+    model fills in the field that it matches. For each type and version it shows the first such event, with field and
+    reason. Reads from a replica if one answers.
     """
     settings = Settings.load(needs=("database_url",))
     store = chosen_one(settings, domain)
@@ -150,6 +153,6 @@ def _show(rows: Sequence[TypeReadability], bad: int) -> None:
     tell(listing)
     tell()
     if bad:
-        tell(f"{bad:,} of {counted(total, 'event')} cannot be read, or would be missed.")
+        tell(f"{bad:,} of {counted(total, 'event')} cannot be read, or would be missed by a filter.")
     else:
         tell(f"{counted(total, 'event')} can be read.")

@@ -19,15 +19,15 @@ _MOST_PROCESSES = 64
 
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="NAME", help="Names; by default all of WORKER_DOMAINS."),
+    typer.Argument(metavar="NAME", help="Names to run; by default all of WORKER_DOMAINS."),
 ]
 Processes = Annotated[
     int | None,
     typer.Option(
         min=1,
         max=_MOST_PROCESSES,
-        help="How many processes share the work; one that crashes is started again. By default one runs, which "
-        "nothing starts again.",
+        help="How many processes share the work; one that crashes is started again. By default one runs, and is not "
+        "restarted if it crashes.",
     ),
 ]
 
@@ -35,17 +35,17 @@ Processes = Annotated[
 def project(names: Names = None, *, processes: Processes = None, control_socket: ControlSocket = None) -> None:
     """Fill the tables of projections from the log, and keep them up to date until SIGTERM or Ctrl-C.
 
-    Any number of processes may run, on any host: one of them projects each projection at a time, and another takes over
-    when that ends. What an event stops waits for a person: see `worker projections`.
+    Any number of processes may run, on any host: one of them runs each projection at a time, and another takes over
+    when that one ends. A projection that an event has stopped waits for a person: see `worker projections`.
     """
     wanted = RunRequest(names=tuple(names or ()), kinds=(PROJECTION,), command="worker project", doing="projecting")
     _run(wanted, processes, control_socket)
 
 
 def react(names: Names = None, *, processes: Processes = None, control_socket: ControlSocket = None) -> None:
-    """Send the commands that reactions make of events, until SIGTERM or Ctrl-C.
+    """Send the commands that reactions make from events, until SIGTERM or Ctrl-C.
 
-    Any number of processes may run, as with `worker project`. What stops a reaction waits for a person: see `worker
+    Any number of processes may run, as with `worker project`. A stopped reaction waits for a person: see `worker
     reactions`.
     """
     wanted = RunRequest(names=tuple(names or ()), kinds=(REACTION,), command="worker react", doing="reacting")
@@ -55,7 +55,7 @@ def react(names: Names = None, *, processes: Processes = None, control_socket: C
 def relay(names: Names = None, *, processes: Processes = None, control_socket: ControlSocket = None) -> None:
     """Publish the events of relays to the exchange of their domain, in order, until SIGTERM or Ctrl-C.
 
-    Any number of processes may run, as with `worker project`. What stops a relay waits for a person: see `worker
+    Any number of processes may run, as with `worker project`. A stopped relay waits for a person: see `worker
     relays`.
     """
     wanted = RunRequest(names=tuple(names or ()), kinds=(RELAY,), command="worker relay", doing="relaying")
@@ -65,7 +65,7 @@ def relay(names: Names = None, *, processes: Processes = None, control_socket: C
 def follow(*, processes: Processes = None, control_socket: ControlSocket = None) -> None:
     """Run all projections, reactions, relays and schedules of WORKER_DOMAINS in one process, until SIGTERM or Ctrl-C.
 
-    It may stand beside the workers of any domains: where there is nothing to follow, the schedules are run alone.
+    It may run beside the workers of any domains: domains without followers get their schedule only.
     """
     wanted = RunRequest(kinds=EVERY_KIND, command="worker follow", doing="following", schedules=True)
     _run(wanted, processes, control_socket)

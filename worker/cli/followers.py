@@ -28,16 +28,16 @@ T = TypeVar("T")
 _PURPOSE = "worker followers"
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Its name, as NAME or DOMAIN.NAME.")]
 EventNumber = Annotated[
-    int | None, typer.Option("--event", min=1, help="Its number; refused if another event stops it.")
+    int | None, typer.Option("--event", min=1, help="The event's number; refused if another event stops it.")
 ]
-Reason = Annotated[str, typer.Option(help="Why; it is recorded.")]
-By = Annotated[str | None, typer.Option(help="Who asks for it; by default the user who is logged in.")]
+Reason = Annotated[str, typer.Option(help="The reason, which is recorded.")]
+By = Annotated[str | None, typer.Option(help="The user to record; by default the logged-in user.")]
 From = Annotated[
     str | None,
     typer.Option(
         "--from",
         metavar="EVENT|end",
-        help="Go on with this event, whatever was sent before; or with what is recorded from now on.",
+        help="Continue with this event, whatever was sent before; `end` for events recorded from now on.",
     ),
 ]
 
@@ -103,7 +103,7 @@ class FollowerCommands:
         left_out = asked(
             target, lambda session: administration.skip(session, declared.name, event, by=who, reason=reason)
         )
-        tell(f"{declared.name} goes on without event {', '.join(map(str, left_out))}.")
+        tell(f"{declared.name} continues without event {', '.join(map(str, left_out))}.")
 
     def pause_one(self, name: Name) -> None:
         """Have one rest, whichever process runs it, until it is resumed."""
@@ -115,7 +115,7 @@ class FollowerCommands:
         """Have one go on that was paused, or try the event again that stopped it."""
         target, declared = self.one(name)
         asked(target, lambda session: administration.resume(session, declared.name))
-        tell(f"{declared.name} goes on.")
+        tell(f"{declared.name} continues.")
 
     def one(self, name: str) -> tuple[Target, AnyDeclared]:
         """Return the follower with a name, and the target that it belongs to."""
@@ -140,7 +140,7 @@ class OutputCommands(FollowerCommands):
         who = by or _user()
         target, declared = self.one(name)
         asked(target, lambda session: _moved(session, target, declared, number, who))
-        tell(f"{declared.name} goes on with {f'event {number}' if number else 'what is recorded from now on'}.")
+        tell(f"{declared.name} continues with {f'event {number}' if number else 'events recorded from now on'}.")
 
 
 projections = FollowerCommands(PROJECTION)
@@ -187,7 +187,7 @@ def _user() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError):
-        raise FollowerError("nobody is logged in whose name could be written down: pass --by") from None
+        raise FollowerError("the name of the logged-in user is unknown: pass --by") from None
 
 
 def _state(standing: FollowerStatus, row: FollowerRow) -> State:
@@ -243,24 +243,24 @@ def _tell(standing: FollowerStatus) -> None:
     if not standing.rows:
         tell(f"It was never run: start `{runs}`.")
     for row in standing.rows:
-        what = "what readers read" if row.is_current else "what is being built"
+        what = "in use by readers" if row.is_current else "being built"
         at = f"at event {row.position.number:,} of {row.head:,}"
         version = f"version {row.version}, {what}: " if is_projection else ""
         tell(f"  {version}{_state(standing, row).text}, {at}")
         if row.failure is not None and row.diverged_from is not None:
             tell(f"  {row.failure.error}")
             tell(
-                f"  See what was sent, then have it go on: `{command} resume {standing.name} --from "
-                f"{row.diverged_from}` with the events that are there now, `--from end` with what is yet to come."
+                f"  Check what was sent, then continue: `{command} resume {standing.name} --from {row.diverged_from}` "
+                "with the events that the log has now, `--from end` with events recorded from now on."
             )
         elif row.failure is not None:
             tell(f"  event {row.failure.number} ({row.failure.event_type}): {row.failure.error}")
             for line in row.failure.trace.rstrip().split("\n"):
                 tell(f"    {line}")
             tell(
-                f"  Correct it and start `{runs}` again, or `{command} resume {standing.name}`; or go on without it: "
-                f"`{command} skip {standing.name} --reason …`."
+                f"  Correct the cause and start `{runs}` again, or run `{command} resume {standing.name}`; to "
+                f"continue without the event, run `{command} skip {standing.name} --reason …`."
             )
     for each in standing.skipped:
         who = f"by {each.skipped_by}, {each.skipped_at:%Y-%m-%d %H:%M} UTC"
-        tell(f"  left out: event {each.number} ({each.event_type}), {who}: {each.reason}")
+        tell(f"  skipped: event {each.number} ({each.event_type}), {who}: {each.reason}")

@@ -45,7 +45,7 @@ async def _inspect(settings: Settings, domain: Domain, store: StoreSettings, *, 
         if settings.amqp_url:
             lacking += await _lacking_at_the_broker(settings, domain)
     except (EventStoreError, BrokerError) as error:
-        return Finding(part=part, good=not needed, note=True, text=f"cannot be looked at: {sentence(error)}")
+        return Finding(part=part, good=not needed, note=True, text=f"cannot be checked: {sentence(error)}")
     if not lacking:
         return Finding(part=part, good=True, text="may be run")
     told = f"`worker follow` cannot run here: {'; '.join(lacking)}."
@@ -76,7 +76,8 @@ async def _lacking_at_the_broker(settings: Settings, domain: Domain) -> list[str
     if rights.absent:
         told = ", ".join(rights.absent)
         found.append(
-            f"{told} not there yet at the broker: `worker topology declare` makes it, or `worker follow` if it may"
+            f"{told} not declared at the broker yet: `worker topology declare` declares it, and so does `worker "
+            "follow` if it may"
         )
     if rights.missing:
         found.append(

@@ -28,16 +28,16 @@ def forget(
     ],
     *,
     domain: DomainOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")] = False,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Forget a person in the database of DATABASE_ADMIN_URL, after asking: nobody can read their Sensitive fields then.
+    """Forget a person in the database of DATABASE_ADMIN_URL, after asking: their Sensitive fields become unreadable.
 
     The key of these fields is deleted, with the stored states that may show them, and a SubjectForgotten event records
-    it. No other event changes. Workers show the fields' replacements from their next look on. Where domains have
-    databases of their own, each is gone through, and asked for. docs/erasure.md says what this does not reach. Exit
-    status 1 when the answer was no, or nobody is known by that name.
+    it. No other event changes. Workers show the fields' replacements from their next read on. Where domains have
+    databases of their own, the person is forgotten in each, with a question for each. docs/erasure.md says what this
+    does not reach. Exit status 1 when the answer was no, or the person is unknown.
     """
     settings = Settings.load(needs=("database_admin_url",))
     whom = _subject(subject, settings)
@@ -67,7 +67,7 @@ def forget(
 def _subject(text: str, settings: Settings) -> Subject:
     field, mark, value = text.partition("=")
     if not (field and mark and value):
-        raise Mistake(f"{text!r} names nobody: say by which field of events and which value, such as ReaderID=ada.")
+        raise Mistake(f"{text!r} names no person: write a field of events and its value, such as ReaderID=ada.")
     if settings.worker_domains:
         from worker.served_domains import served_domains  # noqa: PLC0415  not every call names domains
 
@@ -75,15 +75,17 @@ def _subject(text: str, settings: Settings) -> Subject:
         if field not in known:
             hint = meant(field, known)
             named = f"; {hint} Known: {', '.join(known)}." if known else ": they have no Sensitive fields."
-            raise Mistake(f"no Sensitive field of the domains belongs to whom {field!r} names{named}")
+            raise Mistake(f"no Sensitive field of the domains belongs to a person that {field!r} names{named}")
     return Subject(field, value)
 
 
 def _agreed(whom: Subject, found: KnownSubject, whose: str) -> bool:
     return agreed(
-        f"{whose}{_described(whom, found)} will be deleted. What was sealed by it can never be read again.",
+        f"{whose}{_described(whom, found)} will be deleted. Fields that were sealed with it can never be read again.",
         "Forget it?",
-        nobody="there is nobody to ask before a key is deleted: pass --yes, or --dry-run to see what would be done.",
+        nobody="a key is deleted only after a confirmation, and there is no terminal to ask at: pass --yes, or "
+        "--dry-run to see what would "
+        "be done.",
     )
 
 

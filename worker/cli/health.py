@@ -11,10 +11,12 @@ from worker.supervision.probe import ask
 __all__ = ["health"]
 
 
-def health(*, ready: Annotated[bool, typer.Option("--ready/--live", help="What to ask for.")] = False) -> None:
-    """Ask the worker that runs here whether it is live (or ready), and why. For probes that run a command.
+def health(
+    *, ready: Annotated[bool, typer.Option("--ready/--live", help="Whether to ask if it is ready or live.")] = False
+) -> None:
+    """Ask the worker on this machine whether it is live or ready, and print the reason. For probes that run a command.
 
-    Exit status 0 when it is so, 1 when it is not or when nobody answers.
+    Exit status 0 when it is, 1 when it is not or does not answer.
     """
     settings = Settings.load(needs=())
     if settings.worker_health_port is None:

@@ -33,23 +33,24 @@ def import_file(
         FileFormat | None, typer.Option("--format", help="The file's format; by default from its name.")
     ] = None,
     number_field: Annotated[
-        str, typer.Option(metavar="FIELD", help="The field of the metadata that keeps an event's sequence_number.")
+        str, typer.Option(metavar="FIELD", help="The metadata field to store each event's sequence_number in.")
     ] = NUMBER_FIELD,
     domain: LogOption = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only check the file, and say what would be done.")
+        bool, typer.Option("--dry-run", help="Only check the file, and show what would be done.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Import a file of events into the database of DATABASE_ADMIN_URL, behind those that are there.
+    """Import a file of events into the database of DATABASE_ADMIN_URL, after the events that it has.
 
-    All are checked first: if one is wrong, none is imported. It goes in chunks beside running workers, and can be ended
-    at any time: called again, it goes on where it was, also with a file that has more lines by then.
+    All are checked first: if one is wrong, none is imported. They are imported in batches while workers run. The
+    command can be stopped at any time: run again, it continues where it stopped, also with a file that has got more
+    lines.
     """
     store = chosen_one(Settings.load(needs=("database_admin_url",)), domain, by="database_admin_url")
     chosen = file_format or FileFormat.of(file)
     if chosen is None:
-        raise Mistake(f"the name of {file} does not say how it is written: pass --format ndjson or --format csv.")
+        raise Mistake(f"the name of {file} does not show its format: pass --format ndjson or --format csv.")
     events = EventFile(path=file, format=chosen, number_field=number_field)
     called = name or file.name
     with told_to_go_on(store):

@@ -67,7 +67,9 @@ def _variables(settings: Settings, domains: Sequence[Domain]) -> list[Finding]:
     names = list(unknown(os.environ, Settings.variables()))
     # Without the domains, it is not known whether the variables belong to one.
     names += unread(settings, [domain.name for domain in domains]) if domains else []
-    return [Finding(part="settings", good=True, text=f"{', '.join(names)}: not read by anything")] if names else []
+    return (
+        [Finding(part="settings", good=True, text=f"{', '.join(names)}: not a setting, and ignored")] if names else []
+    )
 
 
 def _views(domain: Domain) -> Iterator[Finding]:
@@ -133,7 +135,7 @@ async def _broker(settings: Settings, domains: Sequence[Domain]) -> list[Finding
                 findings += await _entrance(settings, topology)
             findings += await _rules(settings, topology)
             findings += await _bindings(settings, topology)
-    return [Finding(part=part, good=True, text="takes our connection"), *findings]
+    return [Finding(part=part, good=True, text="accepts connections"), *findings]
 
 
 def _queue(topology: Topology, found: Backlog | None) -> Finding:
@@ -142,7 +144,7 @@ def _queue(topology: Topology, found: Backlog | None) -> Finding:
         return Finding(
             part=part,
             good=True,
-            text="not there yet; `worker topology declare` makes it, and so does the first `worker run` that may",
+            text="not declared yet; `worker topology declare` declares it, and so does the first `worker run` that may",
         )
     if not found.fits(topology):
         wanted = "no affinity" if topology.shards is None else counted(topology.shards, "shard")
@@ -166,7 +168,7 @@ async def _rules(settings: Settings, topology: Topology) -> list[Finding]:
     """Return findings about policies by which messages can be lost."""
     part = f"policies of {topology.queue}"
     if not settings.rabbitmq_management_url:
-        text = "not looked at; with RABBITMQ_MANAGEMENT_URL, those that can lose something are found"
+        text = "not checked; set RABBITMQ_MANAGEMENT_URL to find policies that can lose messages"
         return [Finding(part=part, good=True, text=text)]
     names = [name for name, _ in replace(topology, has_schedule=True).queues()]
     try:
@@ -178,7 +180,7 @@ async def _rules(settings: Settings, topology: Topology) -> list[Finding]:
     found = [Finding(part=part, good=False, text=f"{loss}: {WAY}.") for loss in losses(topology, rules)]
     if found:
         return found
-    text = "none that can lose something"
+    text = "none that can lose messages"
     if older_dead_queue(topology, rules):
         text += (
             f"; but {topology.dead_queue}, made by an older version, would drop letters under a length policy: {WAY}"
@@ -214,7 +216,7 @@ async def _bindings(settings: Settings, topology: Topology) -> list[Finding]:
     if not wrong:
         return [Finding(part=part, good=True, text="each shard once")]
     text = (
-        f"{', '.join(wrong)}; each shard is to be bound once with the weight 1, and nothing else, and every change "
-        f"moves keys to other shards; {topology.way_out}."
+        f"{', '.join(wrong)}; each shard must be bound once, with the weight 1, and nothing else may be bound; every "
+        f"change moves keys to other shards; {topology.way_out}."
     )
     return [Finding(part=part, good=False, text=text)]

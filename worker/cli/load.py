@@ -48,7 +48,7 @@ def compare(
     *,
     json: Json = False,
 ) -> None:
-    """Put two load runs side by side. What was not the same in both is told first."""
+    """Compare two load runs. Differences in their settings come first."""
     one, other = _read(first), _read(second)
     rows, told = list(comparison(one, other)), differences(one, other)
     if json:

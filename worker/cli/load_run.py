@@ -102,10 +102,10 @@ def run(
     ] = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write an HTML page with charts.")] = None,
 ) -> None:
-    """Publish a scenario's commands, wait for every answer, and have the oracle replay the log and judge it.
+    """Publish a scenario's commands, wait for every answer, and verify them by a replay of the log.
 
-    Other publishers of the domain must rest meanwhile: what they send counts as a violation. Exit status 1 when there
-    is one violation or more.
+    Other publishers of the domain must be stopped meanwhile: each command of theirs counts as a violation. Exit status
+    1 when there is a violation.
     """
     settings = Settings.load(needs=("database_url", "amqp_url", "worker_domains"))
     served = served_domains(settings)
@@ -230,7 +230,7 @@ def _outage(made: Scenario, stores: Sequence[StoreSettings], *, start_workers: i
     missing = (
         "with --start-workers" if not start_workers else f"when {wanted.domain} has a store of its own: {variable}"
     )
-    typer.echo(f"No store is down now and then: that can be had {missing}.", err=True)
+    typer.echo(f"This run has no outages of the store: they are possible {missing}.", err=True)
     return None
 
 

@@ -23,7 +23,9 @@ def migrate(
     *,
     finish: Annotated[
         bool,
-        typer.Option("--finish", help="Also take away what only older builds need. Refused while one is connected."),
+        typer.Option(
+            "--finish", help="Also remove what only older builds need. Refused while an older build is connected."
+        ),
     ] = False,
     partition_size: Annotated[
         int | None,
@@ -37,17 +39,17 @@ def migrate(
         typer.Option("--projections", help="Only what projections need, where their tables are in another database."),
     ] = False,
     domain: DomainOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be applied.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be applied.")] = False,
     json: Json = False,
 ) -> None:
     """Bring the database of DATABASE_ADMIN_URL to this program's schema version. Running it again changes nothing.
 
-    Where domains have databases of their own, each is brought there, one after the other. Workers of an older build go
-    on beside this one, until --finish takes away what they need. With --partition-size the table of events becomes the
-    first of many, while workers go on; what is broken off is gone on with when it is run again.
+    Where domains have databases of their own, each is migrated, one after the other. Workers of an older build continue
+    to work beside this one, until --finish removes what they need. With --partition-size the table of events becomes
+    the first of many partitions, while workers run; after an interruption, run it again to continue.
 
-    With --projections, DATABASE_ADMIN_URL names another database, which gets what projections need to have their tables
-    there, and no event store.
+    With --projections, DATABASE_ADMIN_URL names another database, in which projections can then have their tables. It
+    gets no event store.
     """
     settings = Settings.load(needs=("database_admin_url",))
     if projections and (finish or partition_size is not None):

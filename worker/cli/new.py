@@ -33,9 +33,9 @@ _FILES = {
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the folder and of the package in it.")],
 ) -> None:
-    """Make a folder to begin with: a package with a domain, its test, a Compose file with the servers, and settings.
+    """Make a folder to start from: a package with a domain, its test, a Compose file with the servers, and settings.
 
-    It is made in the current folder, whole or not at all; nothing that is there is changed.
+    It is made in the current folder, completely or not at all; existing files are not changed.
     """
     target = Path(name)
     _check(name, target)
@@ -58,7 +58,8 @@ def new(
 def _check(name: str, target: Path) -> None:
     if not _NAME.fullmatch(name) or iskeyword(name):
         raise Mistake(
-            f"{name!r} cannot be the name of a Python package: take small letters, digits and _, a letter first."
+            f"{name!r} cannot be the name of a Python package: use lower-case letters, digits and _, beginning with a "
+            "letter."
         )
     if target.exists():
         raise Mistake(f"{name} is here already; choose another name, or remove it.")

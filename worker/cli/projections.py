@@ -18,7 +18,7 @@ def rebuild(
     *,
     yes: Yes = False,
 ) -> None:
-    """Build a projection's tables anew from the log, beside those that readers read, and put them in their place.
+    """Rebuild a projection's tables from the log, beside the tables in use, and then replace these.
 
     A process of `worker project` does it. Exit status 1 when the answer was no.
     """
@@ -26,10 +26,11 @@ def rebuild(
     if not isinstance(declared, Declared):
         raise TypeError(f"{declared.name} is no projection")
     if not yes and not agreed(
-        f"The whole log is read again for {declared.name}. Readers go on reading what there is until it is done.",
-        "Build it anew?",
-        nobody="there is nobody to ask before a projection is built anew: pass --yes.",
+        f"The whole log is read again for {declared.name}. Readers use the present tables until the rebuild is "
+        "complete.",
+        "Rebuild it?",
+        nobody="a projection is rebuilt only after a confirmation, and there is no terminal to ask at: pass --yes.",
     ):
         raise typer.Exit(1)
     begun = asked(target, declared.rebuild)
-    tell(f"{declared.name} is built anew from now on." if begun else f"{declared.name} is being built anew already.")
+    tell(f"The rebuild of {declared.name} has begun." if begun else f"{declared.name} is being rebuilt already.")

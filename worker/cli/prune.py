@@ -33,10 +33,10 @@ def prune(
 ) -> None:
     """Delete old receipts from the database of DATABASE_ADMIN_URL, in batches, after asking. Events are never deleted.
 
-    A command that is repeated after its receipt is gone is decided anew, and `worker status` does not know it any more:
-    choose an age beyond which no command is published or redelivered again. Dead letters from before it are not
-    replayed unasked. Where domains have databases of their own, each is gone through, and asked for. Exit status 1 when
-    the answer was no.
+    A command that is repeated after its receipt was deleted is decided again, and `worker status` no longer finds it:
+    choose an age after which no command is published or redelivered again. Dead letters that are older are replayed
+    only with --even-if-forgotten. Where domains have databases of their own, each is pruned, with a question for each.
+    Exit status 1 when the answer was no.
     """
     settings = Settings.load(needs=("database_admin_url",))
     least_age = _age(older_than, settings)
@@ -74,17 +74,18 @@ def _age(text: str, settings: Settings) -> timedelta:
     least = max(LEAST_AGE, timedelta(seconds=settings.worker_max_age))
     if chosen < least:
         raise Mistake(
-            f"{text} is too young: for {least / timedelta(hours=1):g} hours a receipt may be what keeps a redelivered "
-            "command from being decided twice."
+            f"{text} is too short: for {least / timedelta(hours=1):g} hours a receipt may be needed to keep a "
+            "redelivered command from being decided twice."
         )
     return chosen
 
 
 def _agreed(found: Prunable, whose: str) -> bool:
     return agreed(
-        f"{whose}{_described(found)} will be deleted. A command that is repeated after that is decided anew.",
+        f"{whose}{_described(found)} will be deleted. A command that is repeated after that is decided again.",
         "Delete them?",
-        nobody="there is nobody to ask before receipts are deleted: pass --yes, or --dry-run to count them.",
+        nobody="receipts are deleted only after a confirmation, and there is no terminal to ask at: pass --yes, or "
+        "--dry-run to count them.",
     )
 
 

@@ -52,18 +52,23 @@ def publish(
         str | None, typer.Option("--in", metavar="AGE", help="Send it later: in 30m, 36h, 90d, 12w from now.")
     ] = None,
     timeout: Annotated[
-        float, typer.Option(min=0.001, metavar="SECONDS", help="How long each command may take.")
+        float,
+        typer.Option(
+            min=0.001,
+            metavar="SECONDS",
+            help="How long to wait until each command is stored or, with --wait, answered.",
+        ),
     ] = 30.0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a command.")] = False,
 ) -> None:
     """Publish a command, or a file of commands. All are checked first: if one is wrong, none is published.
 
-    With --wait, the exit status is 1 when a command failed or was not answered in time. What is to be sent later is
-    kept by `worker schedule run`.
+    With --wait, the exit status is 1 when a command failed or was not answered in time. Scheduled commands are stored
+    and sent by `worker schedule run`.
     """
     when = _when(at, delay)
     if when is not None and wait:
-        raise Mistake("what is sent later is not waited for: leave out --wait, or --at and --in.")
+        raise Mistake("a scheduled command cannot be waited for: leave out --wait, or --at and --in.")
     settings = Settings.load(needs=("amqp_url", "worker_domains"))
     checked = Submissions(named(served_domains(settings), domain), settings)
     if file is not None:
@@ -80,7 +85,7 @@ def publish(
     failed = [answer.command_id for answer in answers if answer.outcome == "failed"]
     if failed:
         which = str(failed[0]) if len(failed) == 1 else "ID"
-        typer.echo(f"What failed is a dead letter: `worker dead-letters show {which}` shows all of it.", err=True)
+        typer.echo(f"A failed command is a dead letter: `worker dead-letters show {which}` shows all of it.", err=True)
     if any(answer.is_bad for answer in answers):
         raise typer.Exit(1)
 
@@ -121,9 +126,9 @@ def _when(at: str | None, delay: str | None) -> datetime | None:
     except BadMessage:
         when = None
     if when is None:
-        raise Mistake(f"{at!r} is no time: write its offset as well, as in 2027-01-31T18:00:00+01:00, or Z for UTC.")
+        raise Mistake(f"{at!r} is not a time with an offset: write it as 2027-01-31T18:00:00+01:00, or Z for UTC.")
     if when - now > LONGEST_DELAY:
-        raise Mistake(f"{when:%Y-%m-%d} is more than ten years ahead: nothing is scheduled as late as that.")
+        raise Mistake(f"{when:%Y-%m-%d} is more than ten years ahead: choose an earlier time.")
     return when
 
 
@@ -132,7 +137,10 @@ def _what_to_do(stopped: NotAllPublished, count: int) -> str:
     if count > 1:
         return str(stopped)
     if isinstance(stopped.cause, BrokerUnavailable):
-        return f"The command may have been stored all the same; to send it again, pass --id {stopped.cause.command_id}."
+        return (
+            "The command may have been stored nevertheless; to send it again without a second effect, pass --id "
+            f"{stopped.cause.command_id}."
+        )
     return ""
 
 

@@ -38,12 +38,12 @@ def older_dead_queue(topology: Topology, rules: Mapping[str, QueueRules]) -> boo
 def _of_dead(queue: str, found: QueueRules) -> Iterator[str]:
     if (lives := found.get("message-ttl")) is not None:
         value, policy = lives
-        yield f"the policy {policy} deletes what has been in {queue} for {value:,} ms"
+        yield f"the policy {policy} deletes messages that have been in {queue} for {value:,} ms"
     for length in _LENGTHS:
         if (bound := found.get(length)) is not None and not _refuses(found):
             value, policy = bound
             yield f"the policy {policy} drops the oldest letters of {queue} above {length} {value:,}"
-    yield from _deliveries(queue, found, "drops a letter that was looked at {times}")
+    yield from _deliveries(queue, found, "drops a letter that was read {times}")
 
 
 def _of_work(queue: str, found: QueueRules) -> Iterator[str]:

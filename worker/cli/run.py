@@ -22,7 +22,7 @@ def run(
             min=1,
             max=_MOST_PROCESSES,
             help="How many worker processes to run; one that crashes is started again. By default one process runs, "
-            "which nothing starts again.",
+            "and is not restarted if it crashes.",
         ),
     ] = None,
     control_socket: ControlSocket = None,
@@ -31,7 +31,7 @@ def run(
 
     A second signal stops at once.
 
-    Exit status 0 after a complete drain, 1 when commands were left to the broker or a process ended again and again.
+    Exit status 0 after a complete drain, 1 when commands were returned to the broker or a process ended repeatedly.
     """
     settings = Settings.load(needs=("database_url", "amqp_url", "worker_domains"))
     if processes is not None and control_socket is None:

@@ -34,17 +34,16 @@ def run(
         typer.Option(
             min=1,
             max=_MOST_PROCESSES,
-            help="How many processes to run, of which one works at a time; one that crashes is started "
-            "again. By default one runs, which nothing "
-            "starts again.",
+            help="How many processes to run, of which one works at a time; one that crashes is started again. By "
+            "default one runs, and is not restarted if it crashes.",
         ),
     ] = None,
     control_socket: ControlSocket = None,
 ) -> None:
-    """Store what is to be sent later, and send it when its time has come, until SIGTERM or Ctrl-C.
+    """Store scheduled commands and send each when it is due, until SIGTERM or Ctrl-C.
 
     Any number of processes may run, on any host: one of them works for a domain at a time, and another takes over when
-    that ends.
+    that one ends.
     """
     settings = Settings.load(needs=("database_url", "amqp_url"))
     if processes is not None and control_socket is None:
@@ -58,12 +57,12 @@ def run(
 def list_all(
     *,
     domain: DomainOption = None,
-    limit: Annotated[int, typer.Option(min=1, max=_MOST, help="At most this many.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=_MOST, help="The largest number of commands to show.")] = 100,
     json: Json = False,
 ) -> None:
-    """List the commands that wait to be sent, what is due first first.
+    """List the commands that wait to be sent, the next one first.
 
-    What was scheduled and is still in its queue is not among them. Exit status 1 when one is due and could not be sent.
+    Commands whose message is still in its queue are not listed. Exit status 1 when one is due and could not be sent.
     """
     found: list[Waiting] = []
     for store in _stores(Settings.load(needs=("database_url",)), domain):
@@ -91,9 +90,9 @@ def cancel(
     *,
     domain: DomainOption = None,
 ) -> None:
-    """Have a scheduled command not be sent, also where its message still waits in its queue.
+    """Cancel a scheduled command, also while its message still waits in its queue.
 
-    Exit status 1 when it is too late, or nothing waits under this id.
+    Exit status 1 when it is too late, or no command with this id waits.
     """
     try:
         identity = UUID(command_id)
@@ -102,17 +101,17 @@ def cancel(
     stores = _stores(Settings.load(needs=("database_url",)), domain)
     names = [name for store in stores for name in store.domains]
     if len(names) > 1:
-        raise Mistake(f"one id may be scheduled in several domains: say in which with --domain, of {', '.join(names)}.")
+        raise Mistake(f"one id may be scheduled in several domains: choose one with --domain, of {', '.join(names)}.")
     verdict: Cancelled = _asked(stores[0], partial(ScheduledCommands.cancel, domain=names[0], command_id=identity))
     if verdict == "cancelled":
         tell(f"Command {identity} is cancelled.")
         return
     if verdict == "being_sent":
-        tell(f"It is too late: command {identity} is being sent. `worker status` tells what becomes of it.")
+        tell(f"It is too late: command {identity} is being sent. `worker status` shows its result.")
     else:
         tell(
-            f"No command waits under the id {identity}: it was sent (`worker status` tells), or never scheduled. If "
-            "its message is still in the queue, it will not be sent."
+            f"No scheduled command has the id {identity}: it was sent (`worker status` shows its result), or never "
+            "scheduled. If its message is still in the queue, it will not be sent."
         )
     raise typer.Exit(1)
 

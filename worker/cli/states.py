@@ -54,8 +54,8 @@ def drop(
 ) -> None:
     """Drop stored states from the database of DATABASE_ADMIN_URL, after asking.
 
-    No decision changes by it: they are a cache. The next worker that needs one reads the whole history behind it, and
-    stores it again. Exit status 1 when the answer was no.
+    Decisions do not change: stored states are a cache. The next worker that needs one reads the whole history of its
+    part, and stores it again. Exit status 1 when the answer was no.
     """
     if everything == _named(domain, view, version):
         raise Mistake("say which states to drop: --domain or --view, or --all and none of these.")
@@ -112,9 +112,10 @@ def _named(*wanted: object) -> bool:
 
 def _agreed(found: Sequence[ViewStates]) -> bool:
     return agreed(
-        f"{_described(found)} will be dropped. Whoever needs one next reads the whole history behind it.",
+        f"{_described(found)} will be dropped. The next command that needs one reads its whole history.",
         "Drop them?",
-        nobody="there is nobody to ask before states are dropped: pass --yes, or --dry-run to count them.",
+        nobody="states are dropped only after a confirmation, and there is no terminal to ask at: pass --yes, or "
+        "--dry-run to count them.",
     )
 
 

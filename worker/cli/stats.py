@@ -28,9 +28,9 @@ _Row = Mapping[str, Any]
 def stats(*, domain: DomainOption = None, json: Json = False) -> None:
     """Show the database's figures: sizes, rows, use of indexes, connections, lag, and slow statements.
 
-    Reads what DATABASE_URL's role may see, of the primary, and the head of each replica. Where domains have databases
-    of their own, each is shown, one after the other. Numbers of rows are estimates, except that of the events. Slow
-    statements need the extension pg_stat_statements. Changes nothing.
+    Reads what the role of DATABASE_URL may read of the primary, and the head of each replica. Where domains have
+    databases of their own, each is shown, one after the other. Numbers of rows are estimates, except that of the
+    events. Slow statements need the extension pg_stat_statements. Changes nothing.
     """
     stores = chosen(Settings.load(needs=("database_url",)), domain)
     documents = []
@@ -137,7 +137,10 @@ def _show_lag(found: Measures, replicas: list[_Row]) -> None:
 def _show_statements(found: Measures) -> None:
     if found.statements is None:
         tell()
-        tell("No statements: the extension pg_stat_statements is not there, not loaded, or not for this role.")
+        tell(
+            "No statements: the extension pg_stat_statements is not installed, not loaded, or not readable by this "
+            "role."
+        )
         return
     statements = table("calls", "total", "mean", "longest", "statement")
     for row in found.statements:

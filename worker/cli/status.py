@@ -24,9 +24,9 @@ def status(
     domain: DomainOption = None,
     json: Json = False,
 ) -> None:
-    """Tell what became of a command: its outcome, its events, and its trace.
+    """Show the result of a command: its outcome, its events, and its trace.
 
-    Where domains have databases of their own, all are asked. Exit status 1 when there is no answer on record.
+    Where domains have databases of their own, all are searched. Exit status 1 when no answer is recorded.
     """
     try:
         identity = UUID(command_id)
@@ -43,8 +43,8 @@ def status(
             print_json({"command_id": identity, "outcome": None})
         else:
             tell(
-                f"There is no answer to command {identity} on record: it was never sent, waits in its queue, "
-                "or is a dead letter (`worker dead-letters show` tells)."
+                f"No answer to command {identity} is recorded: it was never sent, waits in its queue, or is a dead "
+                "letter (see `worker dead-letters show`)."
             )
         raise typer.Exit(1)
     documents = [document(receipt, events, settings.worker_trace_url) for receipt, events in found]

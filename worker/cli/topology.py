@@ -19,12 +19,12 @@ __all__ = ["declare"]
 
 def declare(
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is missing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what is missing.")] = False,
 ) -> None:
-    """Make the exchanges and queues of the domains that WORKER_DOMAINS names, as a user that may configure them.
+    """Declare the exchanges and queues of the domains that WORKER_DOMAINS names, as a user that may configure them.
 
-    What is there stays as it is. Workers and publishers then need no right to configure anything. Exit status 1 when
-    something is missing (--dry-run).
+    Existing ones are not changed. Workers and publishers then need no right to configure anything. With --dry-run, exit
+    status 1 when something is missing.
     """
     settings = Settings.load(needs=("amqp_url", "worker_domains"))
     domains = served_domains(settings)
@@ -52,7 +52,10 @@ async def _declare(url: str, topologies: Mapping[Topology, bool], *, dry_run: bo
                 _tell(each, lacking, dry_run=dry_run)
                 if not queues or not dry_run:
                     for queue in await outdated(link, each):
-                        tell(f"{queue} was made by an older version, and serves as it is; docs/broker.md, Policies.")
+                        tell(
+                            f"{queue} was declared by an older version, and works as it is; see docs/broker.md, "
+                            "Policies."
+                        )
     finally:
         await link.close()
     return lacked
@@ -60,6 +63,6 @@ async def _declare(url: str, topologies: Mapping[Topology, bool], *, dry_run: bo
 
 def _tell(each: Topology, lacking: tuple[str, ...], *, dry_run: bool) -> None:
     if not lacking:
-        tell(f"{each.domain_name}: all is there.")
+        tell(f"{each.domain_name}: nothing is missing.")
     else:
         tell(f"{each.domain_name}: {'missing' if dry_run else 'made'} {', '.join(lacking)}.")

@@ -53,7 +53,7 @@ def view(
     replica: Replica = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, with the position.")] = False,
 ) -> None:
-    """Ask a view: what do the events say of this key now?
+    """Show the current state of a view at a key, folded from the events.
 
     Views are those of the domains that WORKER_DOMAINS names.
     """

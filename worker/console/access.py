@@ -83,7 +83,8 @@ class Access:
                 # No host name resolves to it, so no other page can be mistaken for the console.
                 return
         raise Refusal(
-            421, "The console does not go by this name: open it by its address, or start it with --allowed-host NAME."
+            421,
+            "The console does not serve this host name: open it by its address, or start it with --allowed-host NAME.",
         )
 
     def _check_password(self, headers: Headers) -> None:
@@ -140,7 +141,7 @@ def _check_origin(headers: Headers) -> None:
     origin = urlsplit(headers.get("origin", ""))
     is_own = origin.scheme in {"http", "https"} and origin.netloc.lower() == headers["host"].lower()
     if not is_own or headers.get("sec-fetch-site", "same-origin") != "same-origin":
-        raise Refusal(403, "Only the console's own pages can ask it to do something: open it, and do it there.")
+        raise Refusal(403, "Only the console's own pages can start an action: open the console, and do it there.")
 
 
 def _host_of(url: str) -> str | None:

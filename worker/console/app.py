@@ -63,9 +63,9 @@ def _static(name: str, kind: str) -> Route:
 
 def _told(error: Exception) -> str:
     if not isinstance(error, HTTPException):
-        return "Something failed in the console itself: its log says what."
+        return "The console failed: its log has the error."
     if error.status_code == 404 and error.detail == "Not Found":  # noqa: PLR2004  HTTP's status code
         return "There is no such page."
     if error.status_code == 405:  # noqa: PLR2004  the same
-        return "This page does not take that."
+        return "This page does not accept this method."
     return error.detail

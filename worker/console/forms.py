@@ -45,11 +45,13 @@ class Form:
                 large.
         """
         if not console.allow_actions:
-            raise HTTPException(403, "The console only looks: start it with --allow-actions to have it do something.")
+            raise HTTPException(403, "The console is read-only: start it with --allow-actions to allow actions.")
         fields = await _read(request)
         given = "".join(fields.get("token", []))
         if not hmac.compare_digest(given.encode(), console.token.encode()):
-            raise HTTPException(403, "This page is of an earlier console: load it again, and do it there.")
+            raise HTTPException(
+                403, "This page was loaded before the console was restarted: load it again, and repeat the action."
+            )
         return cls(request, fields)
 
     @property
@@ -65,7 +67,7 @@ class Form:
         """
         values = self.all(name)
         if len(values) != 1:
-            raise HTTPException(400, f"The form cannot be read: it does not say which {name} is meant.")
+            raise HTTPException(400, f"The form cannot be read: its field {name} is missing, or occurs several times.")
         return values[0]
 
     def all(self, name: str) -> Sequence[str]:
@@ -84,7 +86,7 @@ class Form:
         try:
             return known(self.one("action"))
         except ValueError:
-            raise HTTPException(400, "It does not say what is to be done.") from None
+            raise HTTPException(400, "The form cannot be read: it names no action.") from None
 
     def log(self, what: str) -> None:
         """Log what was done, and from which address."""
@@ -103,7 +105,7 @@ async def _read(request: Request) -> dict[str, list[str]]:
     async for chunk in request.stream():
         body += chunk
         if len(body) > _MOST_BYTES:
-            raise HTTPException(413, "The form is too large: choose fewer at a time.")
+            raise HTTPException(413, "The form is too large: select fewer at a time.")
     try:
         return parse_qs(body.decode("ascii"), keep_blank_values=True, strict_parsing=True, max_num_fields=1000)
     except ValueError:

@@ -151,7 +151,7 @@ class Letters:
             meant: list[DeadLetter] = []
             await look(queue, there, _those_of(selection, meant), progress=_nothing)
             if not meant:
-                raise Mistake("None of these letters is there any more.")
+                raise Mistake("None of these letters is in the queue any more.")
             bounds = Bounds(oldest=there, most=sum(map(wanted, meant)))
             if rules is None:
                 done = await discard(queue, _both(selection, wanted), bounds, progress=_nothing) if bounds.most else 0
@@ -200,7 +200,7 @@ def _both(selection: Selection, wanted: LetterFilter) -> LetterFilter:
 
 
 def _left(count: int) -> list[str]:
-    return [f"{count:,} could not be treated, since somebody else looks at them now: try again."] if count > 0 else []
+    return [f"{count:,} could not be processed, since another consumer holds them now: try again."] if count > 0 else []
 
 
 def _nothing() -> None:

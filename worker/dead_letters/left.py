@@ -24,7 +24,7 @@ def explained(judgement: Judgement, count: int, rules: Rules) -> str:
                 "To make a command of each, pass --assign-id."
             )
         case Judgement.NO_ID:
-            return f"{letters_are} left: without any id. Publish them anew, then discard them."
+            return f"{letters_are} left: without any id. Publish them again, then discard them."
         case Judgement.FORGOTTEN:
             return (
                 f"{letters_are} left: first published before {_forgotten(rules)}, and receipts "

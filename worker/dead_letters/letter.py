@@ -40,11 +40,11 @@ STORY_HEADERS = frozenset(
 """The headers about failures, which are removed when a message is replayed."""
 
 BROKER_REASONS = {
-    "delivery_limit": "the broker delivered it again and again: perhaps it ended the workers that took it",
-    "rejected": "a worker left it to the broker, which takes no copy of it, as its log says (refused_copy); or a "
-    "consumer that is none of ours rejected it",
-    "expired": "it was published with an expiration, or a policy set one, and nobody took it in time",
-    "maxlen": "a policy bounds the queue's length, and it was full",
+    "delivery_limit": "the broker delivered it again and again: perhaps it crashed the workers that received it",
+    "rejected": "a worker rejected it: the broker accepts no copy of it, as the worker's log says (refused_copy); "
+    "or a consumer of another program rejected it",
+    "expired": "it was published with an expiration, or a policy set one, and no consumer received it in time",
+    "maxlen": "a policy limits the queue's length, and the queue was full",
 }
 """The reasons for which the broker itself dead-letters messages, with their meaning."""
 

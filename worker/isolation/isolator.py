@@ -93,7 +93,9 @@ class Isolator:
             async with asyncio.timeout(None if begin_by == math.inf else max(begin_by - time.monotonic(), 0.0)):
                 await self._turn.acquire()
         except TimeoutError:
-            raise IsolationFailed("other messages that may be poison were decided while this could be held") from None
+            raise IsolationFailed(
+                "other messages that may be poison were decided for as long as this one could be held"
+            ) from None
         try:
             self._stop_idling()
             try:
@@ -143,7 +145,7 @@ class Isolator:
                 within -= gone.held
                 if gone.stuck or within <= 0 or len(endings) == _MOST_ENDED:
                     raise KilledItsProcess(_sentence(endings)) from None
-                _log.warning("the process that decided it %s; it is decided once more by another", gone.ending)
+                _log.warning("the process that decided it %s; another process decides it once more", gone.ending)
             except BaseException:
                 # It still decides this command: its next response would be taken for the answer to another.
                 self._process = None

@@ -47,13 +47,13 @@ class PlannedOutage:
         parts = urlsplit(self.url)
         if "," in parts.netloc or not parts.hostname:
             raise SettingsError(
-                f"{variable}: the run takes the way to this database down now and then, for which its address must "
-                "name one host."
+                f"{variable}: the run interrupts the connections to this database at times, for which its address "
+                "must name one host."
             )
         if parse_qs(parts.query).get("sslmode", [""])[-1] == "verify-full":
             raise SettingsError(
-                f"{variable}: the run takes the way to this database down now and then, and that way has another name "
-                "than its certificate: set sslmode=verify-ca for it."
+                f"{variable}: the run interrupts the connections to this database at times, through a proxy whose "
+                "name is not in the server's certificate: set sslmode=verify-ca for it."
             )
 
     def environment(self, environment: Mapping[str, str], url: str) -> dict[str, str]:

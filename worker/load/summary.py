@@ -191,9 +191,9 @@ class Summary(_Part):
         if late <= max(_LEAST_LATE, _LEAST_LATE_SHARE * due):
             return None
         return (
-            f"{brief(self.rate_per_s)} commands a second were due and {brief(self.throughput_per_s)} were answered, so "
-            f"that the load ended {duration(late)} late: the queue grew, and latencies say how long the load lasted, "
-            "not what anybody would wait at a rate that can be kept."
+            f"{brief(self.rate_per_s)} commands a second were due and {brief(self.throughput_per_s)} were answered, "
+            f"so the load ended {duration(late)} late: the queue grew, and the latencies show how long the load "
+            "lasted, not the latency at a rate that the workers can keep."
         )
 
     @classmethod

@@ -113,9 +113,9 @@ async def resume(session: Session, name: FollowerName) -> None:
         if row.diverged_from is not None and row.failure is not None:
             _, command = COMMANDS[name.kind]
             raise FollowerError(
-                f"{name} is stopped: {row.failure.error}; say where it goes on: `{command} resume {name} --from "
-                f"{row.diverged_from}` has it see the events that are there now, `--from end` only those that are yet "
-                "to come"
+                f"{name} is stopped: {row.failure.error}; choose where it continues: `{command} resume {name} --from "
+                f"{row.diverged_from}` with the events that the log has now, `--from end` with events recorded from "
+                "now on"
             )
     await _pause(session, name, paused=False)
 
@@ -155,7 +155,7 @@ async def skip(session: Session, name: FollowerName, number: int | None, *, by: 
             if await followers.skip(follower_id, event, by=by, reason=reason)
         }
         if not left_out:
-            raise FollowerError(f"no event stops {name} any more: somebody else was faster")
+            raise FollowerError(f"no event stops {name} any more: it was skipped or resumed meanwhile")
         return sorted(left_out)
 
 

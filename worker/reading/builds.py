@@ -74,12 +74,12 @@ class Declared:
                 raise self._superseded(f"readers read version {row.version}")
             if row.version == self.version and row.is_current and row.layout != self.projection.layout:
                 raise ProjectionError(
-                    f"the tables of {self.name} are declared otherwise than version {self.version} was made with: "
-                    "raise its version"
+                    f"the tables of {self.name} are declared differently from those of version {self.version}: raise "
+                    "its version"
                 )
         fitting = [row for row in rows if self.fits(row) and row.layout == self.projection.layout]
         if (later := self._later(rows)) is not None and not any(row.is_current for row in fitting):
-            raise self._superseded(f"there is being built version {later.version}")
+            raise self._superseded(f"version {later.version} is being built")
         return not fitting
 
     async def register(self, session: Session, store: EventStore | None = None) -> None:  # noqa: ARG002  the signature of ``Followed``
@@ -121,7 +121,7 @@ class Declared:
             await followers.lock(self.name)
             rows = await followers.of(self.name)
             if (later := self._later(rows)) is not None and later.is_leased:
-                raise self._superseded(f"there is being built version {later.version}")
+                raise self._superseded(f"version {later.version} is being built")
             for row in rows:
                 if not row.is_current:
                     if row.failure is None and self.fits(row):
@@ -173,7 +173,7 @@ class Declared:
         error: HistoryDiverged,
     ) -> Failure | None:
         """Mark the follower for a rebuild; see ``Followed``."""
-        _log.error("%s: the log was rewritten behind it; it is built anew: %s", row.name, error)
+        _log.error("%s: the log was rewritten at or before its position; it is rebuilt: %s", row.name, error)
         async with session.transaction() as transaction:
             await Followers(transaction).diverge(row.follower_id, fence)
         return None

@@ -27,8 +27,8 @@ def complaint(error: EventStoreError, schema: Schema) -> EventStoreError | Follo
     cause = error.__cause__ or error
     if error.code == _NO_COLUMN or (error.code in _MISSING and isinstance(error, StoreMisconfigured)):
         return FollowerError(
-            "the database lacks what follows the log needs: run `worker db migrate`, or `worker db migrate "
-            f"--projections` where PROJECTIONS_URL names another database ({cause})"
+            "the database lacks the schema for projections, reactions and relays: run `worker db migrate`, or "
+            f"`worker db migrate --projections` where PROJECTIONS_URL names another database ({cause})"
         )
     if error.code in {_LACKS_RIGHT, _NO_ROLE}:
         return FollowerError(

@@ -206,7 +206,7 @@ class Coordinator:
             target=lambda: self._target(f"{self._purpose}: {row.name}"),
             outlet=self._outlet,
         )
-        _log.info("%s %s, version %d: on from event %d", row.name.kind, row.name, row.version, row.position.number)
+        _log.info("%s %s, version %d: continues at event %d", row.name.kind, row.name, row.version, row.position.number)
         run.start()
 
     async def _stop(self, follower_id: int) -> None:
@@ -235,7 +235,7 @@ class Coordinator:
     def _troubled(self, trouble: str | None) -> None:
         if trouble != self.trouble:
             self.trouble = trouble
-            _log.warning("%s", f"leases cannot be kept: {trouble}" if trouble else "leases can be kept again")
+            _log.warning("%s", f"leases cannot be renewed: {trouble}" if trouble else "leases can be renewed again")
 
 
 async def _cancelled(runs: Iterable[FollowerRun]) -> None:

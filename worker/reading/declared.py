@@ -93,7 +93,7 @@ def chosen(
         if len(matching) != 1:
             known = ", ".join(str(each.name) for each in matching or every) or "none"
             problem = f"several domains have a {kind} {name}" if matching else f"there is no {kind} {name!r}"
-            raise FollowerError(f"{problem}; {'say which of' if matching else 'known are'} {known}")
+            raise FollowerError(f"{problem}; {'choose one of' if matching else 'known are'} {known}")
         found[matching[0].name] = matching[0]
     return list(found.values())
 

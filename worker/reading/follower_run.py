@@ -126,10 +126,10 @@ class FollowerRun:
         except FollowerError as error:
             self.trouble = str(error)
         except EventStoreError as error:
-            _log.warning("%s: what was built anew cannot take its place yet: %s", row.name, error)
+            _log.warning("%s: the rebuilt tables cannot replace the present ones yet: %s", row.name, error)
         else:
             if is_promoted:
-                _log.info("%s: readers read what was built anew, version %d", row.name, row.version)
+                _log.info("%s: readers now read the rebuilt tables, version %d", row.name, row.version)
             return is_promoted
         return False
 
@@ -158,10 +158,10 @@ class FollowerRun:
                         backoff.reset()
                     told = complaint(error, session.schema) if isinstance(error, EventStoreError) else error
                     self.trouble = str(told)
-                    _log.warning("%s: rests: %s", self.row.name, self.trouble)
+                    _log.warning("%s: waiting to try again: %s", self.row.name, self.trouble)
                     await backoff.rest()
                 except Exception:  # noqa: BLE001  a bug: logged with its traceback, and retried like a temporary failure
-                    self.trouble = "it failed in a way that this program does not know; its log has the trace"
+                    self.trouble = "it failed with an unexpected error; its log has the traceback"
                     _log.exception("%s: failed", self.row.name)
                     await backoff.rest()
         finally:
@@ -195,7 +195,7 @@ class FollowerRun:
             self._reached = checkpoint.position
 
     async def _diverged(self, session: Session, error: HistoryDiverged) -> None:
-        self.trouble = "the log was rewritten behind it"
+        self.trouble = "the log was rewritten at or before its position"
         with suppress(EventStoreError):  # if the database cannot be written now, the next start finds it again
             async with session.transaction() as transaction:
                 row = await self._on_record(transaction) or self.row

@@ -95,50 +95,51 @@ _meter.create_observable_counter(
     "worker.projection.events",
     [_events("projection")],
     unit="{event}",
-    description="Events that a projection took in, in this process.",
+    description="Events that a projection has processed, in this process.",
 )
 _meter.create_observable_gauge(
     "worker.projection.behind.events",
     [_behind("projection")],
     unit="{event}",
-    description="Events of the log that a projection has not looked at, in the process that runs it.",
+    description="Lag of a projection: events of the log after its position, in the process that runs it.",
 )
 _meter.create_observable_gauge(
     "worker.projection.behind",
     [_behind_seconds("projection")],
     unit="s",
-    description="For how long a projection has not had all there is, in the process that runs it.",
+    description="How long a projection has lagged behind the log, in the process that runs it.",
 )
 _meter.create_observable_gauge(
     "worker.projection.stopped",
     [_stopped("projection")],
     # Not "1": Prometheus would take the gauge for a ratio, and name it accordingly.
     unit="{projection}",
-    description="Whether an event, or the way it is declared, keeps a projection from going on: 1 or 0.",
+    description="Whether a projection is stopped, by an event or by its declaration: 1 or 0.",
 )
 _meter.create_observable_counter(
     "worker.reaction.events",
     [_events("reaction")],
     unit="{event}",
-    description="Events that a reaction took in, in this process; what it sent on their account is confirmed.",
+    description="Events that a reaction has processed, in this process; the broker has confirmed the commands made "
+    "from them.",
 )
 _meter.create_observable_gauge(
     "worker.reaction.behind.events",
     [_behind("reaction")],
     unit="{event}",
-    description="Events of the log that a reaction has not looked at, in the process that runs it.",
+    description="Lag of a reaction: events of the log after its position, in the process that runs it.",
 )
 _meter.create_observable_gauge(
     "worker.reaction.behind",
     [_behind_seconds("reaction")],
     unit="s",
-    description="For how long a reaction has not had all there is, in the process that runs it.",
+    description="How long a reaction has lagged behind the log, in the process that runs it.",
 )
 _meter.create_observable_gauge(
     "worker.reaction.stopped",
     [_stopped("reaction")],
     unit="{reaction}",
-    description="Whether an event, or a log that was rewritten, keeps a reaction from going on: 1 or 0.",
+    description="Whether a reaction is stopped, by an event or by a rewritten log: 1 or 0.",
 )
 _meter.create_observable_counter(
     "worker.relay.events",
@@ -150,17 +151,17 @@ _meter.create_observable_gauge(
     "worker.relay.behind.events",
     [_behind("relay")],
     unit="{event}",
-    description="Events of the log that a relay has not looked at, in the process that runs it.",
+    description="Lag of a relay: events of the log after its position, in the process that runs it.",
 )
 _meter.create_observable_gauge(
     "worker.relay.behind",
     [_behind_seconds("relay")],
     unit="s",
-    description="For how long a relay has not had all there is, in the process that runs it.",
+    description="How long a relay has lagged behind the log, in the process that runs it.",
 )
 _meter.create_observable_gauge(
     "worker.relay.stopped",
     [_stopped("relay")],
     unit="{relay}",
-    description="Whether an event, or a log that was rewritten, keeps a relay from going on: 1 or 0.",
+    description="Whether a relay is stopped, by an event or by a rewritten log: 1 or 0.",
 )

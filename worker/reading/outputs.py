@@ -109,7 +109,7 @@ class Output:
         """Stop the follower until a person sets a position to go on from; see ``Followed``."""
         number, is_exact = await _first_other(store, row)
         which = f"from event {number} on" if is_exact else f"at or before event {number}"
-        told = f"the log was rewritten {which}, and what was sent on account of the events before stays sent"
+        told = f"the log was rewritten {which}, and what was sent for the replaced events stays sent"
         async with session.transaction() as transaction:
             await Followers(transaction).stop_diverged(row.follower_id, fence, from_number=number, error=told)
         return Failure(number=number, event_type="", error=told, trace="")
@@ -130,7 +130,7 @@ async def position_before(store: EventStore, number: int | None) -> tuple[Positi
     if number is None:
         return head, head.number
     if number > head.number + 1:
-        raise FollowerError(f"the log is at event {head.number}, so that there is no event {number} to go on from yet")
+        raise FollowerError(f"the log ends at event {head.number}: there is no event {number} to continue from yet")
     if number == 1:
         return START, head.number
     before = number - 1
@@ -140,7 +140,7 @@ async def position_before(store: EventStore, number: int | None) -> tuple[Positi
     except HistoryArchived as archived:
         if before != archived.last:
             raise FollowerError(
-                f"events {archived.first:,} to {archived.last:,} are archived: go on from {archived.last + 1}, or "
+                f"events {archived.first:,} to {archived.last:,} are archived: continue from {archived.last + 1}, or "
                 "restore them first with `worker db restore-archive`"
             ) from archived
         return await _end_of_archived(store, before), head.number

@@ -69,11 +69,11 @@ async def missing_rights(
     finally:
         await session.close()
     if absent := row["absent"]:
-        return f"{_some(absent)} not there: run `{migration}`"
+        return f"{_some(absent)} missing: run `{migration}`"
     if not row["is_member"]:
-        return f"{row['who']} is no member of {role}: GRANT {role} TO {row['who']}"
+        return f"{row['who']} is not a member of {role}: GRANT {role} TO {row['who']}"
     if refused := row["refused"]:
-        return f"{role}, of which {row['who']} is a member, lacks {_some(refused)}: grant that to it again"
+        return f"the role {role} lacks {_some(refused)}: grant it to the role again"
     return None
 
 

@@ -44,5 +44,7 @@ def state_of(row: FollowerRow, *, is_declared: bool = True) -> State:
     if row.diverged_at is not None:
         return State(Severity.BAD, "derived from a lost history")
     if not is_declared or not row.is_leased:
-        return State(Severity.BAD, "nothing runs it") if is_declared else State(Severity.REST, "not in WORKER_DOMAINS")
+        return (
+            State(Severity.BAD, "no process runs it") if is_declared else State(Severity.REST, "not in WORKER_DOMAINS")
+        )
     return State(Severity.GOOD, "running" if row.is_current else "being built")

@@ -74,8 +74,8 @@ async def show_tables(
     for row in await transaction.fetch(_RELATIONS, schema, [*names, *leaving]):
         if row["owner"] != role or row["kind"] != "v":
             raise ProjectionError(
-                f"{schema}.{row['relname']} is somebody else's: it belongs to {row['owner']}, and the table of a "
-                "projection needs its name; rename one of them"
+                f"{schema}.{row['relname']} belongs to {row['owner']}, and the table of a projection needs its name; "
+                "rename one of them"
             )
     there: dict[str, list[tuple[str, str]]] = {}
     for row in await transaction.fetch(_COLUMNS, schema, [*names, *leaving]):
@@ -118,8 +118,8 @@ async def _own_schema(transaction: Transaction, schema: str) -> None:
     owner = await Followers(transaction).make_schema(schema)
     if owner != role_of(transaction.schema):
         raise ProjectionError(
-            f"the schema {schema} is somebody else's: it belongs to {owner}, and what projections fill needs its name; "
-            "rename it, or the domain"
+            f"the schema {schema} belongs to {owner}, and the tables of projections need its name; rename it, or the "
+            "domain"
         )
 
 
@@ -140,8 +140,7 @@ async def _dropped(transaction: Transaction, schema: str, name: str) -> list[str
     if rows:
         others = ", ".join(row["name"] for row in rows)
         raise ProjectionError(
-            f"{schema}.{name} is to get other columns, and {others} is made of it: drop that, and make it again "
-            "afterwards"
+            f"{schema}.{name} gets other columns, and {others} depends on it: drop that, and create it again afterwards"
         )
     return [f'DROP VIEW {schema}."{name}"']
 

@@ -133,8 +133,8 @@ class Reporter:
             if self._told != (told := str(error)):
                 self._told = told
                 _log.info(
-                    "nothing is reported to `worker console` (%s); docs/console.md names the rights that it takes, and "
-                    "WORKER_REPORT_INTERVAL=0 does without",
+                    "reports to `worker console` cannot be sent (%s); docs/console.md names the rights that they "
+                    "need, and WORKER_REPORT_INTERVAL=0 turns them off",
                     error,
                 )
             return not isinstance(error, BrokerMisconfigured)
@@ -189,4 +189,4 @@ async def reporting(
 
 def _tell(running: asyncio.Task[None]) -> None:
     if not running.cancelled() and (bug := running.exception()) is not None:
-        _log.error("nothing is reported any more", exc_info=bug)
+        _log.error("reports to `worker console` have stopped", exc_info=bug)

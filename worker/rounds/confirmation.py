@@ -100,7 +100,7 @@ class Confirmation:
             if job.unconfirmed == _MOST_UNCONFIRMED:
                 job.is_decided_alone = True
                 _log.warning(
-                    "%s has failed again and again on what was not on record (%s): it is decided alone",
+                    "%s has failed repeatedly on events that were not recorded yet (%s): it is decided alone",
                     job.message.command_type,
                     whereabouts(raised),
                 )

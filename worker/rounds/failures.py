@@ -127,7 +127,7 @@ class Failures:
                     self._breaker.open(error, era)
                 except PermanentError as error:
                     # No request with this id and body can have a receipt.
-                    _log.warning("whether it has an answer could not be told: %s", error)
+                    _log.warning("whether the command was answered is unknown: %s", error)
                     return None
 
     async def _retry(self, processing: Processing, failure: Exception, settlement: Retry) -> None:
@@ -179,12 +179,12 @@ class Failures:
         delivery = processing.delivery
         reason, said = headers[REASON_HEADER], headers[ERROR_HEADER]
         mark_failed(processing.span, _REFUSED, said)
-        _log.error("dead letter: %s, put aside by the broker itself, of: %s: %s", _REFUSED, reason, said)
+        _log.error("dead letter: %s, by the broker itself, since it accepts no copy: %s: %s", _REFUSED, reason, said)
         await delivery.reject(End.DEAD_LETTERED)
         self._counters.dead_letters[_REFUSED] += 1
         processing.measure(_REFUSED)
         await self._replies.failed(
-            delivery.properties, processing.message, f"{reason} (and the broker takes no copy of the message): {said}"
+            delivery.properties, processing.message, f"{reason} (and the broker accepts no copy of the message): {said}"
         )
         processing.span.end()
 

@@ -62,7 +62,7 @@ class Handover:
         if oldest is None or time.monotonic() - oldest < self._patience:
             return None
         why = self._reason or "the broker does not answer"
-        return f"deliveries of {self._topology.domain_name} that wait to be sent on: {len(self._waiting):,} ({why})"
+        return f"deliveries of {self._topology.domain_name} that wait to be forwarded: {len(self._waiting):,} ({why})"
 
     async def complete(
         self, delivery: Delivery, queue: str, headers: Mapping[str, Any], *, rest: float | None = None
@@ -115,12 +115,12 @@ class Handover:
             try:
                 await self._try(delivery, queue, headers, rest)
             except MessageRefused as error:
-                _log.error("cannot be sent on to %s: %s", queue, error)
+                _log.error("cannot be forwarded to %s: %s", queue, error)
                 return Sent.REFUSED
             except BrokerError as error:
                 self._reason = f"{queue}: {error}"
                 if told != (told := str(error)):
-                    _log.warning("cannot send on to %s: %s", queue, error)
+                    _log.warning("cannot forward to %s: %s", queue, error)
                 await backoff.rest()
             else:
                 return Sent.STORED

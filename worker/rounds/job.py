@@ -145,7 +145,7 @@ class Job(msgspec.Struct, eq=False):
             try:
                 self.ended(self, happened)
             except Exception:  # noqa: BLE001  a callback that fails must not end the round of all others
-                _log.exception("telling of the end of %s failed", self.message.command_type)
+                _log.exception("the callback for the end of %s failed", self.message.command_type)
 
     @property
     def command_id(self) -> UUID:

@@ -90,8 +90,8 @@ class PoisonQueue:
     def _late(self) -> Exception:
         """Return the error of a command that did not start for as long as it may be held."""
         if self._breaker.is_open:
-            return StoreUnavailable("the database did not serve for as long as this was held")
-        return IsolationFailed("other messages that may be poison were decided for as long as this was held")
+            return StoreUnavailable("the database was unavailable for as long as this message could be held")
+        return IsolationFailed("other messages that may be poison were decided for as long as this one could be held")
 
     def _let_lost_go(self) -> None:
         lost = [job for job in self._waiting if job.is_abandoned()]

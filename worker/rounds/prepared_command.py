@@ -110,7 +110,7 @@ class PreparedCommand(msgspec.Struct, frozen=True, kw_only=True):
                 outcome = Outcome(kind=OutcomeKind.UNCHANGED, details=details)
             case _:
                 raise TypeError(
-                    f"the decider of {self.message.command_type} returned {decision!r}, which is no decision"
+                    f"the decider of {self.message.command_type} returned {decision!r}, which is not a decision"
                 )
         check_count(len(facts))
         return [domain.to_record(fact, self.metadata) for fact in facts], outcome

@@ -87,7 +87,7 @@ class Recorder:
         """
         if self.round is None or time.monotonic() - self._sent_at <= seconds:
             return None
-        silence = StoreUnavailable(f"an append has had no answer for {seconds:g} s")
+        silence = StoreUnavailable(f"an append has not been answered for {seconds:g} s")
         if not self._breaker.is_patient:
             return silence
         self._breaker.open(silence, self._sent_in)
@@ -115,7 +115,7 @@ class Recorder:
             with UserCode(self._watchdog, round_.members[0].job.message.command_type):
                 round_.settle(verdicts)
         except Exception:  # noqa: BLE001  the answers stand
-            _log.exception("the states of %s are read anew", self._domain_name)
+            _log.exception("the states of %s are read again", self._domain_name)
             self._states.forget()
 
     def tell(self, round_: Round, verdicts: Sequence[Verdict]) -> None:

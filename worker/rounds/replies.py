@@ -97,7 +97,11 @@ class Replies:
         except Exception as error:  # noqa: BLE001  the answer is on record: a failed reply changes nothing
             self._counters.failed_replies += 1
             # The sender's error is about the reply only: the command is settled.
-            why = f"nobody listens on {printable(reply_to)} any more" if isinstance(error, Unroutable) else error
+            why = (
+                f"no consumer reads the reply queue {printable(reply_to)} any more"
+                if isinstance(error, Unroutable)
+                else error
+            )
             _log.info("the command is settled, but its reply could not be sent: %s", why)
 
     async def _send_again(self, body: bytes, properties: Properties, queue: str) -> None:
@@ -116,7 +120,7 @@ class Replies:
     async def _send_direct(self, body: bytes, properties: Properties, address: str) -> None:
         """Publish to the channel that asked, once: after a reconnect, another channel may have its address."""
         if not is_sound(address):
-            raise ValueError(f"{address[:_LONGEST_SHOWN]!r} is no address that a broker gives")
+            raise ValueError(f"{address[:_LONGEST_SHOWN]!r} is not an address that a broker gives")
         # Brokers before 3.12 return mandatory messages to such an address as unroutable, and deliver them all the same.
         await self._direct.send(
             body, properties, exchange="", routing_key=address, timeout=self._timeout, mandatory=False

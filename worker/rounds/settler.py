@@ -116,7 +116,7 @@ class Settler:
             self._take(delivery)
         except Exception:  # noqa: BLE001  one delivery's failure is not another's
             # It is not acknowledged, so nothing is lost: the broker delivers it again, and counts that.
-            _log.exception("taking delivery %d failed", delivery.tag)
+            _log.exception("handling delivery %d failed", delivery.tag)
             if delivery.is_open:
                 self._settlements.give_back(delivery)
 

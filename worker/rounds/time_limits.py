@@ -74,11 +74,13 @@ class TimeLimits:
                 continue
             elif job.is_held_back:
                 if now >= job.held_until:
-                    late = HandlerTimedOut("an earlier command of its key was not decided while this could be held")
+                    late = HandlerTimedOut(
+                        "an earlier command of its key was not decided for as long as this one could be held"
+                    )
                     self._outcomes.failed(job, late)
             elif self._breaker.is_open:
                 if now >= job.held_until:
-                    failure = StoreUnavailable("the database did not serve for as long as this was held")
+                    failure = StoreUnavailable("the database was unavailable for as long as this message could be held")
                     self._outcomes.failed(job, failure)
             elif now - job.started_at > self._seconds:
                 self._outcomes.failed(job, HandlerTimedOut(f"there was no answer within {self._seconds:g} s"))

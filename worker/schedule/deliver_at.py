@@ -42,12 +42,12 @@ def read_deliver_at(headers: Mapping[str, Any]) -> datetime | None:
         # AMQP timestamps are in UTC.
         return _in_utc(given if given.tzinfo is not None else given.replace(tzinfo=UTC), given)
     if not isinstance(given, str):
-        raise _bad(given, f"is a {_kind(given)}, which says no time")
+        raise _bad(given, f"is a {_kind(given)}, and not a time")
     # A date alone, which the library parses as well, has no offset.
     try:
         time = datetime.fromisoformat(given.upper())
     except ValueError:
-        raise _bad(given, "is no time") from None
+        raise _bad(given, "is not a time") from None
     if time.tzinfo is None:
         raise _bad(given, "has no offset from UTC")
     return _in_utc(time, given)
@@ -90,5 +90,5 @@ def _bad(given: object, problem: str) -> BadMessage:
 
 def _kind(given: object) -> str:
     if isinstance(given, bool):
-        return "truth"
+        return "boolean"
     return "number" if isinstance(given, int | float | Decimal) else "value of another kind"

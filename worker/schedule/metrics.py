@@ -33,23 +33,23 @@ _meter.create_observable_counter(
     "worker.schedule.stored",
     [_observing(lambda tally: tally.stored)],
     unit="{message}",
-    description="Messages that a schedule stored until their time, in this process.",
+    description="Scheduled commands that were stored, in this process.",
 )
 _meter.create_observable_counter(
     "worker.schedule.cancelled",
     [_observing(lambda tally: tally.cancelled)],
     unit="{message}",
-    description="Messages by which a scheduled command was cancelled, in this process.",
+    description="Cancellations of scheduled commands that were stored, in this process.",
 )
 _meter.create_observable_counter(
     "worker.schedule.sent",
     [_observing(lambda tally: tally.sent)],
     unit="{command}",
-    description="Commands that a schedule sent when they were due, in this process.",
+    description="Scheduled commands that were sent when they were due, in this process.",
 )
 _meter.create_observable_gauge(
     "worker.schedule.late",
     [_observing(lambda tally: tally.late)],
     unit="s",
-    description="For how long a command has been due that is not sent yet, in the process that runs the schedule.",
+    description="How long the oldest unsent command has been due, in the process that runs the schedule.",
 )

@@ -92,7 +92,7 @@ class Schedule:
         parts = [part.trouble for part in (self._storing, self._sending) if part is not None]
         found = [trouble for trouble in (self._trouble, *parts) if trouble is not None]
         if self.tally.late > _LATE_SECONDS and not found:
-            found.append(f"a command has been due for {self.tally.late:.0f} s, and is not sent")
+            found.append(f"a command has been due for {self.tally.late:.0f} s, and has not been sent")
         return [f"{self.domain}: {trouble}" for trouble in found]
 
     @property
@@ -129,7 +129,7 @@ class Schedule:
                 await self._backoff.rest()
                 continue
             except Exception:  # noqa: BLE001  a bug: logged with its traceback, and retried like a temporary failure
-                self._say("it failed in a way that this program does not know; its log has the trace")
+                self._say("it failed with an unexpected error; its log has the traceback")
                 _log.exception("%s: failed", self._topology.schedule_queue)
                 await self._backoff.rest()
                 continue
@@ -187,4 +187,6 @@ class Schedule:
     def _say(self, trouble: str | None) -> None:
         if trouble != self._trouble:
             self._trouble = trouble
-            _log.warning("%s: %s", self._topology.schedule_queue, f"rests: {trouble}" if trouble else "goes on")
+            _log.warning(
+                "%s: %s", self._topology.schedule_queue, f"waiting to try again: {trouble}" if trouble else "continues"
+            )

@@ -106,7 +106,7 @@ class Sending:
         refused = {each: str(why) for each, why in failures.items() if isinstance(why, MessageRefused | Unroutable)}
         if refused:
             for each, why in refused.items():
-                _log.error("%s %s is due and cannot be sent: %s", each.command_type, each.command_id, why)
+                _log.error("%s %s is due, and the broker refuses it: %s", each.command_type, each.command_id, why)
             await self._commands.refused(domain, refused, again_in=_AGAIN_SECONDS)
         return next((str(why) for each, why in failures.items() if why is not None and each not in refused), None)
 
@@ -130,4 +130,4 @@ class Sending:
         if trouble != self._trouble:
             self._trouble = trouble
             if trouble is not None:
-                _log.warning("what is due in %s cannot be sent now: %s", self._topology.domain_name, trouble)
+                _log.warning("due commands of %s cannot be sent now: %s", self._topology.domain_name, trouble)

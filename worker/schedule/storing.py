@@ -188,7 +188,7 @@ class Storing:
         self._asides.discard(task)
         if not task.cancelled() and (failure := task.exception()) is not None:
             # It is not acknowledged, so nothing is lost: the broker delivers it again.
-            _log.error("putting a message aside failed", exc_info=failure)
+            _log.error("dead-lettering a message failed", exc_info=failure)
 
 
 async def _at_once() -> None:

@@ -150,7 +150,7 @@ async def _listen(reader: asyncio.StreamReader, stop: asyncio.Event, hurry: asyn
             if said == HURRY:
                 hurry.set()
     if not stop.is_set():
-        _log.warning("the supervisor is gone")
+        _log.warning("the supervisor has ended")
     stop.set()
 
 

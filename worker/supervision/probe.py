@@ -44,7 +44,7 @@ def ask(host: str, port: int, *, ready: bool, seconds: float = _SECONDS) -> tupl
     except (ValueError, KeyError, TypeError):
         version, status, reason = "", "", ""
     if not version.startswith("HTTP/1.") or not status.isdigit() or not isinstance(reason, str):
-        return False, f"something else than a worker answers on {host}, port {port}"
+        return False, f"another program than a worker answers on {host}, port {port}"
     return int(status) == _OK, reason
 
 

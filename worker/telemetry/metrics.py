@@ -30,7 +30,7 @@ process_duration = _meter.create_histogram(
 attempts = _meter.create_histogram(
     "worker.command.attempts",
     unit="{attempt}",
-    description="How often an answered command was decided in its last delivery.",
+    description="Attempts: how often an answered command was decided in its last delivery.",
     explicit_bucket_boundaries_advisory=_ATTEMPTS,
 )
 
@@ -125,25 +125,26 @@ _meter.create_observable_counter(
     "worker.deliveries.settled",
     [_settled],
     unit="{delivery}",
-    description="Deliveries by how they ended and by command. With those in flight they add up to those received.",
+    description="Settled deliveries by outcome and command. With those in flight they add up to those received.",
 )
 _meter.create_observable_up_down_counter(
     "worker.deliveries.in_flight",
     [_in_flight],
     unit="{delivery}",
-    description="Deliveries that have come in and not ended.",
+    description="Deliveries that were received and are not settled yet.",
 )
 _meter.create_observable_counter(
     "worker.dead_letters",
     [_dead_letters],
     unit="{message}",
-    description="Messages that were put aside for a person, by reason.",
+    description="Messages that were dead-lettered, by reason.",
 )
 _meter.create_observable_counter(
     "worker.wasted_decisions",
     [_wasted],
     unit="{decision}",
-    description="Decisions that were out of date when they were to be recorded, by where their events had been read.",
+    description="Conflicts: decisions that were out of date when they were appended, by the server that their events "
+    "were read from.",
 )
 _meter.create_observable_counter(
     "worker.replies.failed",
@@ -163,7 +164,7 @@ _meter.create_observable_gauge(
     [_paused],
     # Not "1": Prometheus would take the gauge for a ratio, and name it accordingly.
     unit="{domain}",
-    description="Domains that rest because their database does not answer: 1 or 0 for each, in each process.",
+    description="Whether a domain is paused because its database does not answer: 1 or 0 for each, in each process.",
 )
 _meter.create_observable_up_down_counter(
     "worker.states.kept",

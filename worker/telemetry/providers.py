@@ -104,7 +104,7 @@ class Telemetry:
             for index, provider in enumerate(providers)
         ]
         if not all(in_time):
-            _log.warning("not all traces and metrics could be handed over within %g s; the rest is dropped", timeout)
+            _log.warning("not all traces and metrics could be exported within %g s; the rest is dropped", timeout)
         return all(in_time)
 
     @staticmethod

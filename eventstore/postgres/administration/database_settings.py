@@ -20,7 +20,7 @@ async def check_surroundings(connection: AsyncpgConnection) -> None:
     if found["encoding"] != _ENCODING:
         raise StoreMisconfigured(
             f"the database's encoding is {found['encoding']}, which does not have every character that an event may "
-            "hold: create it anew with ENCODING 'UTF8' TEMPLATE template0"
+            "hold: create it again with ENCODING 'UTF8' TEMPLATE template0"
         )
     if (complaint := await collation_complaint(connection)) is not None:
         raise StoreMisconfigured(complaint)

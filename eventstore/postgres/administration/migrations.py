@@ -263,7 +263,7 @@ async def _short_transaction(connection: SchemaConnection, command: str) -> Asyn
         if sqlstate_of(error) != _LOCK_NOT_AVAILABLE:
             raise
         raise StoreMisconfigured(
-            f"a transaction keeps the event store's tables for longer than {_LOCK_TIMEOUT}: wait for its end "
+            f"a transaction has locked the event store's tables for longer than {_LOCK_TIMEOUT}: wait for its end "
             f"(pg_stat_activity shows it), then run `{command}` again"
         ) from error
 

@@ -24,7 +24,7 @@ def check_size(size: int) -> None:
         InvalidRequest: The size is below ``LEAST_SIZE`` or above 2**48.
     """
     if not LEAST_SIZE <= size <= _MOST_SIZE:
-        raise InvalidRequest(f"a partition's size lies between {LEAST_SIZE:,} and {_MOST_SIZE:,}, not at {size:,}")
+        raise InvalidRequest(f"a partition's size must be from {LEAST_SIZE:,} to {_MOST_SIZE:,}, not {size:,}")
 
 
 async def partition(connection: SchemaConnection, size: int, *, finished: bool, begin: Begin, dry_run: bool) -> bool:
@@ -61,8 +61,8 @@ async def partition(connection: SchemaConnection, size: int, *, finished: bool, 
         )
     if found["obstacles"]:
         raise StoreMisconfigured(
-            f"what holds on to the table of events would not see further partitions: {', '.join(found['obstacles'])}; "
-            "drop it, run this again, then make it anew"
+            "objects that depend on the table of events would not see further partitions: "
+            f"{', '.join(found['obstacles'])}; drop them, run this again, then create them again"
         )
     if not dry_run:
         async with begin(connection):

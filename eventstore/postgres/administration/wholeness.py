@@ -47,8 +47,8 @@ class Wholeness:
         """What is wrong and how to repair it, or None."""
         if self.strays:
             return (
-                f"of {counted(self.looked_at, 'receipt')} looked at, {counted(self.strays, 'is', 'are')} of events "
-                f"that the log does not have, as after a restore that was cut short: {_ADVICE}"
+                f"of {counted(self.looked_at, 'receipt')} checked, {counted(self.strays, 'belongs', 'belong')} to "
+                f"events that the log does not have, as after an incomplete restore: {_ADVICE}"
             )
         if self.first > self.archived + 1:
             since = f", and what is archived ends at {self.archived:,}" if self.archived else ""

@@ -92,7 +92,7 @@ class PostgresHold:
 
     def _check(self) -> None:
         if self.recording is not None:
-            raise InvalidRequest("the lock was let go of with the append: take it anew")
+            raise InvalidRequest("the lock was released by the append: take it again")
 
 
 class Exclusive:

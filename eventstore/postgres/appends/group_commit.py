@@ -231,7 +231,7 @@ class GroupCommit(Batcher[_Unit, Sequence[Verdict]]):
         if unit.unanswered and not isinstance(error, OutcomeUnknown | InvalidRequest):
             # Whatever this error is, an earlier attempt may have been committed, unless the server refuses the request
             # itself.
-            return OutcomeUnknown(f"an append broke off, and could not be sent again: {error}")
+            return OutcomeUnknown(f"an append was interrupted, and could not be sent again: {error}")
         return super()._failure(unit, error)
 
     async def _settled(self, chain: _Unit, since: float) -> Sequence[Verdict]:

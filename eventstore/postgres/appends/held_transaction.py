@@ -157,7 +157,7 @@ class HeldTransaction:
             await self.leave()
             if getattr(error, "code", None) == _LOCK_NOT_AVAILABLE:
                 raise LockNotAcquired(
-                    f"others had the lock for {self._patience} s", code=_LOCK_NOT_AVAILABLE
+                    f"the lock was not free within {self._patience} s", code=_LOCK_NOT_AVAILABLE
                 ) from error
             raise
         self.head = Position(number=row["number"], token=row["token"])

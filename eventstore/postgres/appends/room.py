@@ -69,6 +69,6 @@ class Room:
             await self.make()
         except EventStoreError as error:
             self._due = number + _ASK_EVERY
-            _log.warning("no further partition was made for the log, it is tried again soon: %s", error)
+            _log.warning("the next partition of the log could not be made, and will be tried again soon: %s", error)
         finally:
             self._making = None

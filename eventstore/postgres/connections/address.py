@@ -61,7 +61,7 @@ class Address:
         # With two @ the driver splits at the first one; it drops everything after a #. An @ in the path may follow the
         # password of a second address.
         if parts.netloc.count("@") > 1 or "#" in url or "@" in parts.path:
-            raise _unusable(f"its password cannot be told from its host; {_ESCAPES}, and elsewhere @ as %40")
+            raise _unusable(f"its password cannot be separated from its host; {_ESCAPES}, and elsewhere @ as %40")
         _check_text(url)
         given = _parameters(parts.query)
         _check_files(given)
@@ -90,7 +90,7 @@ def _parameters(query: str) -> dict[str, str]:
     try:
         given = {name: values[-1] for name, values in parse_qs(query, strict_parsing=True).items()} if query else {}
     except ValueError:
-        raise _unusable(f"its parameters are no pairs of name=value, joined by &; {_ESCAPES}") from None
+        raise _unusable(f"its parameters are not pairs of name=value, joined by &; {_ESCAPES}") from None
     for name, value in given.items():
         if (reason := complaint(name, value)) is not None:
             raise _unusable(reason)
@@ -115,7 +115,7 @@ def _servers(netloc: str, given: dict[str, str]) -> tuple[ServerAddress, ...]:
     if len(defaults) == 1:
         defaults *= len(names)
     if len(defaults) != len(names):
-        raise _unusable("it has not as many ports as hosts")
+        raise _unusable("its ports and hosts differ in number")
     return tuple(_server(name, default) for name, default in zip(names, defaults, strict=True))
 
 
@@ -128,7 +128,7 @@ def _server(text: str, default: str) -> ServerAddress:
         raise _unusable("a host is missing")
     if not (port.isdecimal() and port.isascii() and 0 < int(port) <= _LAST_PORT):
         # Not quoted: if a password has an unescaped slash, a part of it stands in place of the port.
-        raise _unusable(f"its port is no number up to {_LAST_PORT}; {_ESCAPES}")
+        raise _unusable(f"its port is not a number up to {_LAST_PORT}; {_ESCAPES}")
     try:
         host.encode("idna")
     except UnicodeError:
@@ -142,7 +142,7 @@ def _seconds(text: str | None) -> float | None:
     try:
         seconds = int(text)
     except ValueError:
-        raise _unusable(f"its {CONNECT_SECONDS} is no whole number of seconds") from None
+        raise _unusable(f"its {CONNECT_SECONDS} is not a whole number of seconds") from None
     # As in other clients: 0 or less means no timeout, and 1 second is too short for a distant server.
     return float(max(seconds, 2)) if seconds > 0 else None
 

@@ -45,7 +45,7 @@ def complaint(name: str, value: str) -> str | None:
         if value in harmless:
             return None
         shown = f"{name}={value}" if harmless else name
-        return f"it asks for {shown}, which this program cannot give: take it out"
+        return f"it asks for {shown}, which this program does not support: remove it"
     if name in _READ or name in _LEFT_OUT:
         return None
     alike = get_close_matches(name, sorted(_READ), n=1)

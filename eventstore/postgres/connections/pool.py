@@ -185,7 +185,7 @@ class Pool:
             with confirmed(connection):
                 await connection.fetch(self.schema.render(statement("confirm")), timeout=seconds)
         except (TimeoutError, OutcomeUnknown) as error:
-            raise StoreUnavailable("what is on record is not confirmed by a synchronous standby") from error
+            raise StoreUnavailable("the recorded events are not confirmed by a synchronous standby") from error
         except DRIVER_ERRORS as error:
             raise translate(error, self.schema) from error
         finally:

@@ -69,7 +69,7 @@ class Pools:
         for url in (primary_url, *replica_urls):
             address = Address.of(url)
             if address.left_out:
-                _log.warning("of a database address, this is left out: %s", ", ".join(address.left_out))
+                _log.warning("a part of a database address is ignored: %s", ", ".join(address.left_out))
             wanted = SessionAttribute.any if pools or not writable else SessionAttribute.read_write
             pool = _pool(address, made_by, wanted, pool_size, application_name, first=0 if pools else 1)
             pool.schema = schema

@@ -55,7 +55,7 @@ async def _watch(connection: Connection, pool: Pool) -> None:
     process, server = connection.get_server_pid(), pool.server_of(connection)
     while await _works(process, pool, server):  # noqa: ASYNC110  it waits for another process
         await asyncio.sleep(_PATIENCE_SECONDS)
-    _log.warning("the connection to %s has been silent: it is given up", server or pool.address)
+    _log.warning("the connection to %s does not respond: it is closed", server or pool.address)
     connection.terminate()
 
 
@@ -75,6 +75,6 @@ async def _works(process: int, pool: Pool, server: ServerAddress | None) -> bool
         if isinstance(error, EventStoreError) and error.code == FULL:
             return True  # a server without free connections is not silent
         told = error if isinstance(error, EventStoreError) else translate(error)
-        _log.warning("%s does not tell what became of an append: %s", server or pool.address, told)
+        _log.warning("%s does not tell whether an append was recorded: %s", server or pool.address, told)
         await pool.renew()
         return False

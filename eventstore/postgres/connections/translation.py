@@ -31,7 +31,7 @@ _MISCONFIGURED = {
     **dict.fromkeys(
         # A prepared statement is missing, or another client has prepared one with the same name.
         ("26000", "42P05"),
-        "a session has not kept what was prepared in it: a pooler in between gives each transaction another one; use "
+        "a session has lost its prepared statements: a pooler in between gives each transaction another session; use "
         "its session mode, or connect to PostgreSQL itself",
     ),
     "ES001": "the database's default_transaction_isolation must be 'read committed'",
@@ -86,7 +86,7 @@ def translate(error: BaseException, schema: Schema = _DEFAULT) -> EventStoreErro
     if failure_of(error) is Failure.ADDRESS:
         return StoreMisconfigured(f"the database address is not usable: {error}", code=code)
     if code in _TRANSIENT:
-        return TransientStoreError(f"PostgreSQL gave up on this request: {error}", code=code)
+        return TransientStoreError(f"PostgreSQL cancelled this request: {error}", code=code)
     if lacks_partition(error):
         return StoreUnavailable(
             f"there is no partition for the next events: run `worker db migrate`, which makes further ones ({error})",
@@ -94,8 +94,8 @@ def translate(error: BaseException, schema: Schema = _DEFAULT) -> EventStoreErro
         )
     if code[:2] == _CONSTRAINTS and (code != _CHECK or getattr(error, "constraint_name", None) == _BOUND):
         return StoreUnavailable(
-            "the event store's tables do not take what is appended: something else writes to them, or they were "
-            f"restored in part; stop it, and see what `worker db check` says ({error})",
+            "the event store's tables reject an append: another program writes to them, or they were restored in "
+            f"part; stop it, and run `worker db check` ({error})",
             code=code,
         )
     if code in _UNAVAILABLE or code == _PROTOCOL:
@@ -117,8 +117,8 @@ def _translate_unavailable(error: BaseException, code: str) -> EventStoreError:
         return StoreUnavailable(f"PostgreSQL cannot serve now: {error}", code=code)
     if _PARAMETER in str(error):
         return StoreMisconfigured(
-            "the server, or a pooler in front of it, does not take our startup parameters: connect to PostgreSQL "
-            f"itself, or in the pooler's session mode without them ({error})",
+            "the server, or a pooler in front of it, does not accept this program's startup parameters: connect to "
+            f"PostgreSQL itself, or in the pooler's session mode without them ({error})",
             code=code,
         )
     return StoreUnavailable(f"the server, or a pooler in front of it, does not serve now: {error}", code=code)

@@ -157,7 +157,7 @@ class Replicas:
         except EventStoreError as error:
             wrong = str(error)
         except Exception as error:  # noqa: BLE001  if the watch ended, the replica would stay out, or in, for good
-            _log.exception("the watch of the replicas met an error that it does not know")
+            _log.exception("the check of the replicas failed with an unexpected error")
             wrong = repr(error)
         if replica is None:
             return
@@ -174,7 +174,7 @@ class Replicas:
         if not in_recovery:
             # Promoted by mistake, or by a failover that the primary's address does not reflect yet. Its history may
             # have diverged.
-            return "it accepts writes, so it is no replica"
+            return "it accepts writes, so it is not a replica"
         if server.head.number == primary.number and server.head.token != primary.token:
             return "its history is not the primary's"
         return None

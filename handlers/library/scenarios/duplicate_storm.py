@@ -18,9 +18,7 @@ class DuplicateStorm(Scenario):
 
     books: int = parameter(200, "books", "How many books there are.", ge=1, le=100_000)
     readers: int = parameter(100, "readers", "How many readers want them.", ge=1, le=100_000)
-    kept: int = parameter(
-        200, "commands", "After so many further commands, a book that was asked for is returned.", ge=0
-    )
+    kept: int = parameter(200, "commands", "How many further commands later a requested book is returned.", ge=0)
 
     def workload(self, rng: random.Random, commands: int, *, prefix: str = "") -> Workload:
         """See ``Scenario.workload``."""

@@ -17,10 +17,8 @@ class HotBook(Scenario):
     stresses: ClassVar[str] = "one boundary at a time: many readers, and one book that all of them want"
 
     readers: int = parameter(100, "readers", "How many readers want the book.", ge=1, le=100_000)
-    wishes: int = parameter(500, "wishes", "After so many wishes, the next book is wanted.", ge=1)
-    kept: int = parameter(
-        10, "commands", "After so many further commands, a book that was asked for is returned.", ge=0
-    )
+    wishes: int = parameter(500, "wishes", "After how many requests the readers want the next book.", ge=1)
+    kept: int = parameter(10, "commands", "How many further commands later a requested book is returned.", ge=0)
 
     def workload(self, rng: random.Random, commands: int, *, prefix: str = "") -> Workload:
         """See ``Scenario.workload``."""

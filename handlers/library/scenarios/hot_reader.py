@@ -18,9 +18,7 @@ class HotReader(Scenario):
     stresses: ClassVar[str] = f"one reader's quota of {MOST_BOOKS}, raced for by many loans"
 
     books: int = parameter(100, "books", "How many books the reader chooses from.", ge=1, le=100_000)
-    kept: int = parameter(
-        30, "commands", "After so many further commands, a book that was asked for is returned.", ge=0
-    )
+    kept: int = parameter(30, "commands", "How many further commands later a requested book is returned.", ge=0)
 
     def workload(self, rng: random.Random, commands: int, *, prefix: str = "") -> Workload:
         """See ``Scenario.workload``."""

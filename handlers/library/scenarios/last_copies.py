@@ -19,11 +19,9 @@ class LastCopies(Scenario):
     books: int = parameter(20, "books", "How many books there are.", ge=1, le=100_000)
     readers: int = parameter(200, "readers", "How many readers want them.", ge=1, le=100_000)
     exponent: float = parameter(
-        1.0, "", "Zipf's exponent: how uneven the wishes are; 0 wants all books alike.", ge=0, le=5
+        1.0, "", "Zipf's exponent: how uneven the demand is; with 0, all books are in equal demand.", ge=0, le=5
     )
-    kept: int = parameter(
-        40, "commands", "After so many further commands, a book that was asked for is returned.", ge=0
-    )
+    kept: int = parameter(40, "commands", "How many further commands later a requested book is returned.", ge=0)
 
     def workload(self, rng: random.Random, commands: int, *, prefix: str = "") -> Workload:
         """See ``Scenario.workload``."""

@@ -29,7 +29,7 @@ class LibraryDay(Scenario):
 
     readers: int = parameter(14_000, "readers", "How many readers the library has.", ge=1, le=1_000_000)
     books: int = parameter(60_000, "books", "How many books it has.", ge=1, le=1_000_000)
-    most_books: int = parameter(5, "books", "A visit is about one book up to so many.", ge=1, le=10)
+    most_books: int = parameter(5, "books", "The largest number of books in a visit; the smallest is one.", ge=1, le=10)
     return_all: float = parameter(0.85, "of the readers", "How many readers bring all of their books back.", ge=0, le=1)
     away: int = parameter(100, "readers", "How many readers have books at home at the same time.", ge=0)
 

@@ -32,8 +32,8 @@ class Mixed(Scenario):
     name: ClassVar[str] = "mixed"
     stresses: ClassVar[str] = "a little of everything: popular books, readers at their quota, copies, and mistakes"
 
-    commands_per_reader: int = parameter(20, "commands", "There is a reader for so many commands.", ge=1)
-    commands_per_book: int = parameter(5, "commands", "There is a book for so many commands.", ge=1)
+    commands_per_reader: int = parameter(20, "commands", "How many commands there are for each reader.", ge=1)
+    commands_per_book: int = parameter(5, "commands", "How many commands there are for each book.", ge=1)
 
     def workload(self, rng: random.Random, commands: int, *, prefix: str = "") -> Workload:
         """See ``Scenario.workload``."""

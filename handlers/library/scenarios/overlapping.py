@@ -19,7 +19,7 @@ class Overlapping(Scenario):
 
     pairs: int = parameter(10, "books, and as many readers", "How long the chain is.", ge=2, le=100_000)
     jump_share: float = parameter(
-        0.05, "of the commands", "How many of the commands go on at another place of the chain.", ge=0, le=1
+        0.05, "of the commands", "How many of the commands continue at another place of the chain.", ge=0, le=1
     )
 
     def workload(self, rng: random.Random, commands: int, *, prefix: str = "") -> Workload:

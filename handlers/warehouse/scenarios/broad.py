@@ -17,7 +17,9 @@ class Broad(Scenario):
     """Orders of many products; each of them conflicts with any count of all products."""
 
     name: ClassVar[str] = "broad"
-    stresses: ClassVar[str] = "boundaries by types alone (counts of everything) beside narrow ones: who waits for ever?"
+    stresses: ClassVar[str] = (
+        "boundaries by type alone (counts of everything) beside narrow ones: does a command wait forever?"
+    )
 
     products: int = parameter(200, "products", "How many products there are.", ge=1, le=100_000)
     count_share: float = parameter(0.02, "of the commands", "How many commands count everything.", ge=0, le=1)

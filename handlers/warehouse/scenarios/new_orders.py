@@ -22,7 +22,7 @@ class NewOrders(Scenario):
     stresses: ClassVar[str] = "decisions over something old and long (a product) and something always new (an order)"
 
     history: int = parameter(
-        2_000, "deliveries", "So many deliveries of the first product there have been before.", ge=0
+        2_000, "deliveries", "How many deliveries of the first product come before the load.", ge=0
     )
     products: int = parameter(10, "products", "How many products there are.", ge=1, le=100_000)
     first_share: float = parameter(0.8, "of the orders", "How many orders are of the first product.", ge=0, le=1)

@@ -22,17 +22,14 @@ class TwoDomains(Scenario):
 
     name: ClassVar[str] = "two-domains"
     stresses: ClassVar[str] = (
-        "two domains in one worker: the warehouse's orders, on a store that is down now and then, and the library's "
-        "loans"
+        "two domains in one worker: the warehouse's orders, on a store with outages, and the library's loans"
     )
     beside: ClassVar[tuple[str, ...]] = ("library",)
 
     products: int = parameter(20, "products", "How many products the warehouse has.", ge=1, le=100_000)
     books: int = parameter(20, "books", "How many books the library has.", ge=1, le=100_000)
     readers: int = parameter(100, "readers", "How many readers it has.", ge=1, le=100_000)
-    kept: int = parameter(
-        20, "loans", "After so many further loans and returns, a book that was asked for is returned.", ge=0
-    )
+    kept: int = parameter(20, "loans", "How many further loans and returns later a requested book is returned.", ge=0)
 
     up_seconds: float = parameter(
         6.0, "s", "How long the warehouse's store serves between two outages.", ge=0.1, le=3600

@@ -308,11 +308,11 @@ async def test_a_dry_run_reads_all_and_records_nothing(
         ("no such", "the source "),
         (
             "snapshots",
-            "the table snapshots is none of events: it has no column event_type, metadata, occurred_at, ",
+            "the table snapshots is not a table of events: it has no column event_type, metadata, occurred_at, ",
         ),
         (
             "old",
-            "the table old is none of events: its column occurred_at is text, not timestamp with",
+            "the table old is not a table of events: its column occurred_at is text, not timestamp with",
         ),
         ("events; DROP TABLE snapshots", "the source "),
     ],

@@ -320,7 +320,7 @@ async def test_a_directory_that_takes_no_files_is_told_as_that(filled: Database,
 async def test_what_cannot_be_archived_is_told(
     filled: Database, admin: Connection, database: Database, tmp_path: Path
 ) -> None:
-    with pytest.raises(InvalidRequest, match="the log is one table, and partitions are what is archived"):
+    with pytest.raises(InvalidRequest, match="the log is one table, and only partitions can be archived"):
         await archive(database.admin_url, before=5, to=tmp_path)
     long_ago = (await admin.fetchval("SELECT occurred_at FROM eventstore.events WHERE sequence_number = 1")).replace(
         year=9
@@ -336,7 +336,7 @@ async def test_what_cannot_be_archived_is_told(
         await other.execute("SELECT FROM eventstore.events LIMIT 1")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(turn, "_MOST_TRIES", 1)
-            with pytest.raises(StoreMisconfigured, match="keeps the table of events all the time"):
+            with pytest.raises(StoreMisconfigured, match="keeps the table of events locked"):
                 await archive(filled.admin_url, schema=filled.schema, before=5, to=tmp_path)
     # Who works, cannot.
     async with connected(filled.url) as runtime:

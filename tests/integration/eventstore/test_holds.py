@@ -135,7 +135,7 @@ async def test_whoever_waits_for_the_lock_is_told_when_it_takes_too_long(
     database: Database, store: PostgresEventStore
 ) -> None:
     async with head_locked(database.admin_url):
-        with pytest.raises(LockNotAcquired, match=r"others had the lock for 0.05 s") as refusal:
+        with pytest.raises(LockNotAcquired, match=r"the lock was not free within 0.05 s") as refusal:
             async with store.exclusive(patience=0.05):
                 raise AssertionError
         assert refusal.value.code == "55P03"

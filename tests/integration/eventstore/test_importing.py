@@ -156,13 +156,13 @@ async def test_two_that_go_on_with_the_same_import_record_each_event_once(
         await eventually(both, what="both to wait for their turn")
     ends = await asyncio.gather(*tasks, return_exceptions=True)
     refused = [end for end in ends if isinstance(end, InvalidRequest)]
-    assert [str(each) for each in refused] == ["another process goes on with the same file import: wait for its end"]
+    assert [str(each) for each in refused] == ["another process is running the same file import: wait for its end"]
     assert keys(await store.query(ANY)) == [f"k{place}" for place in range(40)]
 
 
 async def test_a_source_that_was_changed_is_refused(store: PostgresEventStore, database: Database) -> None:
     await importing(database, 20)
-    with pytest.raises(InvalidRequest, match="has changed while it was imported"):
+    with pytest.raises(InvalidRequest, match="changed while it was imported"):
         await import_events(database.admin_url, history(30, first=1), name="history")
     assert len((await store.query(ANY)).events) == 20
 
@@ -174,9 +174,11 @@ async def test_a_check_knows_what_was_imported(database: Database) -> None:
     checked = check_import(history(50), known, name="history")
     assert (checked.records, checked.known.records) == (50, 20)
     for source in (history(19), history(50, first=1), iter(())):
-        with pytest.raises(InvalidRequest, match="does not begin with what was imported as history \\(20 records\\)"):
+        with pytest.raises(
+            InvalidRequest, match="does not begin with the records that were imported as history \\(20 records\\)"
+        ):
             check_import(source, known, name="history")
-    with pytest.raises(InvalidRequest, match="were imported already, as history: to go on, pass --name history"):
+    with pytest.raises(InvalidRequest, match="were imported already, as history: to continue, pass --name history"):
         check_import(history(50), known, name="renamed")
     assert check_import(history(50, first=1), known, name="other").known.records == 0
     assert check_import(history(19), known, name="shorter").records == 19

@@ -39,7 +39,7 @@ async def test_a_writer_beside_the_store_makes_appends_wait_for_a_person(
         await waiting(admin, 1)
         await transaction.commit()
         # Not the request is at fault: a worker pauses, and blames no command.
-        with pytest.raises(StoreUnavailable, match="something else writes") as refusal:
+        with pytest.raises(StoreUnavailable, match="another program writes") as refusal:
             await append
         assert refusal.value.code == "23505"
     assert (await store.append([counted("a")])).first == 2

@@ -257,7 +257,7 @@ async def test_finishing_does_not_wait_for_who_works_with_another_store_of_the_d
 async def test_finishing_does_not_wait_long_for_the_tables(both: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(migrating, "_LOCK_TIMEOUT", "50ms")
     async with head_locked(both.admin_url):
-        with pytest.raises(StoreMisconfigured, match="keeps the event store's tables for longer than 50ms"):
+        with pytest.raises(StoreMisconfigured, match="has locked the event store's tables for longer than 50ms"):
             await migrate(both.admin_url, finish=True)
     assert (await migrate(both.admin_url, finish=True)).finished
 

@@ -151,7 +151,7 @@ async def test_a_transaction_that_has_the_table_for_long_is_named_and_no_event_w
     async with connected(database.admin_url) as other, other.transaction():
         await other.execute("SELECT FROM eventstore.events")
         with pytest.raises(
-            StoreMisconfigured, match=r"keeps the event store's tables for longer than 2s.*--partition-s"
+            StoreMisconfigured, match=r"has locked the event store's tables for longer than 2s.*--partition-s"
         ):
             await migrate(database.admin_url, partition_size=SIZE)
         async with PostgresEventStore.connect(database.url) as store:
@@ -204,7 +204,7 @@ async def test_another_size_holds_for_further_partitions(partitioned: Database, 
 async def test_a_size_that_is_none_is_refused(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     for size in (0, -1, 9_999, 2**62):
-        with pytest.raises(InvalidRequest, match="a partition's size lies between 10,000 and"):
+        with pytest.raises(InvalidRequest, match="a partition's size must be from 10,000 to"):
             await migrate(database.admin_url, partition_size=size)
 
 
@@ -232,7 +232,7 @@ async def test_what_would_not_see_further_partitions_is_named_and_nothing_is_don
     await admin.execute(obstacle)
     with pytest.raises(StoreMisconfigured) as error:
         await migrate(database.admin_url, partition_size=SIZE)
-    assert f"would not see further partitions: {named}; drop it" in str(error.value)
+    assert f"would not see further partitions: {named}; drop them" in str(error.value)
     assert await bounds(admin) == []
     assert not await admin.fetchval(
         "SELECT EXISTS (SELECT FROM pg_constraint WHERE conname = 'events_first_partition')"
@@ -395,7 +395,9 @@ async def test_a_partition_that_cannot_be_made_now_is_told_and_made_later(
             await other.execute("LOCK TABLE eventstore.events IN SHARE UPDATE EXCLUSIVE MODE")
             with caplog.at_level(logging.WARNING, logger="eventstore"):
                 await store.append([counted("a")] * 6)
-                await eventually(partial(_told, caplog, "no further partition was made"), what="the warning")
+                await eventually(
+                    partial(_told, caplog, "the next partition of the log could not be made"), what="the warning"
+                )
         before = await bounds(inside)
         await store.append([counted("a")])
         await eventually(partial(_reaches, inside, before[-1][1] + 1), what="the partition")

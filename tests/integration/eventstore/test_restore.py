@@ -100,7 +100,7 @@ async def test_a_restore_that_goes_on_after_errors_is_found_out(
     await migrate(blank.admin_url)
     await recorded(blank.url, 1)
     assert await run("psql", "--quiet", f"--file={backup}", blank.admin_url) == 0
-    with pytest.raises(StoreMisconfigured, match=r"of 6 receipts looked at, 5 are of events that the log"):
+    with pytest.raises(StoreMisconfigured, match=r"of 6 receipts checked, 5 belong to events that the log"):
         await recorded(blank.url, 1)
     assert (await survey(blank.url)).wholeness.strays == 5
 

@@ -53,6 +53,9 @@ async def test_a_reaction_can_be_told_to_go_on_behind_what_is_archived(partition
         await drop_oldest(admin)
         await drop_oldest(admin)
         assert [(await position_before(store, number))[0] for number in (5, 6)] == [fourth, fifth]
-        for number, told in ((4, "events 3 to 4 are archived: go on from 5, or "), (2, "events 1 to 2 are archived")):
+        for number, told in (
+            (4, "events 3 to 4 are archived: continue from 5, or "),
+            (2, "events 1 to 2 are archived"),
+        ):
             with pytest.raises(FollowerError, match=told):
                 await position_before(store, number)

@@ -229,7 +229,7 @@ async def test_a_rewritten_log_stops_it_and_a_person_says_where_it_goes_on(
         kept, *_ = await taken(client)
         await lose(database.admin_url, above=1)
         await ring(store, "new", "newer")
-        told = "the log was rewritten from event 2 on, and what was sent on account of the events before stays sent"
+        told = "the log was rewritten from event 2 on, and what was sent for the replaced events stays sent"
         assert await stopped(coordinator) == told
         assert f"bells.tolling is stopped: {told}" in LeasedService([coordinator], doing="projecting").health().reason
         with pytest.raises(FollowerError, match=r"worker reactions resume bells\.tolling --from 2"):
@@ -290,7 +290,7 @@ async def test_a_person_sees_what_stops_it_and_has_it_go_on_elsewhere(
         status, output, errors = await told(
             *("reactions", "resume", "tolling", "--from", "3", "--by", "ada"), **surroundings
         )
-        assert (status, output, errors) == (0, "bells.tolling goes on with event 3.\n", "")
+        assert (status, output, errors) == (0, "bells.tolling continues with event 3.\n", "")
         await passed(database.admin_url, last)
     assert [body for _, body in await taken(client)] == ['{"Bell":"a"}', '{"Bell":"b"}']
     noted = "SELECT moved_by, from_number, to_number FROM reading.moves"

@@ -92,7 +92,7 @@ async def test_of_two_who_leave_one_event_out_one_is_told_that_it_was_done(datab
     told = await asyncio.gather(*both, return_exceptions=True)
     assert [1] in told
     (late,) = [each for each in told if isinstance(each, FollowerError)]
-    assert str(late) == "no event stops ledger.balances any more: somebody else was faster"
+    assert str(late) == "no event stops ledger.balances any more: it was skipped or resumed meanwhile"
     for session in sessions:
         await session.close()
     await admin.close()
@@ -166,13 +166,13 @@ async def test_a_person_sees_what_stops_it_and_goes_on_without_the_event(databas
         status, output, errors = await told(
             *("projections", "skip", "balances", "--event", "2", "--reason", "a slip", "--by", "ada"), url=url
         )
-        assert (status, output, errors) == (0, "ledger.balances goes on without event 2.\n", "")
+        assert (status, output, errors) == (0, "ledger.balances continues without event 2.\n", "")
         async with ReadModels(url) as models:
             at = await models.position("ledger.balances")
         await reached(url, type(at)(number=3, token=at.token))
         status, output, _ = await told("projections", "status", "balances", url=url)
         assert status == 0
-        assert "left out: event 2 (Booked), by ada" in output
+        assert "skipped: event 2 (Booked), by ada" in output
 
 
 @pytest.mark.parametrize(

@@ -217,7 +217,7 @@ async def test_a_bad_time_is_refused_before_anything_is_sent(publisher: Publishe
 
 async def test_a_domain_that_has_no_schedule_is_told(publisher: Publisher) -> None:
     command_id = uuid4()
-    with pytest.raises(NoSchedule, match="the domain tally has no queue for what is to be sent later"):
+    with pytest.raises(NoSchedule, match="the domain tally has no queue for scheduled commands"):
         await publisher.schedule("tally", "Count", BODY, HOUR)
     with pytest.raises(NoSchedule) as refused:
         await publisher.cancel("tally", command_id)

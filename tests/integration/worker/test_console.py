@@ -88,7 +88,7 @@ async def test_a_command_is_told_with_its_events_and_leads_to_others_like_them(
     assert 'Counted Key= "a<b" Count' in events.seen
     assert f'href="/commands?id={command_id}"' in events.text
     nobody = await browser.get(f"/commands?id={uuid4()}")
-    assert "There is no answer to this command on record" in nobody.seen
+    assert "No answer to this command is recorded" in nobody.seen
 
 
 async def test_events_are_shown_page_by_page_in_both_directions(store: PostgresEventStore, browser: Browser) -> None:
@@ -139,7 +139,7 @@ async def test_letters_are_looked_at_chosen_replayed_and_discarded(
     assert [receipt.key for receipt in await store.receipts_of(UUID(third))] == [UUID(third)]
     assert await letters(vhost) == []
     gone = await browser.post("/dead-letters", {**asked.fields(), "action": "replay"})
-    assert "None of these letters is there any more" in gone.seen
+    assert "None of these letters is in the queue any more" in gone.seen
 
 
 @pytest.mark.usefixtures("queues")
@@ -233,14 +233,14 @@ async def test_a_follower_is_paused_resumed_and_goes_on_without_an_event(databas
     assert "tally.alarm is paused." in await done("pause")
     state = await row()
     assert state.paused_at is not None
-    assert "tally.alarm goes on." in await done("resume")
+    assert "tally.alarm continues." in await done("resume")
     failure = Failure(number=3, event_type="Counted", error="no such table", trace="in line 7")
     async with session.transaction() as transaction:
         assert await Followers(transaction).fail(number, fence, failure)
     state = await row()
     for nothing in ("", " "):
-        assert "It does not say why" in await done("skip", reason=nothing)
-    assert "tally.alarm goes on without event 3." in await done("skip", reason="recorded by mistake")
+        assert "The reason is missing" in await done("skip", reason=nothing)
+    assert "tally.alarm continues without event 3." in await done("skip", reason="recorded by mistake")
     async with session.transaction() as transaction:
         (skipped,) = await Followers(transaction).skipped(name, 1)
     assert (skipped.reason, skipped.skipped_by) == ("recorded by mistake", "console, from 127.0.0.1")
@@ -250,7 +250,7 @@ async def test_a_follower_is_paused_resumed_and_goes_on_without_an_event(databas
 
 
 async def test_what_is_scheduled_is_shown_and_cancelled(database: Database, browser: Browser) -> None:
-    assert "No command waits." in (await browser.get("/schedule")).seen
+    assert "No scheduled command waits." in (await browser.get("/schedule")).seen
     commands = ScheduledCommands(Session(database.url, purpose="test"))
     await commands.register("tally")
     lease = await commands.take("tally", Candidate("test"))

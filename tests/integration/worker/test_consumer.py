@@ -200,7 +200,7 @@ async def test_a_worker_does_not_start_on_queues_with_other_properties(
     store: PostgresEventStore, vhost: str, client: AmqpClient
 ) -> None:
     await client.channel.declare_queue(QUEUES.dead_queue, durable=True, arguments={"x-queue-type": "classic"})
-    with pytest.raises(BrokerMisconfigured, match="let them run empty, delete them, and start again"):
+    with pytest.raises(BrokerMisconfigured, match="wait until they are empty, delete them, and start again"):
         async with serving(store, vhost):
             pass
     await client.delete(QUEUES.dead_queue)

@@ -82,7 +82,7 @@ async def test_a_full_dead_queue_drops_no_letter(
         await eventually(is_told, what="the worker not to be ready")
         told = service.health()
         assert told.live
-        assert told.reason.startswith("deliveries of tally that wait to be sent on: ")
+        assert told.reason.startswith("deliveries of tally that wait to be forwarded: ")
         management.request("DELETE", policy)
         await settled(service, 8)
         assert service.health().ready

@@ -180,7 +180,7 @@ async def test_letters_that_somebody_else_takes_meanwhile_are_told_apart_from_th
     choice = Choice(amqp_url=vhost, topologies=(QUEUES,), selection=selection, asked_at=datetime.now(UTC))
     found = await scan(choice, progress=lambda: None)
     assert (found.total, found.seen, found.unseen, found.meant) == (3, 2, 1, 0)
-    with pytest.raises(Mistake, match=f"{first} is not among .* 1 of 3 could not be looked at: somebody else"):
+    with pytest.raises(Mistake, match=f"{first} is not among .* 1 of 3 could not be read: another consumer"):
         found.check_ids([first])
     assert [each.message_id for each in await emptied(client, DEAD, 2)] == [second, third]
 

@@ -113,7 +113,7 @@ async def test_processes_whose_supervisor_is_killed_drain_and_end(
         worker.signal(signal.SIGKILL)
         # Their output ends with them.
         assert await worker.status() == -signal.SIGKILL
-    assert worker.messages.count("the supervisor is gone") == 2
+    assert worker.messages.count("the supervisor has ended") == 2
     assert len([message for message in worker.messages if message.startswith("drained: ")]) == 2
     await consumers(client, 0)
 

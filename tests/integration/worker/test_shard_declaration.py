@@ -176,8 +176,8 @@ async def test_a_check_says_which_bindings_move_keys(vhost: str, management: Man
     assert not found.good
     assert found.text == (
         "the queue tally.commands.3 is bound with the weight 2, the queue tally.commands.3 is not bound with the "
-        "weight 1, the queue tally.commands.dead is bound with the weight 1; each shard is to be bound once with the "
-        f"weight 1, and nothing else, and every change moves keys to other shards; {SHARDED.way_out}."
+        "weight 1, the queue tally.commands.dead is bound with the weight 1; each shard must be bound once, with the "
+        f"weight 1, and nothing else may be bound; every change moves keys to other shards; {SHARDED.way_out}."
     )
 
 

@@ -63,7 +63,7 @@ async def test_verification_is_given_up_on_demand_only(secured: Secured, known: 
     other = known | {"cafile": secured.certificates.other_ca}
     assert "not accepted" in await refusal(secured.rabbit.amqps(**other, no_verify_ssl=text))
     await reach(secured.rabbit.amqps(WRONG_NAME, **other, no_verify_ssl="1"))
-    assert "no_verify_ssl is 1 or 0" in await refusal(secured.rabbit.amqps(**other, no_verify_ssl="perhaps"))
+    assert "no_verify_ssl must be 1 or 0" in await refusal(secured.rabbit.amqps(**other, no_verify_ssl="perhaps"))
 
 
 async def test_renewed_files_are_read_for_the_next_connection(
@@ -82,7 +82,7 @@ async def test_renewed_files_are_read_for_the_next_connection(
 async def test_a_port_of_the_other_kind_is_told(secured: Secured, known: dict[str, Any]) -> None:
     rabbit = secured.rabbit
     said = await refusal(rabbit.amqps(**known).replace(f":{rabbit.tls_port}/", f":{rabbit.port}/"))
-    assert "see whether its port takes TLS" in said
+    assert "check whether its port speaks TLS" in said
     with pytest.raises(BrokerUnavailable, match="whether that takes TLS, which amqps:// asks for"):
         await reach(rabbit.amqps().replace("amqps://", "amqp://"))
 

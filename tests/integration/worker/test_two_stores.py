@@ -187,7 +187,7 @@ async def test_a_worker_process_says_of_which_domain_the_store_is_down(
             **receiver.variables,
         }
         async with WorkerProcess.running(database.url, vhost, **variables) as worker:
-            assert "DATABASE_URL_UNPOOLED is for no domain that is served here, and is not read" in worker.messages
+            assert "DATABASE_URL_UNPOOLED is for a domain that is not served here, and is ignored" in worker.messages
             await dropped(publisher)
             assert (await publisher.request("tally", "Count", {"Key": "a"})).first == 1
             async with without_connections(database):

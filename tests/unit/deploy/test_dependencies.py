@@ -80,7 +80,7 @@ def test_the_image_has_what_its_extras_need() -> None:
             {"dependencies": [{"name": "a", "version": "1", "vulns": [{"id": "PYSEC-1", "fix_versions": ["2"]}]}]},
             "",
             1,
-            "a 1: PYSEC-1, mended in 2",
+            "a 1: PYSEC-1, fixed in 2",
         ),
         ({"dependencies": [{"name": "a", "skip_reason": "not found"}]}, "", 2, "a: not found"),
         (None, "WARNING:first\nERROR:no route to the service", 2, "as in CI (ERROR:no route to the service)."),

@@ -125,8 +125,8 @@ def test_what_means_something_to_other_clients_is_left_out(parameter: str) -> No
 @pytest.mark.parametrize(
     ("parameter", "said"),
     [
-        ("channel_binding=require", "it asks for channel_binding=require, which this program cannot give"),
-        ("require_auth=scram-sha-256", "it asks for require_auth, which this program cannot give"),
+        ("channel_binding=require", "it asks for channel_binding=require, which this program does not support"),
+        ("require_auth=scram-sha-256", "it asks for require_auth, which this program does not support"),
         ("sslcrldir=/secret", "it asks for sslcrldir"),
         ("sslmod=require", r"called 'sslmod' \(did you mean sslmode\?\)"),
         ("statement_timeout=5", "a setting of the server goes into options"),

@@ -94,7 +94,7 @@ def test_different_requests_have_different_digests() -> None:
 
 
 def test_a_position_without_a_boundary_is_refused() -> None:
-    with pytest.raises(InvalidRequest, match="without a boundary"):
+    with pytest.raises(InvalidRequest, match="needs a boundary"):
         append(lent(), after=START)
 
 

@@ -45,9 +45,9 @@ def test_a_directory_that_is_made_is_on_the_disk_before_anything_hangs_on_it(
     [
         (
             "s3://bucket/archive",
-            "^s3:/bucket/archive would be a directory of this machine that is called like an ",
+            "^s3:/bucket/archive looks like an address, and would be a directory of this machine: ",
         ),
-        ("file:///srv/archive", "called like an address"),
+        ("file:///srv/archive", "looks like an address"),
         ("/srv/\udcff", r"^'/srv/\\udcff' is no text in UTF-8"),
     ],
 )

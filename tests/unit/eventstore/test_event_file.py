@@ -157,7 +157,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     gone = EventFile(path=tmp_path / "gone.csv", format=FileFormat.CSV)
     assert refusal(gone) == f"{tmp_path / 'gone.csv'} cannot be read: No such file or directory"
     folder = EventFile(path=tmp_path, format=FileFormat.CSV)
-    assert refusal(folder).startswith(f"{tmp_path} is no file: it is read more than once")
+    assert refusal(folder).startswith(f"{tmp_path} is not a regular file: it is read more than once")
 
 
 def test_a_bad_line_is_an_invalid_event(tmp_path: Path) -> None:

@@ -223,7 +223,7 @@ def test_views_are_looked_at_with_a_sample_of_what_they_declare() -> None:
     ]
     (unseen,) = made.examination.unsampled()
     assert unseen.startswith(f"the view two ({__file__}:")
-    assert unseen.endswith(") cannot be looked at: events declares no type for product that has a sample")
+    assert unseen.endswith(") cannot be examined: events declares no type for product that has a sample")
 
 
 def test_a_filter_that_is_another_one_when_it_is_made_again_is_told() -> None:

@@ -137,9 +137,9 @@ def test_updates_and_deletes_name_a_row_by_its_key() -> None:
     assert plain.delete(id="a").key == ("a",)
     for wrong, refusal in (
         (lambda: plain.update(id="a"), "changes nothing"),
-        (lambda: plain.update(count=1), "is told by id"),
+        (lambda: plain.update(count=1), "is identified by id"),
         (lambda: plain.delete(id="a", count=1), "deleted by id, not by count"),
-        (plain.delete, "is told by id"),
+        (plain.delete, "is identified by id"),
         (lambda: Table("t", columns={"a": int}).delete(a=1), "has no key"),
     ):
         with pytest.raises(InvalidRow, match=refusal):

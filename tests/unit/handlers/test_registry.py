@@ -187,8 +187,8 @@ def test_one_event_name_for_two_classes_is_refused() -> None:
     with pytest.raises(InvalidDomain) as raised:
         load_domains(f"{LAMPS},lantern.street:domain")
     assert str(raised.value) == (
-        "the domains lamps and street each have an event Broke of their own, and would take the one for the other; "
-        "rename one, or let both use one class"
+        "the domains lamps and street each have an event Broke of their own, and would confuse the two; rename one, "
+        "or let both use one class"
     )
 
 

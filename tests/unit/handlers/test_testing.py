@@ -382,7 +382,7 @@ def forget_then() -> None:
 def test_when_without_then_is_told() -> None:
     with pytest.warns(NotAsserted) as warned:
         forget_then()
-    assert [str(each.message) for each in warned] == ["when(SwitchOn(…)) is held to nothing: add .then(…)"]
+    assert [str(each.message) for each in warned] == ["when(SwitchOn(…)) checks nothing: add .then(…)"]
 
 
 @pytest.mark.parametrize(

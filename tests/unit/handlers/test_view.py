@@ -363,7 +363,7 @@ def test_a_wrapper_that_waits_by_itself_is_a_plain_function() -> None:
         ({"stored_every": 0}, "the view light has the stored_every 0; it is an integer from 1"),
         ({"stored_every": True}, "the view light has the stored_every True; it is an integer from 1"),
         ({"evolve": lambda state: state}, "evolve of the view light is called with a state and an event"),
-        ({"events": dict}, "takes its key as the parameters of events, and <class 'dict'> tells none"),
+        ({"events": dict}, "takes its key as the parameters of events, and <class 'dict'> has none"),
         ({"evolve": "off"}, "the view light needs a function as its evolve, not a str"),
         ({"initial": "off"}, "the view light needs a function as its initial, not a str"),
         ({"initial": later}, "needs a function as its initial, and this one is async: nothing is awaited here"),

@@ -123,7 +123,7 @@ async def test_a_check_that_returns_no_text_is_told() -> None:
 async def test_an_answer_to_a_command_that_nobody_sent_is_found(ledger: Ledger) -> None:
     key = ledger.keys(OutcomeKind.REJECTED)[0]
     del ledger.commands[key]
-    assert texts(await ledger.judge()) == [f"command {key} was settled, but nobody published it"]
+    assert texts(await ledger.judge()) == [f"command {key} was settled, but never published"]
 
 
 async def test_an_event_without_a_receipt_is_found(ledger: Ledger) -> None:
@@ -238,7 +238,7 @@ async def test_somebody_elses_command_meanwhile_is_found(ledger: Ledger) -> None
     mine = dict(ledger.commands)
     other = await ledger.decide(Count(key="q"))
     ledger.commands = mine
-    assert texts(await ledger.judge(since=0)) == [f"command {other} was settled, but nobody published it"]
+    assert texts(await ledger.judge(since=0)) == [f"command {other} was settled, but never published"]
 
 
 async def test_attempts_are_those_of_the_load(ledger: Ledger) -> None:

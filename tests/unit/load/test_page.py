@@ -211,7 +211,7 @@ def test_the_page_says_how_many_commands_met_a_conflict_and_how_many_conflicts_t
     ("seconds", "told"),
     [
         (60.9, None),  # the last command was due after 60 seconds, and answered a moment later
-        (78.786, "100 commands a second were due and 76.2 were answered, so that the load ended 18.8 s late"),
+        (78.786, "100 commands a second were due and 76.2 were answered, so the load ended 18.8 s late"),
     ],
 )
 def test_an_open_load_that_did_not_keep_up_says_so_at_the_top(seconds: float, told: str | None) -> None:

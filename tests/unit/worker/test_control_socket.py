@@ -73,7 +73,7 @@ async def test_a_supervisor_that_is_gone_has_the_worker_stop(caplog: pytest.LogC
         async with asyncio.timeout(10):
             await both.stop.wait()
         assert not both.hurry.is_set()
-    assert "the supervisor is gone" in caplog.text
+    assert "the supervisor has ended" in caplog.text
 
 
 async def test_without_a_supervisor_nothing_happens() -> None:

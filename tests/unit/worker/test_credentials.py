@@ -84,7 +84,7 @@ def test_files_that_are_no_use_are_named_all_at_once(tmp_path: Path) -> None:
     assert str(raised.value).splitlines() == [
         f"DATABASE_URL_FILE: {tmp_path}/missing cannot be read: No such file or directory.",
         f"DATABASE_REPLICA_URLS_FILE: {tmp_path}/empty is empty; write its value into it.",
-        f"DATABASE_ADMIN_URL_FILE: {tmp_path}/bytes is no UTF-8 text; write its value into it, and nothing else.",
+        f"DATABASE_ADMIN_URL_FILE: {tmp_path}/bytes is not UTF-8 text; write its value into it, and nothing else.",
         f"AMQP_URL_FILE: {tmp_path} cannot be read: Is a directory.",
     ]
 

@@ -108,7 +108,7 @@ async def test_whatever_becomes_of_one_the_next_is_taken(caplog: pytest.LogCaptu
     with caplog.at_level(logging.ERROR):
         assert await left(made) == b""
     assert tags == [1, 2]
-    assert "taking delivery 1 failed" in caplog.text
+    assert "handling delivery 1 failed" in caplog.text
 
 
 async def test_the_library_sees_a_sign_of_life_among_many_deliveries(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,7 @@ def test_times_are_in_utc_unless_they_say_otherwise() -> None:
         ({"conditions": ('BookID="b',)}, "begins like JSON and is none"),
         ({"conditions": ('BookID="\\u0000"',)}, "contains a NUL character."),
         ({"types": ("",)}, "an event type is a string"),
-        ({"since": "yesterday"}, "--since 'yesterday' is no time: write 2026-01-05T10:00, or an age such as 15m"),
+        ({"since": "yesterday"}, "--since 'yesterday' is not a time: write 2026-01-05T10:00, or an age such as 15m"),
         ({"until": "999999999w"}, "the calendar does not reach back so far"),
         ({"since": "2026-01-06", "until": "2026-01-05"}, "no event can occur from"),
     ],

@@ -96,7 +96,7 @@ async def test_a_copy_that_has_waited_for_long_is_told_with_its_reason() -> None
 
     await eventually(is_told, what="the copy to be told")
     assert handover.trouble is not None
-    assert handover.trouble.startswith("deliveries of tally that wait to be sent on: 1 (RabbitMQ at nowhere:5672")
+    assert handover.trouble.startswith("deliveries of tally that wait to be forwarded: 1 (RabbitMQ at nowhere:5672")
     lot.loss.set_result(None)
     assert await sending is Sent.LOST
     assert handover.trouble is None

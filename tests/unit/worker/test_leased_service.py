@@ -37,11 +37,11 @@ async def test_what_blocks_the_loop_is_told_with_its_place(caplog: pytest.LogCap
     log = logging.getLogger("worker.rounds.watchdog")
     log.addHandler(blocking)
     try:
-        watchdog = Watchdog(0.1, effect="its leases are not kept")
+        watchdog = Watchdog(0.1, effect="its leases are not renewed")
         await LeasedService([blocking], doing="projecting", watchdog=watchdog).serve(asyncio.Event())
     finally:
         log.removeHandler(blocking)
         given_up.cancel()
     told = caplog.records[0].getMessage()
     assert "the event loop has been blocked for 0.1 s in serve (" in told
-    assert told.endswith("nothing else runs, and its leases are not kept")
+    assert told.endswith("nothing else runs, and its leases are not renewed")

@@ -62,7 +62,7 @@ async def test_a_worker_is_believed(health: Health, *, ready: bool, good: bool) 
 )
 async def test_a_stranger_is_not_taken_for_a_worker(text: bytes) -> None:
     async with answering(text) as port:
-        told = f"something else than a worker answers on 127.0.0.1, port {port}"
+        told = f"another program than a worker answers on 127.0.0.1, port {port}"
         assert await asyncio.to_thread(ask, "127.0.0.1", port, ready=False) == (False, told)
 
 
@@ -75,7 +75,7 @@ async def test_one_that_says_nothing_is_waited_for_a_bounded_time() -> None:
 async def test_one_that_says_too_much_is_not_listened_to_for_ever() -> None:
     async with answering(b"x" * (1 << 20), closes=False) as port:
         good, why = await asyncio.to_thread(ask, "127.0.0.1", port, ready=False, seconds=3600)
-        assert (good, why) == (False, f"something else than a worker answers on 127.0.0.1, port {port}")
+        assert (good, why) == (False, f"another program than a worker answers on 127.0.0.1, port {port}")
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "a" * 64 + ".b", "..", "\udcff"])

@@ -67,7 +67,10 @@ async def test_a_reply_that_fails_of_whatever_is_counted_and_no_more(failure: Ex
 @pytest.mark.parametrize(
     ("failure", "why"),
     [
-        (Unroutable("no queue takes messages for there; nothing was stored"), "nobody listens on there any more"),
+        (
+            Unroutable("no queue takes messages for there; nothing was stored"),
+            "no consumer reads the reply queue there any more",
+        ),
         (TypeError("too long"), "too long"),
     ],
 )

@@ -53,7 +53,7 @@ async def test_a_delivery_that_cannot_be_taken_goes_back(caplog: pytest.LogCaptu
     (task,) = settler._settlements._tasks
     await task
     assert (wire.returned, counters.ends) == ([1], {End.RETURNED: 1})
-    assert "taking delivery 1 failed" in caplog.text
+    assert "handling delivery 1 failed" in caplog.text
 
 
 async def test_a_drain_has_one_time_for_those_that_are_decided_and_those_that_are_answered() -> None:

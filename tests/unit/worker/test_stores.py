@@ -162,8 +162,8 @@ def test_none_for_all_is_needed_where_each_has_its_own(monkeypatch: pytest.Monke
 def test_two_domains_that_fall_together_are_refused() -> None:
     settings = Settings(database_url=ALL)
     assert told(settings, ["my-orders", "my_orders"]) == (
-        "the domains my-orders and my_orders fall together in the names of settings: DATABASE_URL_MY_ORDERS would be "
-        "both's; rename one, or serve them by workers of their own."
+        "the domains my-orders and my_orders have the same name in settings: DATABASE_URL_MY_ORDERS would apply to "
+        "both; rename one, or serve each by workers of its own."
     )
 
 
@@ -255,8 +255,8 @@ def test_what_makes_sense_with_one_store_asks_for_it(monkeypatch: pytest.MonkeyP
     with pytest.raises(Mistake) as raised:
         chosen_one(settings, None)
     assert str(raised.value) == (
-        "there are several databases, each with a log of its own: say whose with --domain, of "
-        "library (db:5432/events); warehouse (other/orders)."
+        "there are several databases, each with a log of its own: choose one with --domain, of library "
+        "(db:5432/events); warehouse (other/orders)."
     )
     assert chosen_one(settings, "warehouse").database_url == OWN
     with pytest.raises(Mistake) as raised:

@@ -33,10 +33,14 @@ Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="The letters
 Domain = Annotated[str | None, typer.Option(help="Only this domain's letters.")]
 Reasons = Annotated[list[str] | None, typer.Option("--reason", help="Only letters of this reason; repeat for more.")]
 Commands = Annotated[list[str] | None, typer.Option("--command", help="Only letters of this command; repeat for more.")]
-Older = Annotated[str | None, typer.Option(metavar="AGE", help="Only letters that died longer ago: 30m, 36h, 90d.")]
-Younger = Annotated[str | None, typer.Option(metavar="AGE", help="Only letters that died after this: 30m, 36h, 90d.")]
+Older = Annotated[
+    str | None, typer.Option(metavar="AGE", help="Only letters that died longer ago than this: 30m, 36h, 90d.")
+]
+Younger = Annotated[
+    str | None, typer.Option(metavar="AGE", help="Only letters that died more recently than this: 30m, 36h, 90d.")
+]
 All = Annotated[bool, typer.Option("--all", help="Every letter.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")]
 
 
 def list_letters(
@@ -47,11 +51,11 @@ def list_letters(
     older_than: Older = None,
     younger_than: Younger = None,
     limit: Annotated[
-        int, typer.Option(min=0, max=2**63 - 1, help="How many letters to show, the newest; all are counted.")
+        int, typer.Option(min=0, max=2**63 - 1, help="How many of the newest letters to show; all are counted.")
     ] = 100,
     json: Json = False,
 ) -> None:
-    """List dead letters, the newest last, and count them by reason. Looking removes nothing and keeps their order."""
+    """List dead letters, the newest last, and count them by reason. Listing removes none and keeps their order."""
     choice = Choice.of(
         Settings.load(needs=("amqp_url",)),
         domain=domain,
@@ -95,7 +99,7 @@ def show(
     domain: Domain = None,
     json: Json = False,
 ) -> None:
-    """Show everything of a dead letter: why and when it died, its headers, its body. It stays where it is.
+    """Show everything about a dead letter: why and when it died, its headers, its body. It stays in place.
 
     Exit status 1 when there is no such letter.
     """
@@ -106,7 +110,7 @@ def show(
     if json:
         print_json([letter.document() for letter in letters])
     elif not letters and found.unseen:
-        tell(f"{message_id} is not among the dead letters that could be looked at. {found.unseen_told()}")
+        tell(f"{message_id} is not among the dead letters that could be read. {found.unseen_told()}")
     elif not letters:
         tell(f"There is no dead letter {message_id}; `worker dead-letters list` shows those that are there.")
     for letter in () if json else letters:
@@ -128,11 +132,19 @@ def replay(
         float | None, typer.Option(min=0.01, metavar="NUMBER", help="At most this many letters a second.")
     ] = None,
     assign_id: Annotated[
-        bool, typer.Option("--assign-id", help="Also letters that came without an id, under the one they were given.")
+        bool,
+        typer.Option(
+            "--assign-id",
+            help="Also replay letters that were published without an id, under the id that the worker assigned.",
+        ),
     ] = False,
     even_if_forgotten: Annotated[
         bool,
-        typer.Option("--even-if-forgotten", help="Also letters from before receipts that `db prune` has deleted."),
+        typer.Option(
+            "--even-if-forgotten",
+            help="Also replay letters older than the receipts that `worker db prune` deleted; a command that was "
+            "answered before is decided again.",
+        ),
     ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -140,9 +152,9 @@ def replay(
 ) -> None:
     """Send dead letters to their queue again, with their id, trace and reply queue; more than one after asking.
 
-    A letter is removed when the broker has stored its copy. When it is interrupted, nothing is lost: run it again, and
-    it goes on with the rest. What dies again meanwhile is left. Exit status 1 when some of the letters that were meant
-    are left for a reason, some could not be looked at, or the answer was no.
+    A letter is removed when the broker has stored its copy. If the command is interrupted, nothing is lost: run it
+    again to continue with the rest. Letters that die again meanwhile are left. Exit status 1 when some of the selected
+    letters are left for a reason, some could not be read, or the answer was no.
     """
     settings = Settings.load(needs=("amqp_url",) if even_if_forgotten else ("amqp_url", "database_url"))
     choice = chosen(
@@ -221,7 +233,7 @@ def discard(
 ) -> None:
     """Remove dead letters for good, after asking.
 
-    Exit status 1 when some of the letters that were meant are left, some could not be looked at, or the answer was no.
+    Exit status 1 when some of the selected letters are left, some could not be read, or the answer was no.
     """
     settings = Settings.load(needs=("amqp_url",))
     choice = chosen(

@@ -127,7 +127,7 @@ class Found:
         if missing:
             names = ", ".join(missing[:3]) + (f" and {len(missing) - 3:,} more" if len(missing) > 3 else "")  # noqa: PLR2004  few enough to read
             if self.unseen:
-                raise Mistake(f"{names} is not among the dead letters that could be looked at. {self.unseen_told()}")
+                raise Mistake(f"{names} is not among the dead letters that could be read. {self.unseen_told()}")
             raise Mistake(f"there is no dead letter {names}; `worker dead-letters list` shows those that are there.")
 
     def absent(self, selection: Selection) -> list[str]:
@@ -144,8 +144,8 @@ class Found:
     def unseen_told(self) -> str:
         """Return the sentence that some letters could not be read."""
         return (
-            f"{self.unseen:,} of {self.total:,} could not be looked at: somebody else looks at them now, or has "
-            "removed them. Try again."
+            f"{self.unseen:,} of {self.total:,} could not be read: another consumer holds them now, or has removed "
+            "them. Try again."
         )
 
 
@@ -200,4 +200,4 @@ def counting(what: str, total: int | None = None) -> Iterator[Callable[[], None]
 
 def _never_served(topologies: Sequence[Topology]) -> str:
     names = ", ".join(topology.domain_name for topology in topologies)
-    return f"no worker has ever served {names}, so that there is no queue of dead letters; start `worker run` first."
+    return f"no worker has ever served {names}, so it has no dead-letter queue; start `worker run` first."

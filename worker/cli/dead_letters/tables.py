@@ -56,7 +56,7 @@ def show_whole(letter: DeadLetter) -> None:
     facts = table("", "")
     facts.show_header = False
     rows: Mapping[str, str | None] = {
-        "id": (letter.message_id or NO_ID) + ("" if letter.has_own_id else ", which its publisher did not give it"),
+        "id": (letter.message_id or NO_ID) + ("" if letter.has_own_id else ", assigned by the worker"),
         "domain": letter.domain_name,
         "command": letter.command_type,
         "reason": letter.reason,

@@ -155,8 +155,9 @@ class Treatment:
         return agreed(
             f"{counted(total, 'dead letter')} will be {self.participle}:\n" + "\n".join(map(printable, rows)),
             "Go on?",
-            nobody=f"there is nobody to ask before dead letters are {self.participle}: pass --yes, or --dry-run to "
-            "count them.",
+            nobody=f"dead letters are {self.participle} only after a confirmation, and there is no terminal to ask "
+            "at: pass --yes, or "
+            "--dry-run to count them.",
         )
 
     def _do(self, plan: Plan, total: int, rate: float | None) -> int:
@@ -190,7 +191,7 @@ class Treatment:
     def _so_far(self, done: int, total: int) -> str:
         were = "was" if done == 1 else "were"
         of_them = f"{done:,} of {counted(total, 'dead letter')} {were} {self.participle} before"
-        return f"{of_them}; run it again to go on with the rest."
+        return f"{of_them}; run it again to continue with the rest."
 
 
 def tell_each(lines: Sequence[str]) -> None:

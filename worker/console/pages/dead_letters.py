@@ -119,7 +119,7 @@ class DeadLettersPage:
         action = form.action(Action)
         ids = list(dict.fromkeys(filter(None, form.all("id"))))
         if not ids:
-            raise HTTPException(400, "No letter is chosen: go back, and choose some.")
+            raise HTTPException(400, "No letter is selected: go back, and select some.")
         return action, self._topology(form.one("domain")), ids
 
     def _topology(self, domain: str) -> Topology:

@@ -38,9 +38,9 @@ class Action(StrEnum):
 
 
 _EFFECTS = {
-    Action.PAUSE: "It rests, whichever process runs it, until it is resumed.",
-    Action.RESUME: "It goes on; an event that stopped it is tried again.",
-    Action.SKIP: "The event is left out for good. Who wanted that, and why, is written down.",
+    Action.PAUSE: "It is paused in every process, until it is resumed.",
+    Action.RESUME: "It continues; an event that stopped it is retried.",
+    Action.SKIP: "The event is skipped for good. Your address and the reason are recorded.",
 }
 
 
@@ -121,7 +121,7 @@ class FollowersPage:
             )
         reason = form.one("reason").strip() if action is Action.SKIP else ""
         if action is Action.SKIP and not reason:
-            raise HTTPException(400, "It does not say why: go back, and write the reason.")
+            raise HTTPException(400, "The reason is missing: go back, and write it.")
         found = await attempt(_done(place, action, name, event, reason=reason, by=f"console, from {form.address}"))
         self._found.forget()
         form.log(f"{name.kind} {name}: {action.value}: {found.value or found.trouble}")
@@ -165,7 +165,7 @@ def _actions(row: FollowerRow) -> Sequence[Action]:
 
 def _number(text: str) -> int:
     if not text.isdecimal() or not text.isascii() or len(text) > _MOST_DIGITS:
-        raise HTTPException(400, "The form cannot be read: the event is no number.")
+        raise HTTPException(400, "The form cannot be read: the event is not a number.")
     return int(text)
 
 
@@ -181,10 +181,10 @@ async def _done(
                 return f"{name} is paused."
             case Action.RESUME:
                 await administration.resume(session, name)
-                return f"{name} goes on."
+                return f"{name} continues."
             case Action.SKIP:
                 left_out = await administration.skip(session, name, event, by=by, reason=reason)
-                return f"{name} goes on without event {', '.join(map(str, left_out))}."
+                return f"{name} continues without event {', '.join(map(str, left_out))}."
 
 
 def _databases(settings: Settings) -> list[tuple[str, str]]:

@@ -64,22 +64,22 @@ class SchedulePage:
         """Ask for confirmation to cancel commands, and do it once it is confirmed."""
         form = await Form.of(request, self._console)
         if form.one("action") != "cancel":
-            raise HTTPException(400, "It does not say what is to be done.")
+            raise HTTPException(400, "The form cannot be read: it names no action.")
         chosen_ids = [_identity(each) for each in dict.fromkeys(form.all("id"))]
         if not chosen_ids:
-            raise HTTPException(400, "No command is chosen: go back, and choose some.")
+            raise HTTPException(400, "No command is selected: go back, and select some.")
         place = form.one("place")
         places = await attempt(self._places())
         store = (places.value or {}).get(place)
         if store is None:
-            raise HTTPException(404, f"No database {place} is looked at.")
+            raise HTTPException(404, f"The console does not read a database {place}.")
         commands = counted(len(chosen_ids), "scheduled command")
         if not form.is_confirmed:
             return self._console.renderer.page(
                 "confirm.html",
                 path="/schedule",
                 title=f"Cancel {commands}?",
-                text="They are not sent any more, nor what comes under their ids within 30 days.",
+                text="They will not be sent, nor will a command with one of their ids that arrives within 30 days.",
                 items=[str(command_id) for _, command_id in chosen_ids],
                 fields=[("place", place), *(("id", f"{domain}/{command_id}") for domain, command_id in chosen_ids)],
                 action="cancel",
@@ -94,7 +94,7 @@ class SchedulePage:
         return self._console.renderer.page(
             "done.html",
             path="/schedule",
-            title="Commands that are sent later",
+            title="Scheduled commands",
             trouble=found.trouble,
             text=f"{done} of {len(chosen_ids)} {'was' if done == 1 else 'were'} cancelled.",
             left=left,
@@ -111,7 +111,7 @@ def _identity(text: str) -> tuple[str, UUID]:
     try:
         return domain, UUID(command_id)
     except ValueError:
-        raise HTTPException(400, "The form cannot be read: an id is no UUID.") from None
+        raise HTTPException(400, "The form cannot be read: an id is not a UUID.") from None
 
 
 async def _waiting(store: StoreSettings) -> list[Waiting]:
@@ -130,5 +130,7 @@ async def _cancelled(store: StoreSettings, ids: Sequence[tuple[str, UUID]]) -> t
                 case "being_sent":
                     left.append(f"It is too late: {command_id} is being sent.")
                 case _:
-                    left.append(f"{command_id} does not wait any more. If its message comes yet, it is not sent.")
+                    left.append(
+                        f"{command_id} does not wait any more. If its message arrives later, it will not be sent."
+                    )
     return done, left

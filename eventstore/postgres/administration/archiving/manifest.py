@@ -134,8 +134,8 @@ def check_directory(directory: Path) -> None:
     """
     if _ADDRESS.match(str(directory)):
         raise InvalidRequest(
-            f"{directory} would be a directory of this machine that is called like an address: archive to another one, "
-            "and copy its files from there"
+            f"{directory} looks like an address, and would be a directory of this machine: archive to a directory "
+            "with another name, and copy its files from there"
         )
     try:
         str(directory.resolve()).encode()

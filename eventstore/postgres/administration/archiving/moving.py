@@ -126,8 +126,8 @@ async def _chosen(connection: SchemaConnection, before: int | datetime) -> tuple
     (found,) = await connection.fetch(statement("archivable"))
     if not found["firsts"]:
         raise InvalidRequest(
-            "the log is one table, and partitions are what is archived: run `worker db migrate --partition-size`, "
-            "and its events can be archived when as many have come after them"
+            "the log is one table, and only partitions can be archived: run `worker db migrate --partition-size`; "
+            "its events can be archived when as many have come after them"
         )
     chosen: list[tuple[int, int]] = []
     for first, last in zip(found["firsts"], found["lasts"], strict=True):

@@ -60,8 +60,8 @@ async def with_the_table(
         if left:
             await asyncio.sleep(rest)
     raise StoreMisconfigured(
-        "a transaction keeps the table of events all the time: wait for its end (pg_stat_activity shows it), then run "
-        "this again, which goes on where it was",
+        "a transaction keeps the table of events locked: wait for its end (pg_stat_activity shows it), then run this "
+        "again, which continues where it stopped",
         code=_LOCK_NOT_AVAILABLE,
     )
 

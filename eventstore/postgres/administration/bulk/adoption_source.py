@@ -127,11 +127,11 @@ def _checked_name(table: str, name: str | None, columns: dict[str, str]) -> str:
         raise InvalidRequest(f"the source has no table {table}: name it with --table, with its schema if it needs one")
     missing = sorted(set(_COLUMNS) - set(columns))
     if missing:
-        raise InvalidRequest(f"the table {table} is none of events: it has no column {', '.join(missing)}")
+        raise InvalidRequest(f"the table {table} is not a table of events: it has no column {', '.join(missing)}")
     for column, types in _COLUMNS.items():
         if columns[column] not in types:
             raise InvalidRequest(
-                f"the table {table} is none of events: its column {column} is {columns[column]}, not "
+                f"the table {table} is not a table of events: its column {column} is {columns[column]}, not "
                 f"{' or '.join(sorted(types))}"
             )
     return name

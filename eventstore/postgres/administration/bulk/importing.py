@@ -76,11 +76,13 @@ def check_import(events: Iterable[Event], known: Iterable[Import], *, name: str)
             same_as = others.get((count, digest.value()), same_as)
     if own.records and (count < own.records or (count == own.records and digest.value() != own.digest)):
         raise InvalidRequest(
-            f"it does not begin with what was imported as {name} ({counted(own.records, 'record')}): give the file as "
-            "it was then, whatever follows them, or another --name"
+            f"it does not begin with the records that were imported as {name} ({counted(own.records, 'record')}): "
+            "give the file with these records at its beginning, or another --name"
         )
     if same_as is not None and not own.records:
-        raise InvalidRequest(f"its first records were imported already, as {same_as}: to go on, pass --name {same_as}")
+        raise InvalidRequest(
+            f"its first records were imported already, as {same_as}: to continue, pass --name {same_as}"
+        )
     return CheckedImport(records=count, known=own)
 
 
@@ -134,7 +136,9 @@ def _chunks(events: Iterable[Event], known: Import) -> Iterator[Chunk]:
             break
         digest.add(event)
     if known.records and digest.value() != known.digest:
-        raise InvalidRequest("the file has changed while it was imported: what is recorded stays, and is known")
+        raise InvalidRequest(
+            "the file changed while it was imported: its recorded events stay, and are not imported again"
+        )
     builder = ChunkBuilder()
     for event in iterator:
         digest.add(event)

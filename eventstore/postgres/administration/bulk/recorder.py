@@ -157,7 +157,7 @@ class Recorder:
 def _translated(error: BaseException, state: Import, schema: Schema) -> EventStoreError:
     code = sqlstate_of(error)
     if code == _RACED:
-        return InvalidRequest(f"another process goes on with the same {state.kind} import: wait for its end", code=code)
+        return InvalidRequest(f"another process is running the same {state.kind} import: wait for its end", code=code)
     if code == _HAS_OTHERS:
         return InvalidRequest(NOT_ALONE, code=code)
     return translate(error, schema)

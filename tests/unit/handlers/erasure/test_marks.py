@@ -101,11 +101,11 @@ class Deep(DomainEvent):
 @pytest.mark.parametrize(
     ("event", "why"),
     [
-        (Nobody, "name belongs to whom 'guest' names, which is none of its fields"),
-        (Secretive, "name belongs to whom guest names, which is Sensitive itself"),
-        (Optional, "name belongs to whom guest names, which is no str, int or UUID that each event has"),
-        (Fraction, "name belongs to whom guest names, which is no str, int or UUID that each event has"),
-        (Truth, "name belongs to whom guest names, which is no str, int or UUID that each event has"),
+        (Nobody, "name belongs to the person that 'guest' names, which is not one of its fields"),
+        (Secretive, "name belongs to the person that guest names, which is Sensitive itself"),
+        (Optional, "name belongs to the person that guest names, which is not a str, int or UUID that each event has"),
+        (Fraction, "name belongs to the person that guest names, which is not a str, int or UUID that each event has"),
+        (Truth, "name belongs to the person that guest names, which is not a str, int or UUID that each event has"),
         (Short, r"name cannot be replaced by '\(forgotten\)'.*at most 3 characters"),
         (Wrong, r"born cannot be replaced by '\(forgotten\)'.*valid integer"),
         (Deep, "street of Address inside it is Sensitive; mark the event's own field"),
@@ -153,7 +153,7 @@ def test_a_filter_of_some_time_is_refused(bound: str) -> None:
         moment = datetime(2026, 1, 1, tzinfo=UTC)
         return lambda: begun.occurred_from(moment) if bound == "since" else begun.occurred_until(moment)
 
-    with pytest.raises(InvalidDomain, match="reads events with Sensitive fields of some time"):
+    with pytest.raises(InvalidDomain, match="reads events with Sensitive fields within a bound of time"):
         made(views=(counting(events("Came")),))
     made(views=(counting(events("Left")),))
 

@@ -26,7 +26,7 @@ def test_anything_else_is_told(text: str) -> None:
     with pytest.raises(Mistake) as raised:
         age(text)
     assert str(raised.value) == (
-        f"{text!r} is no age: write seconds, minutes, hours, days or weeks, as in 30m, 36h, 90d or 12w."
+        f"{text!r} is not an age: write seconds, minutes, hours, days or weeks, as in 30m, 36h, 90d or 12w."
     )
 
 

@@ -33,5 +33,5 @@ def test_what_may_be_either_is_asked_for_again() -> None:
 
 def test_a_directory_that_is_not_named_is_not_the_current_one() -> None:
     assert str(_directory(".")) == "."
-    with pytest.raises(Mistake, match=r"^--to names no directory: "):
+    with pytest.raises(Mistake, match=r"^--to is empty: "):
         _directory("")

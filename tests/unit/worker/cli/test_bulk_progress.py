@@ -39,7 +39,9 @@ def test_elsewhere_it_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("error", [StoreUnavailable("the server is gone"), OutcomeUnknown("the connection broke")])
 def test_what_may_pass_can_be_gone_on_with(error: Exception) -> None:
     with (
-        pytest.raises(Mistake, match=r"What was recorded stays: the same command goes on behind it\.$"),
+        pytest.raises(
+            Mistake, match=r"Recorded events stay recorded: run the same command again to continue after them\.$"
+        ),
         told_to_go_on(StoreSettings()),
     ):
         raise error

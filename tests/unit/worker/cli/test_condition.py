@@ -52,7 +52,7 @@ def test_a_database_as_it_should_be_has_nothing_wrong() -> None:
 def test_a_migration_whose_second_step_is_left_is_well_and_told() -> None:
     (schema, *_) = primary_condition(replace(WELL, unfinished=True), POOL_SIZE)
     assert schema.good
-    assert schema.text.endswith("when none is left, run `worker db migrate --finish`")
+    assert schema.text.endswith("when none runs any more, run `worker db migrate --finish`")
 
 
 def test_connections_are_counted_in_worker_processes() -> None:
@@ -68,7 +68,7 @@ def test_indexes_that_another_order_made_are_named() -> None:
 
 def test_what_keeps_old_rows_is_named() -> None:
     slots = wrong(replace(WELL, idle_slots=(("gone", 5_000_000),)))["retention"]
-    assert slots.startswith("nobody reads from gone (5,000,000 bytes)")
+    assert slots.startswith("no reader uses gone (5,000,000 bytes)")
     assert "left over" in wrong(replace(WELL, prepared=("left over",)))["retention"]
 
 
@@ -88,7 +88,7 @@ def test_a_pooler_is_named() -> None:
         (REPLICA, 50_000, "answers reads, 0 events behind"),
         (REPLICA, 50_000 + MOST_LAG, "answers reads, 10,000 events behind"),
         (replace(REPLICA, head=60_000), 50_000, "answers reads, 0 events behind"),  # it was asked later
-        (REPLICA, None, "answers; how far it lags cannot be told without the primary"),
+        (REPLICA, None, "answers; its lag is unknown without the primary"),
     ],
 )
 def test_a_replica_that_is_near_is_well(found: Survey, head: int | None, text: str) -> None:
@@ -99,9 +99,13 @@ def test_a_replica_that_is_near_is_well(found: Survey, head: int | None, text: s
 @pytest.mark.parametrize(
     ("found", "head", "text"),
     [
-        (REPLICA, 50_001 + MOST_LAG, "10,001 events behind: no read goes there until it is within 10,000; see whether"),
-        (replace(REPLICA, in_recovery=False), 50_000, "it accepts writes, so it is no replica; correct"),
-        (replace(REPLICA, may_work=False), 50_000, "it answers, but worker may not read there; correct"),
+        (
+            REPLICA,
+            50_001 + MOST_LAG,
+            "10,001 events behind: no read goes there until it is within 10,000; check whether",
+        ),
+        (replace(REPLICA, in_recovery=False), 50_000, "it accepts writes, so it is not a replica; correct"),
+        (replace(REPLICA, may_work=False), 50_000, "it answers, but the role worker may not read there; correct"),
     ],
 )
 def test_a_replica_that_is_not_to_be_asked_is_named(found: Survey, head: int, text: str) -> None:

@@ -100,7 +100,7 @@ async def test_a_broker_that_stops_taking_commands_ends_it_and_the_count_is_told
     assert isinstance(raised.value.cause, BrokerUnavailable)
     stored = len(broker.sent)
     assert 0 < stored < 150
-    assert str(raised.value).startswith(f"{stored} of 150 commands were stored before; ")
+    assert str(raised.value).startswith(f"{stored} of 150 commands were stored before this error; ")
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 

@@ -46,7 +46,7 @@ async def test_a_view_that_no_event_can_match_is_wrong_and_one_that_cannot_be_lo
             "views of lamps",
             True,
             (
-                f"the view undeclared ({place}:10) cannot be looked at: events declares no type for name that has a "
+                f"the view undeclared ({place}:10) cannot be examined: events declares no type for name that has a "
                 "sample"
             ),
         ),

@@ -193,7 +193,7 @@ def test_each_wrong_line_of_a_file_is_told_up_to_ten(
         (
             ("run",),
             {"DATABASE_URL": "postgresql://db/events", "AMQP_URL": "amqp://mq:port"},
-            "AMQP_URL: its port is no number up to 65535; give it the form amqp://user:password@host:5672/vhost.",
+            "AMQP_URL: its port is not a number up to 65535; give it the form amqp://user:password@host:5672/vhost.",
         ),
         (
             ("publish", "RegisterReader", ADA),
@@ -222,22 +222,22 @@ def test_each_wrong_line_of_a_file_is_told_up_to_ten(
         (
             ("db", "prune", "--older-than", "90"),
             {"DATABASE_ADMIN_URL": "postgresql://db/events"},
-            "'90' is no age: write hours, days or weeks, as in 36h, 90d or 12w.",
+            "'90' is not an age: write hours, days or weeks, as in 36h, 90d or 12w.",
         ),
         (
             ("db", "prune", "--older-than", "23h", "--yes"),
             {"DATABASE_ADMIN_URL": "postgresql://db/events"},
             (
-                "23h is too young: for 24 hours a receipt may be what keeps a redelivered command from being decided "
-                "twice."
+                "23h is too short: for 24 hours a receipt may be needed to keep a redelivered command from being "
+                "decided twice."
             ),
         ),
         (
             ("db", "prune", "--older-than", "2d", "--yes"),
             {"DATABASE_ADMIN_URL": "postgresql://db/events", "WORKER_MAX_AGE": "180000"},
             (
-                "2d is too young: for 50 hours a receipt may be what keeps a redelivered command from being decided "
-                "twice."
+                "2d is too short: for 50 hours a receipt may be needed to keep a redelivered command from being "
+                "decided twice."
             ),
         ),
         (

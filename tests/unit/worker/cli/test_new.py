@@ -90,7 +90,7 @@ def test_it_is_what_the_tutorial_ends_with(made: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("Corner-Shop", "'Corner-Shop' cannot be the name of a Python package: take small letters"),
+        ("Corner-Shop", "'Corner-Shop' cannot be the name of a Python package: use lower-case letters"),
         ("class", "'class' cannot be the name of a Python package"),
         ("../shop", "'../shop' cannot be the name of a Python package"),
         ("handlers", "the name handlers is taken by another Python package; choose another one."),

@@ -50,7 +50,7 @@ async def test_the_overview_shows_workers_and_says_that_the_broker_is_away(conso
     assert "paused until the database answers" in seen
     assert "library.book b1 10 0.5 1" in seen
     assert f"RabbitMQ at {NOWHERE} is out of reach" in seen
-    assert "1 message came to worker.reports that was no report" in seen
+    assert "1 message that came to worker.reports was not a report" in seen
 
 
 async def test_nothing_that_a_message_says_becomes_part_of_the_page(console: Console, browser: Browser) -> None:
@@ -94,7 +94,7 @@ async def test_without_a_database_the_page_says_which_setting_is_missing() -> No
     [
         ("/commands?id=7", 400, "This is not a UUID"),
         ("/events?where=a", 200, "The condition 'a' is no condition: write Key=value"),
-        ("/events?since=soon", 200, "since 'soon' is no time"),
+        ("/events?since=soon", 200, "since 'soon' is not a time"),
         ("/events?after=-1", 200, "after is the number of an event"),
         ("/events?before=99999999999999999999999", 200, "before is the number of an event"),
         ("/dead-letters/nobody/x", 404, "No worker serves a domain nobody"),
@@ -114,7 +114,7 @@ async def test_a_bug_is_no_traceback_on_the_page(browser: Browser, monkeypatch: 
     answer = await browser.get("/followers")
     # The server logs it.
     assert [str(bug) for bug in browser.bugs] == ["secret"]
-    assert (answer.status, "secret" in answer.text, "its log says what" in answer.seen) == (500, False, True)
+    assert (answer.status, "secret" in answer.text, "its log has the error" in answer.seen) == (500, False, True)
     assert "default-src 'none'" in answer.headers["content-security-policy"]
 
 
@@ -175,7 +175,7 @@ async def test_followers_of_every_kind_are_shown_with_what_stops_them(
     [
         ({}, ("good", "running")),
         ({"is_current": False}, ("good", "being built")),
-        ({"is_leased": False}, ("bad", "nothing runs it")),
+        ({"is_leased": False}, ("bad", "no process runs it")),
         ({"diverged_from": 7}, ("bad", "stopped: the log was rewritten from event 7 on")),
         ({"diverged_at": report().started_at}, ("bad", "derived from a lost history")),
     ],

@@ -59,7 +59,9 @@ async def test_a_command_that_fails_on_what_is_in_flight_waits_after_a_few_times
             await all_wait()
     # Neither is told, and nothing goes round and round.
     assert counters.attempts == 1 + 3
-    assert "CountFirst has failed again and again on what was not on record (LookupError in decide_c" in caplog.text
+    assert (
+        "CountFirst has failed repeatedly on events that were not recorded yet (LookupError in decide_c" in caplog.text
+    )
     store.bug = RuntimeError("it is not recorded after all")
     store.may_record.set()
     answer = await asyncio.wait_for(first, 5)

@@ -109,7 +109,7 @@ async def test_those_that_wait_for_a_database_fail_of_it_when_they_cannot_be_hel
     for end in ends:
         failure = await end
         assert isinstance(failure, StoreUnavailable)
-        assert "for as long as this was held" in str(failure)
+        assert "for as long as this message could be held" in str(failure)
     assert isolator.begin_by == []
 
 

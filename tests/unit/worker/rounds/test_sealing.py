@@ -302,7 +302,7 @@ async def test_a_long_history_is_folded_anew_as_well(store: GatedStore, schedule
 
 
 async def test_a_command_whose_value_belongs_to_nobody_fails(scheduler: Scheduler) -> None:
-    with pytest.raises(Exception, match="Name belongs to whom Guest names, and that names nobody"):
+    with pytest.raises(Exception, match="Name belongs to the person that Guest names, and '' names no person"):
         await scheduler.process(command("Register", Guest="", Name="Ada"))
 
 

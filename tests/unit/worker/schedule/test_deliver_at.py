@@ -33,9 +33,9 @@ def test_a_time_is_read_in_the_forms_that_programs_send(given: Any, read: dateti
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
-        ("soon", "'soon', is no time"),
-        ("", "'', is no time"),
-        ("2027-01-31T25:00:00Z", "is no time"),
+        ("soon", "'soon', is not a time"),
+        ("", "'', is not a time"),
+        ("2027-01-31T25:00:00Z", "is not a time"),
         ("2027-01-31", "has no offset from UTC"),
         ("2027-01-31T18:00:00", "has no offset from UTC"),
         ("0001-01-01T00:00:00+14:00", "is outside the calendar"),
@@ -43,7 +43,7 @@ def test_a_time_is_read_in_the_forms_that_programs_send(given: Any, read: dateti
         (1_800_000_000, "is a number"),
         (1.8e12, "is a number"),
         (Decimal(1), "is a number"),
-        (True, "is a truth"),
+        (True, "is a boolean"),
         ({}, "is a value of another kind"),
         (bytearray(b"\xff"), "is a value of another kind"),
     ],
