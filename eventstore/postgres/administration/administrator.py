@@ -79,6 +79,9 @@ def _translated(error: BaseException, schema: Schema) -> EventStoreError:
 
 
 def _first_of(error: BaseException) -> BaseException:
-    """Return the error that lost the connection: the driver last reports that it cannot end the transaction."""
-    is_the_drivers = is_connection_loss(error) and sqlstate_of(error) is None and not isinstance(error, OSError)
-    return error.__context__ if is_the_drivers and isinstance(error.__context__, DRIVER_ERRORS) else error
+    """Return the error that lost the connection: the driver last reports that it cannot end each transaction."""
+    while is_connection_loss(error) and sqlstate_of(error) is None and not isinstance(error, OSError):
+        if not isinstance(error.__context__, DRIVER_ERRORS):
+            break
+        error = error.__context__
+    return error

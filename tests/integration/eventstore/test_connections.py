@@ -320,6 +320,21 @@ async def test_why_an_administrators_connection_was_lost_in_a_transaction_is_tol
         await lose()
 
 
+async def test_why_an_administrators_connection_was_lost_is_told_from_within_two_transactions(
+    database: Database,
+) -> None:
+    async def lose() -> None:
+        async with (
+            administrator(database.admin_url, purpose="test") as connection,
+            connection.transaction(),
+            connection.transaction(),
+        ):
+            await connection.fetch("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    with pytest.raises(StoreUnavailable, match="terminating connection due to administrator command"):
+        await lose()
+
+
 async def test_an_administrators_connection_that_was_lost_says_not_that_the_server_is_stopped(
     database: Database, admin: Connection
 ) -> None:
