@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import cast
 
+from eventstore.errors import EventStoreError, StoreUnavailable
 from eventstore.postgres.connections.address import Address
 from eventstore.postgres.connections.dialing import Dialer, SessionAttribute
 from eventstore.postgres.connections.translation import DRIVER_ERRORS, is_connection_loss, translate
@@ -11,11 +12,14 @@ from eventstore.postgres.drivers.asyncpg import AsyncpgDriver, SchemaConnection
 from eventstore.postgres.drivers.errors import sqlstate_of
 from eventstore.postgres.schema import Schema
 from eventstore.schema_name import DEFAULT_SCHEMA
+from eventstore.system_error import said_of
 
 __all__ = ["administrator"]
 
 _SECONDS = 10.0
 _CLOSE_SECONDS = 5.0
+# The code "connection failure", for a loss that the driver tells without one.
+_LOST = "08006"
 
 
 @asynccontextmanager
@@ -61,13 +65,23 @@ async def administrator(
     try:
         yield connection
     except DRIVER_ERRORS as error:
-        raise translate(_first_of(error), its) from error
+        raise _translated(_first_of(error), its) from error
     finally:
         with suppress(*DRIVER_ERRORS):  # if the server hangs, the first error matters more
             await connection.close(timeout=_CLOSE_SECONDS)
 
 
+def _translated(error: BaseException, schema: Schema) -> EventStoreError:
+    """Translate an error of a connection that has stood: if it is lost, a server was there."""
+    if is_connection_loss(error) and sqlstate_of(error) is None and not isinstance(error, TimeoutError):
+        return StoreUnavailable(f"the connection to PostgreSQL was lost: {said_of(error)}", code=_LOST)
+    return translate(error, schema)
+
+
 def _first_of(error: BaseException) -> BaseException:
-    """Return the error that lost the connection: the driver last reports that it cannot end the transaction."""
-    is_the_drivers = is_connection_loss(error) and sqlstate_of(error) is None and not isinstance(error, OSError)
-    return error.__context__ if is_the_drivers and isinstance(error.__context__, DRIVER_ERRORS) else error
+    """Return the error that lost the connection: the driver last reports that it cannot end each transaction."""
+    while is_connection_loss(error) and sqlstate_of(error) is None and not isinstance(error, OSError):
+        if not isinstance(error.__context__, DRIVER_ERRORS):
+            break
+        error = error.__context__
+    return error

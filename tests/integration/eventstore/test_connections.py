@@ -15,6 +15,7 @@ from tests.integration.eventstore.staging import Connection, head_locked, room_m
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.waiting import eventually
 from tests.support.tcp_proxy import Proxy, proxy
+from worker.failures import sentence
 
 
 @pytest.fixture
@@ -317,3 +318,39 @@ async def test_why_an_administrators_connection_was_lost_in_a_transaction_is_tol
 
     with pytest.raises(StoreUnavailable, match="terminating connection due to administrator command"):
         await lose()
+
+
+async def test_why_an_administrators_connection_was_lost_is_told_from_within_two_transactions(
+    database: Database,
+) -> None:
+    async def lose() -> None:
+        async with (
+            administrator(database.admin_url, purpose="test") as connection,
+            connection.transaction(),
+            connection.transaction(),
+        ):
+            await connection.fetch("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    with pytest.raises(StoreUnavailable, match="terminating connection due to administrator command"):
+        await lose()
+
+
+async def test_an_administrators_connection_that_was_lost_says_not_that_the_server_is_stopped(
+    database: Database, admin: Connection
+) -> None:
+    """As between two chunks of an import: the driver finds it closed, and has no code for that."""
+
+    async def lose() -> None:
+        async with administrator(database.admin_url, purpose="test") as connection:
+            ended = asyncio.Event()
+            connection.add_termination_listener(lambda _: ended.set())
+            await terminate(admin, connection.get_server_pid())
+            await ended.wait()
+            await connection.fetchval("SELECT 1")
+
+    with pytest.raises(
+        StoreUnavailable, match=r"^the connection to PostgreSQL was lost: connection is closed$"
+    ) as lost:
+        await lose()
+    assert lost.value.code == "08006"
+    assert "start the database" not in sentence(lost.value)
