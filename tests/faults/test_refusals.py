@@ -61,9 +61,21 @@ class Broker:
             with suppress(HTTPError):
                 self.management.request("DELETE", f"/api/connections/{quote(each['name'], safe='')}")
 
-    def complaints(self) -> int:
-        """How often workers have said that they lack the right to consume."""
-        return sum(len(_NO_RIGHTS.findall(log.read_text())) for log in self.folder.glob("worker-*.log"))
+    @property
+    def workers(self) -> int:
+        """How many workers there are."""
+        return len(self._complaints())
+
+    def workers_refused(self) -> Callable[[], int]:
+        """Return a function that counts the workers that were refused the right to consume since this call.
+
+        One that was not would go on consuming.
+        """
+        before = self._complaints()
+        return lambda: sum(number > before.get(log, 0) for log, number in self._complaints().items())
+
+    def _complaints(self) -> dict[str, int]:
+        return {log.name: len(_NO_RIGHTS.findall(log.read_text())) for log in self.folder.glob("worker-*.log")}
 
     def turned_away(self) -> int:
         """How many connections it has refused for their number."""
@@ -84,7 +96,7 @@ async def refuses_rights(broker: Broker, trial: Trial) -> None:
     """Workers may connect, and nothing else."""
     await asyncio.to_thread(broker.allow, _NOTHING)
     try:
-        await _counts_up(broker.complaints, by=1, while_doing=broker.close_connections, trial=trial)
+        await _counts_up(broker.workers_refused(), by=broker.workers, while_doing=broker.close_connections, trial=trial)
     finally:
         await asyncio.to_thread(broker.allow, _EVERYTHING)
 
@@ -98,7 +110,7 @@ async def refuses_messages(broker: Broker, trial: Trial) -> None:
     await asyncio.to_thread(broker.management.request, "PUT", policy, body)
     await asyncio.to_thread(broker.allow, _NOTHING)
     try:
-        await _counts_up(broker.complaints, by=1, while_doing=broker.close_connections)
+        await _counts_up(broker.workers_refused(), by=broker.workers, while_doing=broker.close_connections)
         await _fill(broker, trial)
         await _counts_up(lambda: trial.load.repeated, by=_FEW, trial=trial)
     finally:
