@@ -70,4 +70,4 @@ async def test_a_certificate_that_is_not_accepted_is_told_in_a_sentence(
     (tmp_path / "AMQP_URL").write_text(secured.rabbit.amqps(cafile=secured.certificates.other_ca))
     assert "its certificate is not accepted" in (await verified(*REGISTER)).mistake()
     (tmp_path / "AMQP_URL").write_text(secured.rabbit.amqps(cafile=secured.certificates.ca))
-    assert "asks for a certificate" in (await verified(*REGISTER)).mistake()
+    assert "asks for a client certificate" in (await verified(*REGISTER)).mistake()

@@ -181,7 +181,7 @@ async def test_the_settings_of_one_domain_are_shown_without_secrets(both: Worker
         "value": "postgresql://app:***@db/w?sslpassword=***",
         "unit": "",
         "origin": "environment",
-        "meaning": "The primary database, as the role that may read and append; for the domain warehouse.",
+        "meaning": "The primary database, with a role that may read and append; for the domain warehouse.",
     }
     assert rows["DATABASE_URL_X"]["meaning"].endswith("; for a domain that is not served: it is not read.")
     names = [row["name"] for row in (await secret("config", "--domain", "warehouse", "--json")).document()]

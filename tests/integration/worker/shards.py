@@ -17,7 +17,7 @@ from worker.topology import Topology
 
 SHARDED = Topology.of(domain)
 DOMAIN = "tests.support.domains.sharded:domain"
-_SHARE = re.compile(r"(\d+) workers share the 8 shards of tally\.commands: here (.+)")
+_SHARE = re.compile(r"(\d+) workers share the 8 shards of tally\.commands; this one consumes: (.+)")
 
 
 def share(worker: WorkerProcess) -> tuple[int, set[int]]:
