@@ -41,7 +41,7 @@ class Room:
         """Record the log's new last number, and start creating partitions if they are due."""
         self._number = max(number, self._number)
         if number >= self._due and self._making is None:
-            self._making = asyncio.create_task(self._make_ahead(number))
+            self._making = asyncio.create_task(self._make_ahead())
 
     async def make(self, needed: int = 0) -> None:
         """Create partitions if they are due.
@@ -64,11 +64,16 @@ class Room:
             self._making.cancel()
             await asyncio.gather(self._making, return_exceptions=True)
 
-    async def _make_ahead(self, number: int) -> None:
+    async def _make_ahead(self) -> None:
         try:
-            await self.make()
+            # Appends go on meanwhile, and the last of them may be past the new due number: nobody else notes it.
+            # Where another process is making partitions, the due number stays, and the next append asks again.
+            due = -1
+            while due < self._due <= self._number:
+                due = self._due
+                await self.make()
         except EventStoreError as error:
-            self._due = number + _ASK_EVERY
+            self._due = self._number + _ASK_EVERY
             _log.warning("the next partition of the log could not be made, and will be tried again soon: %s", error)
         finally:
             self._making = None

@@ -1,0 +1,59 @@
+"""Partitions ahead of the log: that the last append is not passed over while some are being created."""
+
+import asyncio
+from typing import Any, cast
+
+from eventstore.postgres.appends.room import Room
+from eventstore.postgres.connections.pool import Pool
+
+SIZE = 10
+
+
+class SlowPrimary:
+    """Answers as ``eventstore.extend_v1`` would, each time only after it was told to."""
+
+    def __init__(self, *dues: int) -> None:
+        self.dues = list(dues)
+        self.asked = asyncio.Semaphore(0)
+        self.answer = asyncio.Semaphore(0)
+
+    async def fetch(self, _sql: str, _values: list[int], *, seconds: float) -> list[Any]:
+        assert seconds > 0
+        due = self.dues.pop(0)
+        self.asked.release()
+        await self.answer.acquire()
+        return [(due, due + SIZE + SIZE // 2 - 1, SIZE)]
+
+
+async def turns() -> None:
+    """Let the task that was answered go on until it waits or ends."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_what_was_appended_while_partitions_were_created_counts() -> None:
+    primary = SlowPrimary(16, 116)
+    room = Room(cast("Pool", primary))
+    room.note(1)
+    await primary.asked.acquire()
+    room.note(100)  # the last append: nothing notes a number after it
+    primary.answer.release()
+    async with asyncio.timeout(60):
+        await primary.asked.acquire()
+    primary.answer.release()
+    await turns()
+    assert room.partitions == 3.0
+    await room.close()
+
+
+async def test_while_another_process_creates_them_it_is_asked_once_for_each_append() -> None:
+    primary = SlowPrimary(1, 1, 1)
+    room = Room(cast("Pool", primary))
+    for number, asked in ((5, 2), (6, 1)):
+        room.note(number)
+        for _ in range(asked):
+            await primary.asked.acquire()
+            primary.answer.release()
+        await turns()
+    assert primary.dues == []
+    await room.close()
