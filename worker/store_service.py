@@ -16,6 +16,7 @@ from worker.amqp.consumer import Consumer
 from worker.amqp.refusals import broker_address
 from worker.amqp.sender import Sender
 from worker.amqp.shard_consumer import ShardConsumer
+from worker.amqp.upkeep import keep_declared
 from worker.counters import Counters
 from worker.errors import BrokerError
 from worker.isolation.isolator import Isolator
@@ -158,6 +159,8 @@ class StoreService:
         async with asyncio.TaskGroup() as group:
             for consumer in self.consumers:
                 group.create_task(consumer.keep_consuming())
+            for domain in self.domains:
+                group.create_task(keep_declared(self._shared.sender, Topology.of(domain)))
 
     async def stop_consuming(self) -> None:
         """Stop all consumers. Deliveries that arrived can still be settled."""

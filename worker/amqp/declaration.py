@@ -68,8 +68,11 @@ async def declare(channel: AbstractChannel, topology: Topology, *, only: Collect
     await _bind(channel, topology)
 
 
-async def declare_missing(link: Link, topology: Topology) -> None:
+async def declare_missing(link: Link, topology: Topology) -> tuple[str, ...]:
     """Declare the exchanges and queues of a topology that are missing. Existing ones stay as they are.
+
+    Returns:
+        The names of those that were declared.
 
     Raises:
         BrokerMisconfigured: Something is missing, and the broker refuses the declaration; or the broker has another
@@ -90,7 +93,7 @@ async def declare_missing(link: Link, topology: Topology) -> None:
         with suppress(ChannelAccessRefused):
             async with link.side_channel() as channel:
                 await _bind(channel, topology)
-        return
+        return ()
     try:
         async with link.side_channel() as channel:
             await declare(channel, topology, only=lacking)
@@ -99,6 +102,7 @@ async def declare_missing(link: Link, topology: Topology) -> None:
             f"{', '.join(lacking)} of domain {topology.domain_name} cannot be made ({error}); run `worker topology "
             "declare` once, as a user that may configure them"
         ) from error
+    return lacking
 
 
 async def declare_report_exchange(link: Link) -> None:

@@ -151,19 +151,22 @@ class Sender:
         """Return why the broker does not answer."""
         return await self._link.diagnosis()
 
-    async def declare(self, topology: Topology, timeout: float = 5.0) -> None:  # noqa: ASYNC109  as for sending
+    async def declare(self, topology: Topology, timeout: float = 5.0) -> tuple[str, ...]:  # noqa: ASYNC109  as for sending
         """Declare the exchanges and queues of a domain that are missing, for example because they were deleted.
 
         Args:
             topology: The domain's exchanges and queues.
             timeout: For the whole call, in seconds.
 
+        Returns:
+            The names of the exchanges and queues that were declared.
+
         Raises:
             BrokerUnavailable: The broker cannot be reached, or does not answer in time.
             BrokerMisconfigured: The broker refuses the connection or a declaration.
         """
         async with self._link.translating(), asyncio.timeout(timeout):
-            await declare_missing(self._link, topology)
+            return await declare_missing(self._link, topology)
 
     def fits(self, properties: Properties) -> bool:
         """Whether a message with these properties can be sent.

@@ -8,6 +8,7 @@ from contextlib import suppress
 from eventstore import EventStoreError, StoreUnavailable
 from eventstore.backoff import Backoff
 from worker.amqp.sender import Sender
+from worker.amqp.upkeep import keep_declared
 from worker.errors import BrokerError, BrokerUnavailable
 from worker.reading.lease import TICK_SECONDS, Candidate, LeaseLost
 from worker.rounds.replies import Replies
@@ -151,7 +152,12 @@ class Schedule:
         self._storing, self._sending = storing, sending
         _log.info("%s: storing and sending", self._topology.schedule_queue)
         try:
-            await together(self._keep(lease, storing), storing.run(lease), sending.run(lease))
+            await together(
+                self._keep(lease, storing),
+                storing.run(lease),
+                sending.run(lease),
+                keep_declared(self._sender, self._topology),
+            )
         except (EventStoreError, BrokerError) as error:
             self._tell(error)  # before the lease is released, which may then take a while
             raise

@@ -57,8 +57,9 @@ class Staged(Sender):
             raise
         self.sent.append(target["routing_key"])
 
-    async def declare(self, topology: Topology, timeout: float = 5.0) -> None:  # noqa: ARG002, ASYNC109  the sender's
+    async def declare(self, topology: Topology, timeout: float = 5.0) -> tuple[str, ...]:  # noqa: ARG002, ASYNC109  the sender's
         self.declared.append(topology)
+        return ()
 
 
 def begun(sender: Sender, lot: Lot) -> asyncio.Task[Sent]:
