@@ -90,7 +90,7 @@ class RabbitServer(Server):
         self._distribution_port, self._mapper_port, self.metrics_port = free_port(), free_port(), free_port()
 
     def _ports(self) -> tuple[int, ...]:
-        # The mapper's own port is taken by the mapper, if by nobody else.
+        # The port mapper itself listens on its port.
         mapper = () if self._mapper_runs() else (self._mapper_port,)
         metrics = (self.metrics_port,) if self._with_metrics else ()
         return (self.port, self.management_port, self._distribution_port, *metrics, *mapper)

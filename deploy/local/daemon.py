@@ -23,7 +23,7 @@ def _end(_number: int, _frame: object) -> None:
 
 def _say(reply: dict[str, object]) -> None:
     os.write(sys.stdout.fileno(), json.dumps(reply).encode() + b"\n")
-    # Whoever started it may be waiting for the end of its output, as a pipe's reader does.
+    # The process that started it may wait for the end of its output, as the reader of a pipe does.
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, sys.stdout.fileno())
     os.close(nothing)

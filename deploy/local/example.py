@@ -116,7 +116,7 @@ def _settings(found: Servers, host: str) -> Settings:
 
 
 async def _end_with(parent: int) -> None:
-    """Have a parent that ends, in whatever way, end this as SIGTERM does; nobody else would."""
+    """Have a parent that ends, in whatever way, end this process as SIGTERM does."""
     while os.getppid() == parent:  # noqa: ASYNC110  the system tells of a parent's end in no other way everywhere
         await asyncio.sleep(_PARENT_CHECK_SECONDS)
     signal.raise_signal(signal.SIGTERM)

@@ -70,7 +70,7 @@ class ReaperClient:
             raise StackError("The local stack runs on Linux only: set DATABASE_URL and AMQP_URL to servers elsewhere.")
 
     def write(self, path: Path, text: str) -> None:
-        """Write a file that only the servers' account may read; whatever the umask, and whoever writes."""
+        """Write a file that only the servers' account may read, whatever the umask and the writing account are."""
         path.touch(mode=0o600)
         path.chmod(0o600)
         if self._account.is_other:

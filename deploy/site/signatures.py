@@ -29,7 +29,7 @@ def declared(found: griffe.Object | griffe.Alias) -> str:
 
 
 def _class(found: griffe.Class) -> str:
-    """Return what a class is made with; of what nobody makes, what it is."""
+    """Return the signature of a class's constructor; for a class that users do not construct, its kind."""
     bases = [str(base) for base in found.bases]
     if any(base.endswith("Enum") for base in bases):
         named = [member for member in found.members.values() if isinstance(member, griffe.Attribute) and member.value]
@@ -85,7 +85,7 @@ def _call(begin: str, parameters: Sequence[griffe.Parameter], end: str) -> str:
 
 
 def _value(default: str | griffe.Expr) -> str:
-    """Return a default; of a module's private constant, which nobody can look up, its value."""
+    """Return a default; for a private constant of a module, its value."""
     if (
         isinstance(default, griffe.ExprName)
         and default.name.startswith("_")

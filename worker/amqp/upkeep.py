@@ -1,4 +1,4 @@
-"""The upkeep: declares again what is deleted while a worker runs. The broker notifies nobody of that."""
+"""The upkeep: declares again what is deleted while a worker runs. The broker does not notify consumers of that."""
 
 import logging
 

@@ -132,8 +132,8 @@ def _agreed(report: ArchiveReport, to: Path) -> bool:
         f"{_described(report)} will be moved to {to}. Until they are restored, reads that may need them fail, and "
         "commands that do become dead letters.",
         "Move them?",
-        nobody="events are moved out only after a confirmation, and there is no terminal to ask at: pass --yes, or "
-        "--dry-run to see which.",
+        action="events are moved out",
+        look="to see which",
     )
 
 

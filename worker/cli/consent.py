@@ -9,18 +9,20 @@ from worker.failures import Mistake
 __all__ = ["agreed"]
 
 
-def agreed(announcement: str, question: str, *, nobody: str) -> bool:
+def agreed(announcement: str, question: str, *, action: str, look: str = "") -> bool:
     """Announce an action and ask for consent, on standard error.
 
     Args:
         announcement: The description of the action.
         question: The question.
-        nobody: The error's text if standard input is not a terminal: which option to pass instead.
+        action: What is done, as a clause in the passive, for the error's text.
+        look: What the option ``--dry-run`` shows, beginning with "to"; empty if there is no such option.
 
     Raises:
         Mistake: Standard input is not a terminal.
     """
     if not sys.stdin.isatty():
-        raise Mistake(nobody)
+        instead = f"--yes, or --dry-run {look}" if look else "--yes"
+        raise Mistake(f"{action} only after a confirmation, and there is no terminal to ask at: pass {instead}.")
     typer.echo(announcement, err=True)
     return typer.confirm(question, err=True)

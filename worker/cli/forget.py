@@ -83,9 +83,8 @@ def _agreed(whom: Subject, found: KnownSubject, whose: str) -> bool:
     return agreed(
         f"{whose}{_described(whom, found)} will be deleted. Fields that were sealed with it can never be read again.",
         "Forget it?",
-        nobody="a key is deleted only after a confirmation, and there is no terminal to ask at: pass --yes, or "
-        "--dry-run to see what would "
-        "be done.",
+        action="a key is deleted",
+        look="to see what would be done",
     )
 
 

@@ -29,7 +29,7 @@ def rebuild(
         f"The whole log is read again for {declared.name}. Readers use the present tables until the rebuild is "
         "complete.",
         "Rebuild it?",
-        nobody="a projection is rebuilt only after a confirmation, and there is no terminal to ask at: pass --yes.",
+        action="a projection is rebuilt",
     ):
         raise typer.Exit(1)
     begun = asked(target, declared.rebuild)

@@ -84,8 +84,8 @@ def _agreed(found: Prunable, whose: str) -> bool:
     return agreed(
         f"{whose}{_described(found)} will be deleted. A command that is repeated after that is decided again.",
         "Delete them?",
-        nobody="receipts are deleted only after a confirmation, and there is no terminal to ask at: pass --yes, or "
-        "--dry-run to count them.",
+        action="receipts are deleted",
+        look="to count them",
     )
 
 

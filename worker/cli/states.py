@@ -114,8 +114,8 @@ def _agreed(found: Sequence[ViewStates]) -> bool:
     return agreed(
         f"{_described(found)} will be dropped. The next command that needs one reads its whole history.",
         "Drop them?",
-        nobody="states are dropped only after a confirmation, and there is no terminal to ask at: pass --yes, or "
-        "--dry-run to count them.",
+        action="states are dropped",
+        look="to count them",
     )
 
 

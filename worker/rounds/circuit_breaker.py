@@ -129,7 +129,7 @@ class CircuitBreaker:
             except EventStoreError as error:
                 _log.debug("%sstill paused: %s", self._told_as, error)
                 continue
-            except Exception:  # noqa: BLE001  whatever it is, nobody else would ever find that the database answers
+            except Exception:  # noqa: BLE001  otherwise probing would end for good, and the breaker stay open
                 _log.exception("%sstill paused: asking the database failed", self._told_as)
                 continue
             _log.warning("%sresumed", self._told_as)

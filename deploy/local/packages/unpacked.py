@@ -18,7 +18,7 @@ __all__ = ["Unpacked"]
 
 _CLONE = Path(__file__).resolve().parents[3]
 _PART = ".part-"
-# A lock on what this process runs, as long as it lives: nobody takes the programs away from under its servers.
+# A lock on what this process runs, as long as it lives: no other process removes the programs while servers run them.
 _in_use: dict[Path, int] = {}
 
 
@@ -50,7 +50,7 @@ class Unpacked:
         return self._held(recipe) or self._fetched(recipe)
 
     def remove(self) -> bool:
-        """Remove all that nobody uses.
+        """Remove all programs that no process uses.
 
         Returns:
             Whether nothing is left.

@@ -66,7 +66,7 @@ class Room:
 
     async def _make_ahead(self) -> None:
         try:
-            # Appends go on meanwhile, and the last of them may be past the new due number: nobody else notes it.
+            # Appends go on meanwhile, and the last of them may be past the new due number: no later one would note it.
             # Where another process is making partitions, the due number stays, and the next append asks again.
             due = -1
             while due < self._due <= self._number:

@@ -155,9 +155,8 @@ class Treatment:
         return agreed(
             f"{counted(total, 'dead letter')} will be {self.participle}:\n" + "\n".join(map(printable, rows)),
             "Go on?",
-            nobody=f"dead letters are {self.participle} only after a confirmation, and there is no terminal to ask "
-            "at: pass --yes, or "
-            "--dry-run to count them.",
+            action=f"dead letters are {self.participle}",
+            look="to count them",
         )
 
     def _do(self, plan: Plan, total: int, rate: float | None) -> int:
