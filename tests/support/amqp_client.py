@@ -1,4 +1,4 @@
-"""A channel in the test's own hands: messages of any form go in, and whatever is in a queue comes out."""
+"""An AMQP client for tests: publishes messages of any form, and takes any message out of a queue."""
 
 import json
 from collections.abc import AsyncIterator
@@ -23,17 +23,17 @@ MARKS = "?" * 255
 
 
 class NotText(Properties):
-    """Properties that hold what no text holds."""
+    """Properties with bytes that are no valid text."""
 
     def marshal(self) -> bytes:
         return super().marshal().replace(MARKS.encode(), b"\xff" * len(MARKS))
 
 
 class AmqpClient:
-    """Publishes and fetches by hand.
+    """Publishes and takes messages one at a time.
 
     Attributes:
-        replies: A queue of its own, for ``reply_to``.
+        replies: The client's own queue, for ``reply_to``.
     """
 
     def __init__(self, channel: AbstractChannel, wire: WireChannel, replies: str) -> None:
@@ -44,7 +44,7 @@ class AmqpClient:
     @classmethod
     @asynccontextmanager
     async def open(cls, amqp_url: str) -> AsyncIterator["AmqpClient"]:
-        # It reads what a test has put, or a worker has sent on, whatever that is.
+        # The client reads every message that a test or a worker has published, valid or not.
         install_lenient_codec()
         connection = await aio_pika.connect(amqp_url, client_properties={"connection_name": "client"})
         async with connection:
@@ -61,7 +61,7 @@ class AmqpClient:
         form: type[Properties] = Properties,
         **properties: Any,
     ) -> str:
-        """Publish, by default a ``Count`` with an id of its own; return the id."""
+        """Publish a message, by default a ``Count`` with a new id; return the id."""
         chosen: dict[str, Any] = {"message_id": str(uuid4()), "message_type": "Count", "delivery_mode": 2} | properties
         await self._wire.basic_publish(
             body, exchange=exchange, routing_key=routing_key, properties=form(**chosen), mandatory=True
@@ -69,15 +69,15 @@ class AmqpClient:
         return str(chosen["message_id"])
 
     async def take(self, queue: str, *, seconds: float = 20.0) -> AbstractIncomingMessage:
-        """Wait for a queue's next message, for so long at most, and take it out."""
+        """Take a queue's next message; wait ``seconds`` for it at most."""
         taken: list[AbstractIncomingMessage] = []
         await eventually(partial(self._take, queue, taken), what=f"a message in {queue}", seconds=seconds)
         return taken[0]
 
     async def lose(self, queue: str) -> None:
-        """Have a queue's next message delivered to a channel that is closed then, which counts as a failed delivery.
+        """Have a queue's next message delivered to a channel and close the channel: RabbitMQ counts a failed delivery.
 
-        A refusal counts up to RabbitMQ 3 only.
+        A requeue by ``basic.nack`` counts up to RabbitMQ 3 only.
         """
         wire = await self._wire.connection.channel()
         await wire.basic_get(queue)
@@ -89,16 +89,16 @@ class AmqpClient:
         return reply
 
     async def answers(self, count: int) -> dict[str, dict[str, Any]]:
-        """Wait for so many replies and return their JSON by the command's id."""
+        """Wait for ``count`` replies and return their JSON by the command's id."""
         replies = [await self.answer() for _ in range(count)]
         return {reply["command_id"]: reply for reply in replies}
 
     async def ready(self, queue: str) -> int:
-        """How many messages wait in a queue."""
+        """The number of ready messages in a queue."""
         return (await self._look(queue)).message_count or 0
 
     async def holds(self, queue: str, count: int) -> None:
-        """Wait until so many messages wait in a queue."""
+        """Wait until a queue has exactly ``count`` ready messages."""
 
         async def has() -> bool:
             return await self.ready(queue) == count
@@ -106,11 +106,11 @@ class AmqpClient:
         await eventually(has, what=f"{count} messages in {queue}")
 
     async def consumers(self, queue: str) -> int:
-        """How many consumers a queue has."""
+        """The number of a queue's consumers."""
         return (await self._look(queue)).consumer_count or 0
 
     async def delete(self, queue: str) -> None:
-        """Delete a queue, with all that is in it."""
+        """Delete a queue and its messages."""
         await self.channel.queue_delete(queue)
 
     async def _look(self, queue: str) -> spec.Queue.DeclareOk:

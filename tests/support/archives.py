@@ -1,4 +1,4 @@
-"""Archived ranges for tests that are not about the files: described and dropped, as the command does it in the end."""
+"""Archived ranges without files: partitions are described and dropped, as the last steps of ``worker archive`` do."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +13,7 @@ __all__ = ["drop_oldest", "fill", "owner_of"]
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-# Further than what stays: numbers that are archived lie so far behind the head.
+# More than the newest events that are never archived: the numbers below become archivable.
 _FILLER = 8_192
 _FILL = """
 INSERT INTO eventstore.events (sequence_number, token, event_type, occurred_at, payload, metadata)
@@ -24,19 +24,19 @@ FROM generate_series(1, $1) n, (SELECT coalesce(max(sequence_number), 0) AS last
 
 @asynccontextmanager
 async def owner_of(database: Database) -> AsyncIterator[Connection]:
-    """A connection of the one who may archive. What it is sent is read for the database's schema."""
+    """A connection with the right to archive, whose statements name the database's schema."""
     async with administrator(database.admin_url, purpose="test", schema=database.schema) as connection:
         yield connection
 
 
 async def fill(admin: Connection, count: int = _FILLER) -> None:
-    """Record so many events of no interest."""
+    """Record ``count`` events of a type that no test reads."""
     await admin.execute(_FILL, count)
     await admin.fetch("SELECT eventstore.define_head()")
 
 
 async def drop_oldest(admin: Connection) -> None:
-    """Archive the oldest partition, nowhere."""
+    """Archive the oldest partition without writing its file."""
     first = await admin.fetchval("SELECT min(first_number) FROM eventstore.partitions")
     (row,) = await admin.fetch("SELECT * FROM eventstore.describe_archive_v1($1)", first)
     await admin.fetch("SELECT eventstore.move_out_v1($1, $2, $3, 'nowhere')", first, row["events"], row["checksum"])

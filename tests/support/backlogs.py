@@ -1,4 +1,4 @@
-"""What waits in a domain's queues, for those who ask until it is as they expect."""
+"""The backlog of a domain's queues, for tests that poll it."""
 
 from contextlib import suppress
 
@@ -10,7 +10,7 @@ __all__ = ["backlog_if_told"]
 
 
 async def backlog_if_told(amqp_url: str, topology: Topology) -> Backlog | None:
-    """Return what a broker counts; None if there are no queues, or it did not say so in time: ask again."""
+    """Return the broker's counts; None if the queues do not exist or the broker did not answer in time: poll again."""
     with suppress(BrokerUnavailable):
         return await backlog(amqp_url, topology)
     return None

@@ -1,4 +1,4 @@
-"""A browser of a page that is served in the test's own process: as much of one as the console needs."""
+"""A minimal browser for an ASGI application in the test's process: enough for the console."""
 
 import base64
 import re
@@ -13,11 +13,11 @@ from starlette.types import ASGIApp, Message
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back.
+    """A response.
 
     Attributes:
         status: Its status.
-        headers: Its headers, in small letters.
+        headers: Its headers; the names are in lower case.
         text: Its body.
     """
 
@@ -27,7 +27,7 @@ class Answer:
 
     @property
     def seen(self) -> str:
-        """What a person reads: without tags, white space as one space."""
+        """The visible text of a page: without tags, white space collapsed."""
         return " ".join(unescape(re.sub(r"<[^>]*>", " ", self.text.partition("<main")[2])).split())
 
     def fields(self) -> dict[str, list[str]]:
@@ -40,14 +40,14 @@ class Answer:
 
 @dataclass(slots=True, kw_only=True)
 class Browser:
-    """Asks an application.
+    """Sends requests to an application.
 
     Attributes:
         app: The application.
-        host: What it is called by.
-        password: What is given where one is asked for.
-        headers: What else is sent along.
-        bugs: What the application has raised after it had answered that something failed.
+        host: The host that requests name.
+        password: The password that is sent if the application asks for one.
+        headers: Additional headers of every request.
+        bugs: The exceptions that the application raised after it had answered with an error.
     """
 
     app: ASGIApp
@@ -63,7 +63,7 @@ class Browser:
     async def post(
         self, address: str, fields: Mapping[str, str | Sequence[str]], *, origin: str | None = "", **headers: str
     ) -> Answer:
-        """Send a form, as from a page of the application's own unless another origin is named; None for none."""
+        """Send a form, by default from the application's own origin; with ``None``, without an origin."""
         sent = {"content-type": "application/x-www-form-urlencoded", **headers}
         if origin is not None:
             sent["origin"] = origin or f"http://{self.host}"

@@ -1,4 +1,4 @@
-"""The system's browser, for what only a browser can tell."""
+"""The system's Chromium, for tests that need a real browser."""
 
 import os
 import shutil
@@ -13,12 +13,12 @@ _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 
 @asynccontextmanager
 async def opened_chromium() -> AsyncIterator[Browser]:
-    """Start the browser, and end it with the ``async with``; the test is skipped where there is none."""
+    """Start the browser for the ``async with``; the test is skipped if it is not installed."""
     program = next(filter(None, map(shutil.which, _PROGRAMS)), None)
     if program is None:
         pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
     async with async_playwright() as playwright:
-        # Root may not have the sandbox; the pages are our own.
+        # Chromium's sandbox does not run as root; the pages are trusted.
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = await playwright.chromium.launch(executable_path=program, args=arguments)
         yield browser

@@ -1,4 +1,4 @@
-"""``compose.yaml`` as Docker Compose reads it: merged, and with variables in place."""
+"""``compose.yaml`` as Docker Compose reads it: merged, with its variables replaced."""
 
 import re
 from collections.abc import Mapping
@@ -13,20 +13,20 @@ _VARIABLE = re.compile(r"\$\$|\$\{(?P<name>\w+)(?:(?P<rule>:-|:\?)(?P<text>[^}]*
 
 
 class VariableMissing(Exception):
-    """Raised by ``composition``: a variable that must be set is not; the text is what Compose would say."""
+    """Raised by ``composition``: a required variable is not set; the text is Compose's."""
 
 
 def raw_composition() -> dict[str, Any]:
-    """Return the file with its variables as they are written."""
+    """Return the file with its variables not replaced."""
     loaded: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
     return loaded
 
 
 def composition(environment: Mapping[str, str]) -> dict[str, Any]:
-    """Return the file as Compose understands it in an environment.
+    """Return the file as Compose reads it in an environment.
 
     Raises:
-        VariableMissing: The environment lacks a variable that must be set.
+        VariableMissing: The environment lacks a required variable.
     """
     replaced: dict[str, Any] = _replaced(raw_composition(), environment)
     return replaced
@@ -39,7 +39,7 @@ def example_environment() -> dict[str, str]:
 
 
 def variables() -> dict[str, bool]:
-    """Return every variable that the file reads, and whether it must be set."""
+    """Return every variable that the file reads, and whether it is required."""
     found: dict[str, bool] = {}
     for match in _VARIABLE.finditer((ROOT / "compose.yaml").read_text(encoding="utf-8")):
         if match["name"]:

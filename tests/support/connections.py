@@ -1,4 +1,4 @@
-"""A broker's connections, closed from its side."""
+"""Connections, closed by the broker."""
 
 import asyncio
 from typing import Any
@@ -9,12 +9,12 @@ from tests.support.fixtures.waiting import eventually
 
 
 async def close_connections(management: Management, amqp_url: str, *names: str) -> None:
-    """Have the broker close connections.
+    """Have the broker close connections by name.
 
     Args:
-        management: The broker's management interface.
+        management: The broker's management API.
         amqp_url: The virtual host.
-        names: What the connections are called; there is one of each.
+        names: The connections' names, each of one connection.
     """
     path = f"/api/vhosts{urlsplit(amqp_url).path}/connections"
     found: dict[str, str] = {}
@@ -24,7 +24,7 @@ async def close_connections(management: Management, amqp_url: str, *names: str) 
         found.update({each.get("user_provided_name", ""): each["name"] for each in listed if "name" in each})
         return set(names) <= set(found)
 
-    # The broker's statistics learn of a connection a moment after it was opened.
+    # The broker lists a connection a moment after it was opened.
     await eventually(are_listed, what=f"the connections {names}")
     for name in names:
         await asyncio.to_thread(management.request, "DELETE", f"/api/connections/{quote(found[name], safe='')}")

@@ -1,4 +1,4 @@
-"""A process that is no child of this one, with asyncio's face of one that is."""
+"""A process that is not a child of this one, behind asyncio's interface of a subprocess."""
 
 import asyncio
 import os
@@ -16,16 +16,16 @@ _STREAM_LIMIT = 1 << 16
 
 
 class Copy:
-    """What asyncio uses of a process of ``subprocess``.
+    """A copy of the nursery's process, with the methods of ``subprocess.Popen`` that asyncio calls.
 
     Args:
-        connection: To whoever waits for its end.
+        connection: The socket on which its exit status will arrive.
 
     Attributes:
         connection: The same.
         pid: Its id.
-        end: A descriptor that stands for it, also when another process has its id.
-        returncode: How it ended; None before.
+        end: Its pidfd, which never refers to another process with the same id.
+        returncode: Its exit status; None while it runs.
     """
 
     stdin: IO[bytes] | None = None
@@ -42,7 +42,7 @@ class Copy:
         return self.returncode
 
     def send_signal(self, number: int) -> None:
-        # The descriptor is closed once the end is known.
+        # The pidfd is closed once the exit status is known.
         if self.returncode is None:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.end, number)
@@ -55,10 +55,10 @@ class Copy:
 
 
 class _Transport(BaseSubprocessTransport):
-    """What is between a copy and asyncio's streams."""
+    """The transport between a copy and asyncio's streams."""
 
-    def _start(self, *, copy: Copy, **_options: Any) -> None:  # type: ignore[override]  # asyncio calls it so
-        self._proc = cast("Any", copy)  # it has what is used of one of subprocess
+    def _start(self, *, copy: Copy, **_options: Any) -> None:  # type: ignore[override]  # asyncio calls it with these arguments
+        self._proc = cast("Any", copy)  # it has the methods of Popen that asyncio calls
         self._ending = asyncio.create_task(self._await_end(copy))
 
     async def _await_end(self, copy: Copy) -> None:
@@ -73,7 +73,7 @@ class _Transport(BaseSubprocessTransport):
 async def connected(
     copy: Copy, program: Sequence[str], *, stdin: int | None, stdout: int | None, stderr: int | None
 ) -> Process:
-    """Return a process as ``asyncio.create_subprocess_exec`` does, with streams where one is ``PIPE``."""
+    """Return the process as ``asyncio.create_subprocess_exec`` does, with a stream for each ``PIPE``."""
     loop = asyncio.get_running_loop()
     protocol = SubprocessStreamProtocol(limit=_STREAM_LIMIT, loop=loop)
     waiter = loop.create_future()

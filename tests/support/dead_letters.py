@@ -1,4 +1,4 @@
-"""Dead letters in a queue, put there by hand, and what a queue then holds."""
+"""Dead letters for tests: publishes them to a dead queue, and reads what a queue holds."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,14 +22,14 @@ GOOD = b'{"Key": "a", "Limit": 1000000}'
 
 
 async def make_queues(amqp_url: str) -> None:
-    """Make the tally domain's queues, as a worker leaves them behind."""
+    """Declare the tally domain's queues, as a worker does."""
     link = Link(amqp_url, name="queues of a test", prepare=lambda channel: declare(channel, QUEUES))
     await link.wire()
     await link.close()
 
 
 def story(*, reason: str = "handler_error", age: timedelta = timedelta(), **more: Any) -> dict[str, Any]:
-    """The headers of a letter that a worker put aside so long ago."""
+    """The headers of a letter that a worker dead-lettered ``age`` ago."""
     died = (datetime.now(UTC) - age).isoformat()
     return {
         "worker-reason": reason,
@@ -44,7 +44,7 @@ def story(*, reason: str = "handler_error", age: timedelta = timedelta(), **more
 
 
 async def bury(client: AmqpClient, count: int, **properties: Any) -> list[str]:
-    """Put good commands among the dead letters; return their ids in order."""
+    """Publish valid commands as dead letters; return their ids in order."""
     chosen = {"headers": story(), "body": GOOD} | properties
     ids = [str(UUID(int=number)) for number in range(1, count + 1)]
     for each in ids:
@@ -61,7 +61,7 @@ async def opened(amqp_url: str) -> AsyncIterator[DeadQueue]:
 
 
 async def letters(amqp_url: str) -> list[DeadLetter]:
-    """Look at every dead letter, in order."""
+    """Browse every dead letter, in order."""
     found: list[DeadLetter] = []
     async with opened(amqp_url) as queue:
         await look(queue, await queue.count() or 0, found.append, progress=lambda: None)
@@ -69,12 +69,12 @@ async def letters(amqp_url: str) -> list[DeadLetter]:
 
 
 async def emptied(client: AmqpClient, queue: str, count: int) -> list[AbstractIncomingMessage]:
-    """Take so many messages out of a queue, in order."""
+    """Take ``count`` messages out of a queue, in order."""
     return [await client.take(queue) for _ in range(count)]
 
 
 async def replayed(amqp_url: str, *, most: int = 1000, oldest: int | None = None, rate: float | None = None) -> int:
-    """Replay every letter that nothing speaks against."""
+    """Replay every letter that can be replayed."""
     rules = Rules(since=datetime.now(UTC))
     sender = Sender(amqp_url, name="replay of a test")
     try:

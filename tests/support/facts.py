@@ -1,4 +1,4 @@
-"""Short ways to say what a contract test is about."""
+"""Short constructors and readers for the contract tests."""
 
 from collections.abc import AsyncIterable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ def fact(event_type: str = "Lent", *, hour: float = 0, by: str = "test", **paylo
 
 
 def about(**field: Any) -> Filter:
-    """Whatever concerns any of these fields' values."""
+    """A filter for events in which any of these fields has the given value."""
     first, *others = (P(key, value) for key, value in field.items())
     return Filter.matching().any_predicate_of(first, *others)
 

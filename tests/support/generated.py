@@ -1,4 +1,4 @@
-"""Generated questions and facts: few types, fields and values, so that they meet."""
+"""Generated queries and events: few types, fields and values, so that they match."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ types = st.sampled_from(TYPES)
 scalars: st.SearchStrategy[Scalar] = st.sampled_from(SCALARS)
 moments = st.integers(0, 3).map(lambda hours: MONDAY + timedelta(hours=hours))
 keys = st.integers(1, 3).map(lambda number: UUID(int=number))
-# Not the empty one: what has it answers in others as well, which memory tells sooner than a batch does.
+# Without the empty scope: its receipts also answer in other scopes, which the memory engine sees earlier than a batch.
 scopes = st.sampled_from(("one", "one", "other"))
 
 payloads: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
@@ -43,7 +43,7 @@ payloads: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
 facts = st.builds(Event, type=types, payload=payloads, metadata=st.just({"by": "test"}), occurred_at=moments)
 
 
-def _item(event_types: list[str], predicates: list[Predicate], needs_all: bool) -> FilterItem:  # noqa: FBT001  drawn
+def _item(event_types: list[str], predicates: list[Predicate], needs_all: bool) -> FilterItem:  # noqa: FBT001  Hypothesis draws it
     match (event_types, predicates, needs_all):
         case ([_, *_], [], _):
             complete: Filter = Filter.matching().any_event_type_of(*event_types)
@@ -72,12 +72,12 @@ filters = st.builds(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One call of ``query_many``, as it can be put to any store.
+    """One call of ``query_many`` that can be made on any store.
 
     Attributes:
-        filters: Which events, and how far below the head each filter's position lies; None: at the start.
-        most: How many events of one filter are wanted, or None.
-        elsewhere: Which position's token is another history's, counted from the first; none if there are not so many.
+        filters: The filters, each with the distance of its position below the head; None for the start.
+        most: The largest number of events wanted of one filter, or None.
+        elsewhere: Index of the position that gets another history's token; without effect if there are fewer positions.
     """
 
     filters: list[tuple[Filter, int | None]]
@@ -85,7 +85,7 @@ class Question:
     elsewhere: int
 
     def arguments(self, places: Sequence[Position]) -> dict[str, Any]:
-        """The arguments, for a store with these positions, the start's at first."""
+        """The arguments, for a store with these positions, the start first."""
         after = [places[0] if lag is None else places[max(0, len(places) - 1 - lag)] for _, lag in self.filters]
         if self.elsewhere < len(after):
             after[self.elsewhere] = replace(after[self.elsewhere], token=after[self.elsewhere].token ^ 1)
@@ -102,10 +102,10 @@ questions = st.builds(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A position, as it can be found in any store.
+    """A position that can be formed on any store.
 
     Attributes:
-        lag: How far below the head it is, above it when negative.
+        lag: Its distance below the head; negative above it.
         elsewhere: Whether its token is another history's.
     """
 
@@ -113,7 +113,7 @@ class Place:
     elsewhere: bool
 
     def position(self, places: Sequence[Position]) -> Position:
-        """The position in a store with these, the start's at first."""
+        """The position in a store with these positions, the start first."""
         head = places[-1]
         place = replace(head, number=head.number - self.lag) if self.lag < 0 else places[max(0, head.number - self.lag)]
         return replace(place, token=place.token ^ 1) if self.elsewhere else place
@@ -124,9 +124,9 @@ class AskedPart:
     """One part of a boundary.
 
     Attributes:
-        filter: What must not have changed.
-        after: How far it was read.
-        besides: The end of each range that was seen besides, and its length.
+        filter: The events that would be a conflict.
+        after: The position up to which it was read.
+        besides: The end and length of each own range above that.
     """
 
     filter: Filter
@@ -142,15 +142,15 @@ class AskedPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """One append, as it can be put to any store.
+    """One append that can be made on any store.
 
     Attributes:
-        events: What to record.
-        boundary: What must not have changed: a filter, parts, or None.
-        after: How far a filter was read, or None.
-        key: Its key, or None.
+        events: The events to record.
+        boundary: A filter, parts, or None.
+        after: The position up to which a filter was read, or None.
+        key: Its idempotency key, or None.
         digest: Its digest, or None.
-        outcome: What its receipt says.
+        outcome: The outcome that its receipt states.
     """
 
     events: list[Event]
@@ -162,7 +162,7 @@ class Ask:
     outcome: Outcome
 
     def arguments(self, places: Sequence[Position]) -> dict[str, Any]:
-        """The arguments of ``append``, for a store with these positions, the start's at first."""
+        """The arguments of ``append``, for a store with these positions, the start first."""
         return {
             "boundary": [each.part(places) for each in self.boundary]
             if isinstance(self.boundary, list)

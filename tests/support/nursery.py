@@ -1,9 +1,9 @@
-"""Starts the command ``worker`` again and again, in processes that have its modules loaded already.
+"""The nursery: starts the command ``worker`` in forks of a process that has its modules loaded.
 
-Loading them takes far longer than most commands do, and about as long as a worker needs for all else of a test. So one
-process loads them, and each call is a copy of it made by ``fork``: a process of its own, with its own arguments,
-environment, folder, session and files. What Python itself does at its start is not repeated. Calls for which that, or
-what a package does when it is loaded, makes a difference start a new Python, and with ``FRESH=1`` all of them do.
+Loading them takes far longer than most commands run, and about as long as everything else in a worker's test. So one
+process loads them, and each call is a copy of it made by ``fork``, with its own arguments, environment, folder, session
+and files. Python's start-up is not repeated: calls for which it makes a difference, or for which the import of a
+package does, start a new Python; with ``FRESH=1`` all calls do.
 """
 
 import asyncio
@@ -27,28 +27,28 @@ __all__ = ["Call", "Nursery", "kept", "started"]
 
 _ROOT = Path(__file__).parents[2]
 _PROGRAM = Path(__file__).with_name("nursery_process.py")
-# What a program needs of this process's surroundings to start at all.
+# Variables that a program needs in order to start at all.
 _KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
-# Python reads these when it starts, and packages when they are loaded.
+# Python reads these at its start, and packages at their import.
 _READ_EARLY = re.compile(r"PYTHON|LC_|OTEL_PYTHON_|OTEL_PROPAGATORS|OTEL_\w+_LIMIT$|SET_ASIDE_|_?TYPER_|TERMINAL_WIDTH")
 
 
 def kept() -> dict[str, str]:
-    """Return what a program needs of this process's environment."""
+    """Return the variables of this process's environment that a program needs to start."""
     return {name: os.environ[name] for name in _KEPT if name in os.environ}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """What a process is to be.
+    """One call of ``worker``.
 
     Attributes:
         arguments: What follows ``worker`` on the command line.
         environment: Its whole environment.
-        folder: Where it is called.
+        folder: Its working directory.
         strict: Whether each warning is an error, as with ``python -W error``.
-        fresh: Whether Python's start is part of what is tested.
-        descriptors: Those of this process that it has, too, under the same numbers.
+        fresh: Whether Python's start-up is part of the test.
+        descriptors: Descriptors of this process that it inherits under the same numbers.
     """
 
     arguments: Sequence[str] = ()
@@ -60,17 +60,17 @@ class Call:
 
     @property
     def program(self) -> tuple[str, ...]:
-        """How a new Python makes it."""
+        """The command line for a new Python."""
         options = ("-W", "error") if self.strict else ()
         return (sys.executable, *options, "-m", "worker", *self.arguments)
 
     def is_for_a_copy(self) -> bool:
-        """Whether a copy does all that a new Python would do."""
+        """Whether a copy behaves as a new Python would."""
         return not self.fresh and not any(value and _READ_EARLY.match(name) for name, value in self.environment.items())
 
 
 class Nursery:
-    """The process that has all modules loaded, to whoever wants copies of it."""
+    """The client of the process that has all modules loaded."""
 
     _shared: "ClassVar[Nursery | None]" = None
     _resources: ClassVar[ExitStack] = ExitStack()
@@ -80,21 +80,21 @@ class Nursery:
 
     @classmethod
     def shared(cls) -> "Nursery | None":
-        """Return the one of this process, started when it is asked for; None where each call starts a new Python."""
+        """Return this process's nursery, started on first use; None if each call starts a new Python."""
         if cls._shared is None and not os.environ.get("FRESH"):
             cls._shared = cls._resources.enter_context(cls.opened())
         return cls._shared
 
     @classmethod
     def close_shared(cls) -> None:
-        """End that one."""
+        """End this process's nursery."""
         cls._shared = None
         cls._resources.close()
 
     @classmethod
     @contextmanager
     def opened(cls) -> "Iterator[Nursery]":
-        """Have the process until the end of the ``with``."""
+        """Start the nursery for the ``with``."""
         with ExitStack() as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="nursery-"))
             address = f"{folder}/calls"
@@ -117,7 +117,7 @@ class Nursery:
             yield cls(address)
 
     async def run(self, call: Call, stdin: bytes) -> tuple[int, bytes, bytes]:
-        """Have a copy make a call; return its exit status and what it printed on both streams."""
+        """Run a call in a copy; return its exit status, standard output and standard error."""
         with (
             tempfile.TemporaryFile() as given,
             tempfile.TemporaryFile() as output,
@@ -136,10 +136,10 @@ class Nursery:
     async def start(
         self, call: Call, *, stdin: int | None = None, stdout: int | None = None, stderr: int | None = None
     ) -> Process:
-        """Have a copy make a call, as ``asyncio.create_subprocess_exec`` starts a program.
+        """Start a call in a copy, as ``asyncio.create_subprocess_exec`` starts a program.
 
         Args:
-            call: What it is to be.
+            call: The call.
             stdin: ``PIPE``, ``DEVNULL``, a descriptor, or None for this process's own.
             stdout: The same.
             stderr: The same.
@@ -165,7 +165,7 @@ class Nursery:
         return await connected(copy, call.program, stdin=stdin, stdout=stdout, stderr=stderr)
 
     async def _ask(self, connection: socket.socket, call: Call, streams: Sequence[int]) -> tuple[int, int]:
-        """Send a call; return the copy's id and a descriptor that stands for it."""
+        """Send a call; return the copy's id and pidfd."""
         message = json.dumps(asdict(call)).encode()
         connection.connect(self._address)
         socket.send_fds(connection, [message], [*streams, *call.descriptors])
@@ -178,10 +178,10 @@ class Nursery:
 async def started(
     call: Call, *, stdin: int | None = None, stdout: int | None = None, stderr: int | None = None
 ) -> Process:
-    """Start a call: in a copy, or in a new Python where that makes a difference.
+    """Start a call: in a copy, or in a new Python if that makes a difference.
 
     Args:
-        call: What the process is to be. It has a session of its own.
+        call: The call. The process has its own session.
         stdin: ``PIPE``, ``DEVNULL``, a descriptor, or None for this process's own.
         stdout: The same.
         stderr: The same.
@@ -202,7 +202,7 @@ async def started(
 
 
 async def _readable(connection: socket.socket) -> None:
-    """Wait until something can be received."""
+    """Wait until a socket is readable."""
     loop, there = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(connection, there.set)
     try:

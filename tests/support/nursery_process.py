@@ -1,6 +1,6 @@
-"""The process that has the modules of ``worker`` loaded, and that its calls are copies of. See ``nursery``.
+"""The process that has the modules of ``worker`` loaded and forks its calls. See ``nursery``.
 
-It ends with whoever started it.
+It ends with the process that started it.
 """
 
 import fcntl
@@ -21,16 +21,16 @@ from typing import Any
 _ROOT = Path(__file__).parents[2]
 sys.path[0] = str(_ROOT)
 
-from tests.support.nursery import Call  # noqa: E402  only now it can be found
+from tests.support.nursery import Call  # noqa: E402  it can be imported only now
 
-# A call with all its arguments and its environment is one message, with all its descriptors.
+# A call with its arguments, environment and descriptors is one message.
 _MOST_BYTES = 1 << 17
 _MOST_DESCRIPTORS = 16
-# Where a copy's descriptors lie until they are where they belong: above all that a call can name.
+# A copy's descriptors are moved above this number first: above every number that a call can name.
 _ASIDE = 512
-# The filter that ``-W error`` makes.
+# The warning filter of ``-W error``.
 _STRICT = ("error", None, Warning, None, 0)
-# What commands load where they use it.
+# Modules that commands import where they use them.
 _LOADED_LATE = (
     "asyncio.unix_events",
     "opentelemetry.exporter.otlp.proto.grpc.metric_exporter",
@@ -42,7 +42,7 @@ _LOADED_LATE = (
 
 
 def _serve(listener: socket.socket) -> None:
-    """Answer calls until nobody holds the other end of standard input; return in each copy, as what it is to be."""
+    """Serve calls until standard input is closed; in each copy, return after the call."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
         readable, _, _ = select.select([listener.fileno(), 0], [], [])
@@ -58,7 +58,7 @@ def _serve(listener: socket.socket) -> None:
 
 
 def _answer(connection: socket.socket) -> None:
-    """Wait for a copy's end and tell its status; return in the copy when it has become what was called, and ended."""
+    """Fork a copy, wait for its end and send its status; in the copy, return when the call has ended."""
     message, descriptors, _, _ = socket.recv_fds(connection, _MOST_BYTES, _MOST_DESCRIPTORS)
     call = Call(**json.loads(message))
     if (pid := os.fork()) == 0:
@@ -72,7 +72,7 @@ def _answer(connection: socket.socket) -> None:
         os.close(descriptor)
     end = os.pidfd_open(pid)
     socket.send_fds(connection, [str(pid).encode()], [end])
-    # Whoever hangs up does not wait any more.
+    # A closed connection: the caller no longer waits for the status.
     readable, _, _ = select.select([end, connection.fileno()], [], [])
     if end not in readable:
         os.kill(pid, signal.SIGKILL)
@@ -83,22 +83,22 @@ def _answer(connection: socket.socket) -> None:
 
 
 def _become(call: Call) -> None:
-    """Be the program, to its end."""
+    """Run the program to its end."""
     os.chdir(call.folder)
     os.environ.clear()
     os.environ.update(call.environment)
     if not call.strict:
         sys.warnoptions.clear()
-        warnings.filters.remove(_STRICT)  # type: ignore[attr-defined]  # a list, which typeshed calls a sequence
+        warnings.filters.remove(_STRICT)  # type: ignore[attr-defined]  # a list; typeshed declares a sequence
     sys.path[0] = call.folder
     sys.argv = ["worker", *call.arguments]
-    # Who starts others of its kind starts them as it was started itself.
+    # A supervisor starts its worker processes with its own command line.
     sys.orig_argv[:] = call.program
     runpy.run_module("worker", run_name="__main__", alter_sys=True)
 
 
 def _place(descriptors: Sequence[int], numbers: Sequence[int]) -> None:
-    """Give descriptors the numbers that they are known by, whichever they have."""
+    """Move descriptors to the given numbers."""
     aside = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, _ASIDE) for descriptor in descriptors]
     for descriptor in descriptors:
         os.close(descriptor)
@@ -108,28 +108,28 @@ def _place(descriptors: Sequence[int], numbers: Sequence[int]) -> None:
 
 
 def _open_streams() -> None:
-    """Have Python's streams know what their descriptors are by now: terminals, pipes or files."""
+    """Reopen Python's standard streams on their present descriptors: terminals, pipes or files."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         old = getattr(sys, name)
         how: dict[str, Any] = {"encoding": old.encoding, "errors": old.errors, "closefd": False}
-        # Standard error is never kept back for longer than a line; the others, only where nobody looks.
-        new = open(number, "w" if number else "r", buffering=1 if name == "stderr" else -1, **how)  # noqa: SIM115, PTH123  they stay open
+        # As in a new Python: standard error is always line-buffered, the others only on a terminal.
+        new = open(number, "w" if number else "r", buffering=1 if name == "stderr" else -1, **how)  # noqa: SIM115, PTH123  it stays open
         setattr(sys, name, new)
         setattr(sys, f"__{name}__", new)
 
 
 def _load() -> None:
-    """Load what commands load, and start nothing."""
-    from worker.cli.app import COMMANDS  # noqa: PLC0415  whoever asks for copies needs none of it
+    """Import what commands import, without starting anything."""
+    from worker.cli.app import COMMANDS  # noqa: PLC0415  the client of the nursery must not load it
 
     for entries in COMMANDS.values():
         for entry in entries:
             entry.load()
     for name in _LOADED_LATE:
         importlib.import_module(name)
-    # A copy has one thread, whatever others held or waited for.
+    # ``fork`` copies only the calling thread: locks of another thread would stay locked in the copy.
     assert len(list(Path("/proc/self/task").iterdir())) == 1
-    # The copies' collections leave alone what they share, which would have to be copied for it.
+    # A garbage collection in a copy must not touch the shared pages, or they would be copied.
     gc.collect()
     gc.freeze()
 

@@ -1,4 +1,4 @@
-"""What is left of a stack: the processes and files below the folder that its state folder was made in."""
+"""Leftovers of a stack: processes and files below the parent of its state folder."""
 
 import os
 from collections.abc import Iterator
@@ -14,17 +14,17 @@ with LocalStack() as stack:
 
 
 def processes_below(base: Path) -> list[str]:
-    """Return the processes that were started with, or are in, a folder below the base; not this one."""
+    """Return the other processes whose command line, environment or working directory names a folder below the base."""
     return [f"{pid}: {words!r}" for pid, words in _processes() if str(base).encode() in words]
 
 
 def left_below(base: Path) -> list[str]:
-    """Return every process and file that is left."""
+    """Return every remaining process and file."""
     return [*processes_below(base), *map(str, base.iterdir())]
 
 
 def shared_memory() -> set[str]:
-    """Return the System V segments of the machine that no process is attached to."""
+    """Return the machine's System V shared memory segments without an attached process."""
     lines = Path("/proc/sysvipc/shm").read_text(encoding="utf-8").splitlines()[1:]
     return {fields[1] for line in lines if (fields := line.split())[6] == "0"}
 
@@ -37,7 +37,7 @@ def _processes() -> Iterator[tuple[int, bytes]]:
                 try:
                     parts.append(read(Path(entry.path)))
                 except OSError:
-                    continue  # it ended meanwhile, or is another user's
+                    continue  # it has ended meanwhile, or belongs to another user
             yield int(entry.name), b" ".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""Reports as workers would send them."""
+"""Reports as workers send them."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,15 +19,15 @@ def report(
     parts: Sequence[PartReport] = (),
     **others: Any,
 ) -> Report:
-    """A report of a worker that serves the library.
+    """The report of a worker that serves the library.
 
     Args:
         worker: Its id.
         host: Its host.
-        counters: Its figures.
-        latency: How many commands took how long, by the bucket's upper bound.
+        counters: Its counters.
+        latency: The number of commands in each latency bucket, by the bucket's upper bound.
         parts: Its hottest parts.
-        others: What else a report has.
+        others: Further fields of the report.
     """
     counts = [0] * (len(BOUNDS) + 1)
     for bound, count in (latency or {}).items():

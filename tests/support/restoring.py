@@ -1,4 +1,4 @@
-"""Backups of a database: PostgreSQL's own programs, and the ways to restore that the documentation tells."""
+"""Backups of a database: PostgreSQL's programs, and the documented ways to restore."""
 
 import asyncio
 import re
@@ -14,7 +14,7 @@ _ROOT = Path(__file__).parents[2]
 
 
 async def run(program: str, *arguments: str, at: str = "", folder: Path | None = None) -> int:
-    """Run one of PostgreSQL's programs, as the administrator of a server if one is given; return its status."""
+    """Run one of PostgreSQL's programs, as the administrator of a server if one is given; return its exit status."""
     place = urlsplit(at)
     login = {
         "PGHOST": place.hostname or "",
@@ -33,7 +33,7 @@ async def run(program: str, *arguments: str, at: str = "", folder: Path | None =
 
 
 def documented() -> list[list[list[str]]]:
-    """Return the ways to restore a dump that the documentation tells, each as its commands."""
+    """Return the documented ways to restore a dump, each as its commands."""
     text = (_ROOT / "docs" / "backup.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
     return [[shlex.split(line) for line in block.splitlines()] for block in blocks]

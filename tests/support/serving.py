@@ -1,4 +1,4 @@
-"""A worker inside the test's process, and what holds its decisions or fails them."""
+"""A worker service in the test's process, and a stand-in for ``query_many`` that holds decisions back."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -23,7 +23,7 @@ QUEUES = Topology(domain.name)
 
 @asynccontextmanager
 async def serving(store: PostgresEventStore, amqp_url: str, **settings: Any) -> AsyncIterator[Service]:
-    """Serve the tally domain; at the end, drain and see that every delivery is accounted for."""
+    """Serve the tally domain; at the end, drain it and assert that every delivery is accounted for."""
     async with serving_domain(domain, store, amqp_url, **settings) as service:
         yield service
 
@@ -32,7 +32,7 @@ async def serving(store: PostgresEventStore, amqp_url: str, **settings: Any) -> 
 async def serving_domain(
     served: Domain, store: PostgresEventStore, amqp_url: str, **settings: Any
 ) -> AsyncIterator[Service]:
-    """Serve a domain; at the end, drain and see that every delivery is accounted for."""
+    """Serve a domain; at the end, drain it and assert that every delivery is accounted for."""
     async with serving_stores([([served], lambda: nullcontext(store))], amqp_url, **settings) as service:
         yield service
 
@@ -41,7 +41,7 @@ async def serving_domain(
 async def serving_stores(
     stores: Sequence[tuple[Sequence[Domain], OpensStore]], amqp_url: str, **settings: Any
 ) -> AsyncIterator[Service]:
-    """Serve the domains of several stores; at the end, drain and see that every delivery is accounted for."""
+    """Serve the domains of several stores; at the end, drain them and assert that every delivery is accounted for."""
     chosen: dict[str, Any] = {"worker_concurrency": 4, "worker_retry_delay": 0.05, "worker_drain_deadline": 10.0}
     service = Service(stores, Settings(amqp_url=amqp_url, **(chosen | settings)))
     try:
@@ -61,12 +61,12 @@ async def serving_stores(
 
 
 def consumers(service: Service) -> list[Consumer | ShardConsumer]:
-    """The consumers of a service, of all its stores."""
+    """The consumers of a service, for all its stores."""
     return [consumer for store in service._stores for consumer in store.consumers]
 
 
 def settlers(service: Service) -> list[Settler]:
-    """Its settlers."""
+    """The settlers of a service, for all its stores."""
     return [settler for store in service._stores for settler in store.settlers]
 
 
@@ -81,7 +81,7 @@ async def consuming(service: Service) -> None:
 
 @asynccontextmanager
 async def interrupted(service: Service) -> AsyncIterator[None]:
-    """Interrupt a service inside the ``async with``; at its end, wait until it has noticed and consumes again."""
+    """Wait at the end of the ``async with`` until the service has noticed the interruption in it and consumes again."""
     (consumer,) = consumers(service)
     assert isinstance(consumer, Consumer)
     before = consumer._wire
@@ -96,7 +96,7 @@ async def interrupted(service: Service) -> AsyncIterator[None]:
 
 
 async def received(service: Service, count: int) -> None:
-    """Wait until so many deliveries have come in."""
+    """Wait until ``count`` deliveries have been received."""
 
     async def have_come() -> bool:
         return service.counters.received >= count
@@ -105,7 +105,7 @@ async def received(service: Service, count: int) -> None:
 
 
 async def settled(service: Service, count: int) -> None:
-    """Wait until so many deliveries have ended."""
+    """Wait until ``count`` deliveries have been settled."""
 
     async def have_ended() -> bool:
         return service.counters.ends.total() >= count
@@ -114,11 +114,11 @@ async def settled(service: Service, count: int) -> None:
 
 
 class Hold:
-    """Stands in for a store's ``query_many``: no decision gets its events until it is let go.
+    """Replaces a store's ``query_many``: no read is answered before it is let go.
 
     Attributes:
-        waiting: How many decisions wait now.
-        most: How many have waited at the same time, at most.
+        waiting: The number of reads that wait now.
+        most: The largest number of reads that have waited at a time.
     """
 
     def __init__(self, query: Callable[..., Awaitable[list[EventStream]]]) -> None:
@@ -137,12 +137,12 @@ class Hold:
             self.waiting -= 1
 
     def let_go(self, count: int = 1000) -> None:
-        """Let so many go, first come, first served; by default whoever waits, and whoever comes later."""
+        """Let ``count`` reads go, in order; by default all that wait now or come later."""
         for _ in range(count):
             self._turns.release()
 
     async def holds(self, count: int) -> None:
-        """Wait until so many decisions wait."""
+        """Wait until ``count`` reads wait."""
 
         async def are_waiting() -> bool:
             return self.waiting == count

@@ -1,4 +1,4 @@
-"""A relay between a program and the broker, which the test can cut and mend, or have pass nothing on for a while."""
+"""A relay between a program and the broker that a test can cut, restore or hold."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,12 +12,12 @@ _HEARTBEAT = b"\x08\0\0\0\0\0\0\xce"
 
 
 class Relay:
-    """Passes bytes between a port of its own and a server, both ways.
+    """Passes bytes between its own port and a server, both ways.
 
     Attributes:
-        url: The server's address, by way of the relay.
-        loses: What the server sends is lost where it holds these bytes, with all that comes at once with it.
-        asked: How many bytes have gone to the server, but for heartbeats.
+        url: The server's address through the relay.
+        loses: Every chunk from the server that contains these bytes is dropped.
+        asked: The number of bytes sent to the server, without heartbeats.
     """
 
     def __init__(self, url: str) -> None:
@@ -61,13 +61,13 @@ class Relay:
         self._port = self._server.sockets[0].getsockname()[1]
 
     def hold_after(self, size: int) -> None:
-        """Pass on so many more bytes of what the server sends, and then nothing until ``release``."""
+        """Pass on ``size`` more bytes of what the server sends, then nothing until ``release``."""
         self._room = size
         self._holding.clear()
         self._released.clear()
 
     async def held(self) -> None:
-        """Wait until something that the server has sent is held."""
+        """Wait until bytes from the server are held."""
         await self._holding.wait()
 
     def release(self) -> None:
@@ -84,7 +84,7 @@ class Relay:
             task.add_done_callback(self._ends.discard)
 
     async def _after_the_first(self, chunk: bytes, sink: asyncio.StreamWriter) -> bytes:
-        """Pass on what there is room for; return the rest, when it may be passed on."""
+        """Pass on the bytes that ``hold_after`` still allows; return the rest after ``release``."""
         if self._room is None:
             return chunk
         first, rest = chunk[: self._room], chunk[self._room :]

@@ -1,6 +1,6 @@
-"""What is promised of a load run's summary."""
+"""The documented fields of a load run's summary."""
 
-# What the JSON of a run has at least.
+# The fields that the JSON of a run has at least.
 PROMISED = {
     "scenario",
     "seed",

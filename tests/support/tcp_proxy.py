@@ -1,4 +1,4 @@
-"""A way to a server that the test can cut, slow down or block, at a moment of its choice."""
+"""A TCP proxy that a test can cut, slow down or block at a chosen moment."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 _GREETING_BYTES = 4096
 _MOST_BYTES = 65536
-# What a slow link takes up at once: those who write soon feel that it is full.
+# Buffer of a slow link: small, so that writers soon wait.
 _FEW_BYTES = 1400
 
 
@@ -15,10 +15,10 @@ class Proxy:
     """Passes bytes between clients and a server.
 
     Attributes:
-        url: The server's address by way of this proxy.
-        cuts: How often it has cut a connection.
-        delay: How long it keeps all that it passes on, in seconds.
-        rate: How many bytes a second a connection carries at most, each way; None for as many as there are.
+        url: The server's address through this proxy.
+        cuts: The number of connections that it has cut.
+        delay: By how long it delays everything that it passes on, in seconds.
+        rate: The most bytes a second on a connection, each way; None for no limit.
     """
 
     def __init__(self, url: str) -> None:
@@ -31,7 +31,7 @@ class Proxy:
         self._flows = asyncio.Event()
         self._flows.set()
         self._held = b""
-        # The first words of each connection's client, by both of its ends.
+        # The first bytes of each connection's client, by both of its sockets.
         self._greetings: dict[asyncio.StreamWriter, bytes] = {}
         self.cuts = 0
         self.delay = 0.0
@@ -45,28 +45,28 @@ class Proxy:
         self.url = self._parts._replace(netloc=f"{login}@127.0.0.1:{port}").geturl()
 
     def lose_answers(self, count: int = 1) -> None:
-        """Cut the next connections that the server sends something to, before it arrives."""
+        """Cut the next connections on which the server answers, before the answer is passed on."""
         self._answers_to_lose = count
 
     def hold(self, only: bytes = b"") -> None:
-        """Pass nothing on from now, in either direction, as a network does that has lost a server.
+        """Pass nothing on from now, in either direction, like a network partition.
 
         Args:
-            only: What a client says of itself when it connects; connections of others are passed on.
+            only: Bytes in a client's first message; connections of other clients are passed on.
         """
         self._held = only
         self._flows.clear()
 
     def go_on(self) -> None:
-        """Pass on what was held, and all that comes."""
+        """Pass on what was held, and all that follows."""
         self._flows.set()
 
     def swallow(self) -> None:
-        """Lose, for good, all that is sent on the present connections. Neither side is told, and new ones work."""
+        """Drop everything sent on the present connections without closing them. New connections work."""
         self._swallowed |= self._writers
 
     def lead_to(self, url: str) -> None:
-        """Have new connections end at another server, as a service does that several share. Present ones stay."""
+        """Lead new connections to another server, like a service address after a failover. Present ones stay."""
         self._parts = urlsplit(url)
 
     def cut(self) -> None:
@@ -128,7 +128,7 @@ class Proxy:
 
 @asynccontextmanager
 async def proxy(url: str) -> AsyncIterator[Proxy]:
-    """Open a way to a server."""
+    """Start a proxy in front of a server."""
     way = Proxy(url)
     await way.start()
     try:

@@ -1,4 +1,4 @@
-"""The tutorial as its reader follows it: files that grow by a piece of code at a time, and commands that are typed."""
+"""The tutorial as its reader follows it: pieces of code that are appended to files, and commands that are typed."""
 
 import re
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ _BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.DOTALL | re.MULTILIN
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Code:
-    """A piece of code, which goes below what the file holds already.
+    """A piece of code, to be appended to a file.
 
     Attributes:
-        file: The file: the last one that the text before it names.
+        file: The file: the last one named in the text before it.
         text: The code.
     """
 
@@ -30,7 +30,7 @@ class Typed:
 
     Attributes:
         command: The line, as it is typed.
-        printed: What the page shows below it; empty where it shows nothing.
+        printed: The output that the page shows below it; empty for none.
     """
 
     command: str
@@ -38,7 +38,7 @@ class Typed:
 
 
 def steps() -> Iterator[Code | Typed]:
-    """Return what the reader does, in order."""
+    """Return the reader's steps, in order."""
     text = PAGE.read_text(encoding="utf-8")
     for block in _BLOCK.finditer(text):
         if block[1] == "python":
@@ -49,7 +49,7 @@ def steps() -> Iterator[Code | Typed]:
 
 
 def files() -> dict[str, str]:
-    """Return the files as they are at the end, by their names."""
+    """Return the finished files, by name."""
     grown: dict[str, str] = {}
     for step in steps():
         if isinstance(step, Code):

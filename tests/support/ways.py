@@ -1,4 +1,4 @@
-"""The ways to have a store on PostgreSQL: by each driver, and over each kind of pool or engine that a program has."""
+"""The ways to open a store on PostgreSQL: with each driver, and over each kind of pool or engine of a program."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -25,7 +25,7 @@ KINDS = (*DRIVERS, *POOLS)
 
 @asynccontextmanager
 async def handed_in(kind: str, url: str, *, size: int = 10) -> AsyncIterator[Any]:
-    """A program's own pool or engine, with so many connections at most."""
+    """A program's own pool or engine, with at most ``size`` connections."""
     async with AsyncExitStack() as stack:
         match kind:
             case "asyncpg.Pool":
@@ -45,7 +45,7 @@ async def handed_in(kind: str, url: str, *, size: int = 10) -> AsyncIterator[Any
 
 @asynccontextmanager
 async def opened(kind: str, url: str, **options: Any) -> AsyncIterator[PostgresEventStore]:
-    """A store, by one of the ways."""
+    """A store, opened in one of the ways."""
     if kind in DRIVERS:
         async with PostgresEventStore.connect(url, driver=cast("DriverName", kind), **options) as store:
             yield store

@@ -1,4 +1,4 @@
-"""A worker process as people start it, and what it says."""
+"""A worker process, started from the command line, and its log."""
 
 import asyncio
 import json
@@ -26,11 +26,11 @@ _ENDS = (
 
 
 class WorkerProcess:
-    """``python -m worker run`` for the tally domain, by default.
+    """``python -m worker run``, by default for the tally domain.
 
     Attributes:
-        messages: What it has logged so far.
-        records: The same with all that belongs to it.
+        messages: The messages that it has logged so far.
+        records: The log records with all their fields.
     """
 
     def __init__(self, process: Process) -> None:
@@ -44,13 +44,13 @@ class WorkerProcess:
     async def running(
         cls, database_url: str, amqp_url: str, *arguments: str, **variables: str
     ) -> AsyncIterator["WorkerProcess"]:
-        """Start a worker with these environment variables and wait until it consumes; killed if it is left running.
+        """Start a worker with these environment variables and wait until it consumes; it is killed if it still runs.
 
         Args:
             database_url: The database.
             amqp_url: The virtual host.
             arguments: What follows ``worker run`` on the command line.
-            variables: More of its environment.
+            variables: Further environment variables.
         """
         environment = {
             "PATH": os.environ["PATH"],
@@ -73,11 +73,11 @@ class WorkerProcess:
 
     @property
     def lives(self) -> bool:
-        """Whether it has not ended."""
+        """Whether it still runs."""
         return self._process.returncode is None
 
     async def says(self, beginning: str, *, times: int = 1) -> str:
-        """Wait until it has logged so many messages that begin so, and return the last of them."""
+        """Wait until it has logged ``times`` messages with this beginning; return the last of them."""
 
         def said() -> list[str]:
             return [each for each in self.messages if each.startswith(beginning)]
@@ -100,7 +100,7 @@ class WorkerProcess:
         return status
 
     def report(self) -> dict[str, int]:
-        """Return the figures that it ends with, in which every delivery must be accounted for."""
+        """Return the last counters that it logged; assert that every delivery is accounted for."""
         figures: dict[str, int] = [record["figures"] for record in self.records if "figures" in record][-1]
         assert figures["received"] == sum(figures[end] for end in _ENDS)
         return figures

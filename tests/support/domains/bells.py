@@ -1,4 +1,4 @@
-"""A domain that reacts to its own events: a bell that is rung is tolled. What a bell is called says what goes wrong."""
+"""A domain that reacts to its own events: a bell that is rung is tolled. A bell's name chooses what fails."""
 
 from collections.abc import Iterable
 

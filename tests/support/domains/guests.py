@@ -1,4 +1,4 @@
-"""A domain with Sensitive fields: guests, who have names."""
+"""A domain with Sensitive fields: guests with names."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -52,7 +52,7 @@ class GuestRegistered(DomainEvent):
 
 class GuestGreeted(DomainEvent):
     guest: str = Field(alias="Guest")
-    # Nobody should copy a personal value into a field without a mark: it shows what was decided on.
+    # Copies a personal value into an unmarked field, which no domain should: the test sees what was decided on.
     words: str = Field(alias="Words")
 
 
@@ -91,7 +91,7 @@ def _evolve(state: Guest, event: DomainEvent) -> Guest:
 
 
 def _evolve_all(state: PersistentMap[str, str], event: DomainEvent) -> PersistentMap[str, str]:
-    # What the view's filter does not hold it is not shown, whatever else is read with it.
+    # A view is folded only from events of its own filter, even if others are read together with them.
     assert isinstance(event, GuestRegistered)
     return state.insert(event.guest, event.name)
 

@@ -1,4 +1,4 @@
-"""A domain for tests of reading: jars of coins, on a store whose reads are watched and whose history is rewritten."""
+"""A domain for tests of reading: jars of coins, on a store that records its reads and can rewrite its history."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -33,7 +33,7 @@ class Dropped(DomainEvent):
 
 @dataclass(frozen=True, slots=True)
 class Jar:
-    """What is in a jar."""
+    """The state of a jar."""
 
     name: str
     coins: int = 0
@@ -84,7 +84,7 @@ def dropped(name: str = "a", coin: int = 1) -> Event:
 
 
 class WatchedStore(MemoryEventStore):
-    """Notes what was asked for: each filter's position, and how many events were the answer."""
+    """Records the reads: each filter's position, and how many events were returned."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A domain whose projections show it when an event takes effect twice, not at all, or in another order.
+"""A domain whose projections show whether an event took effect twice, not at all, or out of order.
 
 ``LEDGER_VERSION`` in the environment is the version of its projection.
 """
@@ -46,7 +46,7 @@ EVENTS = Filter.matching().any_event_type_of("Booked", "Closed")
 
 entries = Table("entries", columns={"number": int, "account": str, "at": datetime}, key=("number",))
 accounts = Table("accounts", columns={"account": str, "last": int, "note": str | None}, key=("account",))
-# The last that is written: what waits for it has written the others.
+# Written last: once it is there, the others are too.
 totals = Table("totals", columns={"account": str, "total": int}, key=("account",))
 wider = Table("accounts", columns={"account": str, "note": str | None, "last": int, "first": int}, key=("account",))
 
@@ -59,7 +59,7 @@ def changes(seen: Projected[DomainEvent]) -> Iterable[Change]:
             yielded: list[Change] = [
                 entries.insert(number=seen.number, account=account, at=seen.occurred_at),
                 accounts.upsert(account=account, last=seen.number),
-                # What is added once more for an event that takes effect twice.
+                # Not idempotent: an event that takes effect twice is added twice.
                 Statement(
                     "INSERT INTO totals AS t VALUES ($1, $2) ON CONFLICT (account) DO UPDATE SET total = t.total + $2",
                     (account, amount),
@@ -124,7 +124,7 @@ view = View(name="booked", events=events, initial=lambda: 0, evolve=evolve)
 
 
 def balances_of(version: int) -> Projection:
-    """The projection in a version; from the second on one of its tables has other columns, and two are gone."""
+    """The projection in a version; from the second on, one of its tables has other columns, and two are removed."""
     if version == 1:
         return balances
     return Projection(name="balances", events=EVENTS, tables=(wider,), changes=wider_changes, version=version)

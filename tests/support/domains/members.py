@@ -1,4 +1,4 @@
-"""A domain whose event has had three versions and two names: members of a club."""
+"""A domain whose event had three versions and two names: members of a club."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +17,7 @@ class Join(Command):
 
 
 class MemberJoined(DomainEvent):
-    """Was MemberSignedUp, with one Name, and then with two, but without a branch."""
+    """Formerly MemberSignedUp, first with one Name, then with two, but without a branch."""
 
     member: str = Field(alias="Member")
     first_name: str = Field(alias="FirstName")
@@ -31,7 +31,7 @@ class MemberLeft(DomainEvent):
 
 @dataclass(frozen=True)
 class Members:
-    """How many joined, and what the last of them is called."""
+    """The number of members, and the last one's name."""
 
     count: int = 0
     last: str = ""

@@ -1,4 +1,4 @@
-"""A domain with affinity whose commands of one key wait for different things: some read a topic besides the key."""
+"""A domain with affinity whose commands of one key read different parts: some read a topic besides the key."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class NoteAbout(Command):
 
 
 class Mention(Command):
-    """Note something about a topic alone: under one key, it meets no other."""
+    """Note something about a topic alone: it shares no part with the other commands of its key."""
 
     key: str = Field(alias="Key")
     about: str = Field(alias="About")

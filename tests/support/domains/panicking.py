@@ -1,4 +1,4 @@
-"""The library with one command more, whose code fails in every way in which a user's code can."""
+"""The library with one more command, whose code fails in every way in which a domain's code can."""
 
 import asyncio
 import os
@@ -14,25 +14,25 @@ __all__ = ["DEADLY", "PANICS", "Panic", "domain"]
 
 
 class Panic(Command):
-    """Fail in this way, at this place: where the parts are named, an event is folded, or the decision is made."""
+    """Fail in this way, at this place: in the parts, in ``evolve``, or in ``decide``."""
 
     how: str
     where: str = "decide"
 
 
 class NativePanic(BaseException):
-    """What a native extension raises that has panicked; no ``except Exception`` sees it."""
+    """What a native extension raises after a panic; not a subclass of ``Exception``."""
 
 
 class Mute(Exception):
-    """It cannot be printed."""
+    """An exception that cannot be printed."""
 
     def __str__(self) -> str:
         raise LookupError("no text")
 
 
 class MutePanic(BaseException):
-    """It cannot be printed, and whoever tries ends with it."""
+    """An exception that cannot be printed: the attempt raises a ``BaseException``."""
 
     def __str__(self) -> str:
         raise SystemExit("no text")

@@ -1,4 +1,4 @@
-"""The tally domain with affinity: what is counted under one key is decided by one process at a time."""
+"""The tally domain with affinity: commands of one key are decided by one process at a time."""
 
 from dataclasses import replace
 

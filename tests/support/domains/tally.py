@@ -1,4 +1,4 @@
-"""A domain for the worker's tests: how often something was counted, up to a limit."""
+"""A domain for the worker's tests: counters with a limit."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from handlers import Accepted, Command, Decider, Decision, Domain, DomainEvent, 
 
 
 class Count(Command):
-    """Count once more; beyond the limit that is refused, with or without a failure event."""
+    """Count once more; beyond the limit it is rejected, with or without a failure event."""
 
     key: str = Field(alias="Key")
     limit: int = Field(alias="Limit", default=3)
@@ -23,7 +23,7 @@ class CountOnce(Command):
 
 
 class Explode(Command):
-    """Meet a bug in the handler."""
+    """Raise an unexpected exception in the handler."""
 
     key: str = Field(alias="Key")
 
@@ -33,7 +33,7 @@ class Counted(DomainEvent):
 
 
 class Forgotten(DomainEvent):
-    """All counting until now is void."""
+    """The count starts again at 0."""
 
     key: str = Field(alias="Key")
 
