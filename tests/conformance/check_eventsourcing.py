@@ -1,4 +1,4 @@
-"""The tests that the package ``eventsourcing`` publishes for DCB recorders, on each of our engines."""
+"""The published test suite of the package ``eventsourcing`` for DCB recorders, on each engine."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

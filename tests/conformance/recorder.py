@@ -1,7 +1,7 @@
-"""The store as a recorder of the package ``eventsourcing``: its DCB interface, over any of our engines.
+"""The store as a recorder of the package ``eventsourcing``: its DCB interface over any engine.
 
-It translates words and judges nothing. A tag is a field of the payload whose value is true. The ``after`` of a
-condition is a bare number there and a position with its event's token here, so that event is looked up first.
+It only translates. A tag is a field of the payload whose value is true. The ``after`` of a condition is a number there
+and a position with its event's token here, so that event is looked up first.
 """
 
 import asyncio
@@ -33,8 +33,8 @@ _ANY = Filter.matching_any_event()
 _DATA, _TAGS = "data", "tags"
 
 
-class Recorder(DCBRecorder):  # type: ignore[misc]  # the peer's types are not read
-    """A recorder over a store that lives in a thread of its own.
+class Recorder(DCBRecorder):  # type: ignore[misc]  # mypy does not read the package's types
+    """A recorder over a store that runs in its own thread.
 
     Args:
         opening: Opens the store.
@@ -48,7 +48,7 @@ class Recorder(DCBRecorder):  # type: ignore[misc]  # the peer's types are not r
         self.store = self.wait_for(opening.__aenter__())
 
     def wait_for(self, asked: Awaitable[T]) -> T:
-        """Have the store do something, and wait for it."""
+        """Run an operation of the store, and wait for its result."""
 
         async def answered() -> T:
             return await asked
@@ -118,7 +118,7 @@ class _Subscription(DCBSubscription):  # type: ignore[misc]  # as above
 
 
 def _filter(query: DCBQuery | None) -> Filter:
-    # A query without items matches every event there, and so does an item without types and tags.
+    # In the package, a query without items matches every event, and so does an item without types and tags.
     items = [item for alternative in (query.items if query else ()) for item in _alternative(alternative).items]
     return Filter(tuple(items)) if items else _ANY
 

@@ -1,4 +1,4 @@
-"""What the package promises in an environment that has nothing else: each extra, installed alone from the wheel."""
+"""The package in an otherwise empty environment: each extra, installed alone from the wheel."""
 
 import json
 import re
@@ -33,7 +33,7 @@ async def main():
 
 asyncio.run(main())
 """
-# What each extra is for, as a program that fails without it. Only the console needs another one beside it.
+# A program for each extra that fails without it. Only the console needs another extra as well.
 _PROMISES = {
     "": _STORE,
     "worker": _STORE
@@ -60,7 +60,7 @@ def check_an_extra_alone_brings_what_it_promises(extra: str, tmp_path: Path) -> 
     promised = run(python, "-W", "error", "-c", _PROMISES[extra], folder=tmp_path)
     assert promised.returncode == 0, promised.stderr
     if not extra:
-        # Without an extra, its promise is not kept: so keeping it shows something.
+        # The program fails without the extra: otherwise its success would prove nothing.
         for other in set(_PROMISES) - {""}:
             assert "ModuleNotFoundError" in run(python, "-c", _PROMISES[other], folder=tmp_path).stderr, other
     version = run(
@@ -71,7 +71,7 @@ def check_an_extra_alone_brings_what_it_promises(extra: str, tmp_path: Path) -> 
     if "worker" in extra:
         assert called.stdout == f"worker {worker.__version__}\n"
     else:
-        # One sentence that says what to install, and no traceback.
+        # One sentence that names what to install, without a traceback.
         assert (called.returncode, called.stderr.count("\n")) == (2, 1)
         assert f"pip install '{PROJECT}[worker]'" in called.stderr
 
@@ -124,7 +124,7 @@ def check_the_package_holds_its_types_its_statements_and_no_tests() -> None:
     (wheel,) = DIST.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {f"{package}/py.typed" for package in ("eventstore", "handlers", "worker")} <= names
-    # Whatever lies beside the code: statements, migrations, pages, templates.
+    # Every file besides the code: statements, migrations, pages, templates.
     tracked = run("git", "ls-files", "eventstore", "handlers", "worker", folder=ROOT).stdout.splitlines()
     assert tracked
     assert set(tracked) <= names

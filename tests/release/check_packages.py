@@ -1,8 +1,8 @@
-"""The first steps of an ordinary user where nothing is installed: RabbitMQ, Erlang and PostgreSQL, fetched and started.
+"""The first steps of an ordinary user with nothing installed: RabbitMQ, Erlang and PostgreSQL are fetched and started.
 
-The machine's own package sources are asked, so this needs the network. What is installed here is hidden from the
-process: for it, the folders of RabbitMQ, Erlang and PostgreSQL are empty. What watches is tried as well, with a
-Prometheus that is fetched in the same way.
+The machine's package sources are used, so this needs the network. Installed servers are hidden from the process: it
+sees empty folders of RabbitMQ, Erlang and PostgreSQL. Monitoring is tried as well, with a Prometheus that is fetched in
+the same way.
 """
 
 import json
@@ -23,7 +23,7 @@ from tests.support.processes import left_below
 ROOT = Path(__file__).parents[2]
 _HIDDEN = (f"/{ERLANG}", "/usr/lib/rabbitmq", "/usr/lib/postgresql")
 _USER = "daemon"
-# Run by the system's Python, in a copy of the clone that has nothing but the local stack.
+# Run by the system's Python, in a copy of the clone with the local stack only.
 _STEPS = """
 import json, os, subprocess, urllib.request
 from base64 import b64encode
@@ -71,7 +71,7 @@ with LocalStack(watched=True) as stack:
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A folder of an ordinary user's own, with a clone in it that nobody else may enter."""
+    """An ordinary user's folder, with a clone that only this user may enter."""
     uid = pwd.getpwnam(_USER).pw_uid if os.geteuid() == 0 else os.geteuid()
     home = Path(tempfile.mkdtemp(prefix="first-steps-", dir="/var/tmp"))
     clone = home / "clone"
@@ -88,7 +88,7 @@ def home() -> Iterator[Path]:
 
 
 def _as_ordinary_user(command: list[str]) -> list[str]:
-    """Return a command line that runs a command without rights, and without what is installed here."""
+    """Return a command line that runs a command as an ordinary user, with the installed servers hidden."""
     if os.geteuid() != 0:
         if installed := [place for place in _HIDDEN if Path(place).exists()]:
             pytest.skip(f"{installed[0]} is installed here, and only root can hide it")
@@ -112,7 +112,7 @@ def check_what_is_not_installed_is_fetched_and_runs_as_an_ordinary_user(home: Pa
         text=True,
         check=False,
     )
-    print(done.stdout, done.stderr)  # noqa: T201  what was fetched is for who reads a failure
+    print(done.stdout, done.stderr)  # noqa: T201  the fetched packages explain a failure
     if done.returncode == 77:
         pytest.skip(f"what is installed here cannot be hidden: {done.stderr.strip()}")
     if "connect this machine to its package sources" in done.stderr and "resolv" in done.stderr:
@@ -121,7 +121,7 @@ def check_what_is_not_installed_is_fetched_and_runs_as_an_ordinary_user(home: Pa
     told = json.loads(done.stdout.splitlines()[-1])
     assert tuple(map(int, told["version"].split(".")[:2])) >= (3, 10)
     assert told["users"] == ["somebody", "worker"]
-    # Erlang's own, and not one that is installed.
+    # The fetched Erlang, not an installed one.
     assert Path(told["program"]).is_relative_to(clone / ".packages"), told["program"]
     assert [text.split()[1] for text in told["postgres"]] == ["(PostgreSQL)", "(PostgreSQL)"]
     assert told["jobs"] == ["prometheus", "rabbitmq", "rabbitmq-queues"]

@@ -1,6 +1,6 @@
-"""The tutorial, line by line as it is written: a new folder, a new environment, the built wheel, real servers.
+"""The tutorial, followed line by line: a new folder, a new environment, the built wheel, real servers.
 
-And the web application of docs/programs.md, with FastAPI itself, in the folder and against the worker of the tutorial.
+Then the web application of docs/programs.md with FastAPI, in the tutorial's folder and against its worker.
 """
 
 import re
@@ -32,7 +32,7 @@ with TestClient(app) as client:
 def check_the_tutorial_is_followed_as_it_is_written(tmp_path: Path) -> None:
     if StackFolder().is_locked():
         pytest.fail("the tutorial starts and stops the local stack, and one runs already: stop it with 'make down'")
-    # The place that the page gives the clone.
+    # The folder in which the page puts the clone.
     (tmp_path / "dynamic-streams-worker").symlink_to(ROOT)
     folder, shell, written = tmp_path / "shop", Shell(tmp_path, {}), dict[str, str]()
     began = time.monotonic()
@@ -45,7 +45,7 @@ def check_the_tutorial_is_followed_as_it_is_written(tmp_path: Path) -> None:
             if step.command.startswith("kill %1"):
                 _ask_the_web_application(shell, folder)
             printed = shell.type(step.command)
-            print(f"{time.monotonic() - began:6.1f} s  {step.command}")  # noqa: T201  how long it takes is its figure
+            print(f"{time.monotonic() - began:6.1f} s  {step.command}")  # noqa: T201  the duration is the figure that this check measures
             if step.printed:
                 assert _plain(printed) == _plain(step.printed), step.command
             if step.command == "worker run &":
@@ -67,6 +67,6 @@ def _ask_the_web_application(shell: Shell, folder: Path) -> None:
 
 
 def _plain(printed: str) -> str:
-    """Without what is another one each time: ids, and how long tests took."""
+    """Return output without what differs each time: ids and durations."""
     last = re.sub(r"\A[.\s\[\]\d%]*(\d+ passed) in .*", r"\1", printed, flags=re.DOTALL)
     return re.sub(_UUID, "ID", last).strip()

@@ -1,4 +1,4 @@
-"""A shell that types what a page shows, and hands back what it printed."""
+"""A shell that runs the commands of a page and returns their output."""
 
 import os
 import re
@@ -14,11 +14,11 @@ _KEPT = ("PATH", "PIP_", "PYENV_", "LANG")
 
 
 class Shell:
-    """A bash with jobs of its own, as a terminal has it.
+    """A bash with job control, as in a terminal.
 
     Args:
-        folder: Where it begins; also its home.
-        variables: What it finds in its environment, beside PATH and what pip needs.
+        folder: Its working directory and home.
+        variables: Its environment, besides PATH and what pip needs.
     """
 
     def __init__(self, folder: Path, variables: dict[str, str]) -> None:
@@ -39,7 +39,7 @@ class Shell:
         self.type("set -m")
 
     def type(self, command: str) -> str:
-        """Run a command, and return what it printed on standard output.
+        """Run a command, and return its standard output.
 
         Raises:
             AssertionError: Its exit status was not 0, or the shell has ended.
@@ -57,10 +57,10 @@ class Shell:
         raise AssertionError(f"the shell has ended at {command}\n{self._said()}")
 
     def wait_for(self, words: str, *, seconds: float = 60.0) -> None:
-        """Wait until something wrote these words to standard error.
+        """Wait until these words appear on standard error.
 
         Raises:
-            AssertionError: Nothing did in time.
+            AssertionError: They did not in time.
         """
         until = time.monotonic() + seconds
         while words not in self._said():
