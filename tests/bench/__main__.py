@@ -1,13 +1,14 @@
 """``python -m tests.bench``: measure, print a table, and write ``.bench/latest.json``.
 
 Environment: ``PART`` is ``store``, ``worker``, ``histories``, ``oracle``, ``bloat``, ``reading``, ``archive`` or
-several of them, separated by commas (``store,worker`` by default). Of the store, of histories and of reading: ``SIZE``
-events in the log (1,000,000) and ``REPEAT`` rounds (5, and 3). Of the store: ``SLICE`` seconds a measurement (0.3),
-``HISTORY`` events of the longest history (100,000), and ``SUBJECTS``, separated by commas: ours, ours by other drivers,
-the baselines, and the peers, which are left out where they are not installed. Of the worker: ``REPEAT`` rounds (7) of
-``COMMANDS`` commands (20,000). Of the oracle: ``ROUNDS`` rounds (3) of each of ``SIZES`` (1000,10000,50000) commands.
-Of reading: ``RATE`` commands a second that a worker decides while a projection follows (1,000). Of bloat: ``COUNT``
-appends (100,000). Of archives: ``COMMANDS`` commands before half of the log is archived (20,000).
+several of them, separated by commas (``store,worker`` by default). For store, histories and reading: ``SIZE`` events in
+the log (1,000,000) and ``REPEAT`` rounds (5 for the store, 3 for the others). For the store: ``SLICE`` seconds per
+measurement (0.3), ``HISTORY`` events of the longest history (100,000), and ``SUBJECTS``, separated by commas: ours,
+ours with other drivers, the baselines, and the peers, which are skipped if they are not installed. For the worker:
+``REPEAT`` rounds (7) of ``COMMANDS`` commands (20,000). For the oracle: ``ROUNDS`` rounds (3) of each of ``SIZES``
+(1000,10000,50000) commands. For reading: ``RATE`` commands a second that a worker decides while a projection follows
+(1,000). For bloat: ``COUNT`` appends (100,000). For archives: ``COMMANDS`` commands before half of the log is archived
+(20,000).
 """
 
 import json
@@ -118,7 +119,7 @@ _PARTS = {
 
 
 def _write(figures: Sequence[Figure]) -> None:
-    """Write the figures down. Those of a part that was not measured this time stay."""
+    """Write the figures. Those of a part that was not measured in this run stay."""
     written = {figure.name: figure.as_json() for figure in figures}
     kept = json.loads(_LATEST.read_text(encoding="utf-8")) if _LATEST.exists() else []
     rest = [figure for figure in kept if figure["name"] not in written]

@@ -1,4 +1,4 @@
-"""The archive's part: who still decides when half of the log is in files, and what it costs to know that."""
+"""The part about archives: which commands can still be decided after half of the log was archived, and the overhead."""
 
 import asyncio
 import itertools
@@ -38,11 +38,11 @@ _SEED = 1
 
 
 def run(count: int, *, progress: Callable[[str], None]) -> list[Figure]:
-    """Have a library's day decided, archive half of its log, and have a sixth as many commands decided after that.
+    """Decide a library's day, archive half of its log, then decide a sixth as many commands.
 
     Args:
-        count: How many commands there are before.
-        progress: Is told what is being done.
+        count: The number of commands before the archiving.
+        progress: Called with a description of each step.
     """
     with LocalStack(replicas=0, broker=False) as stack, TemporaryDirectory() as directory:
         primary = stack.primary
@@ -89,9 +89,9 @@ async def _measured(
 
 
 def _day(count: int) -> Iterator[Command]:
-    """A library's day in which readers register, and books come, just before they are wanted for the first time."""
+    """A library's day in which readers and books are registered just before they are first used."""
     known: set[str] = set()
-    for command in LibraryDay().workload(random.Random(_SEED), count).load:  # noqa: S311  commands, and no secrets
+    for command in LibraryDay().workload(random.Random(_SEED), count).load:  # noqa: S311  not cryptographic
         if isinstance(command, LendBookCopyToReader):
             if command.reader_id not in known:
                 known.add(command.reader_id)
@@ -103,7 +103,7 @@ def _day(count: int) -> Iterator[Command]:
 
 
 def _meets_nobody_from_before(commands: Sequence[Command]) -> list[bool]:
-    """Which of the commands read only what came up among them for the first time."""
+    """Return which commands read only books and readers that first occur among these commands."""
     new: set[str] = set()
     found = []
     for command in commands:
@@ -115,7 +115,7 @@ def _meets_nobody_from_before(commands: Sequence[Command]) -> list[bool]:
 
 
 async def _decided(store: PostgresEventStore, commands: Sequence[Command]) -> list[bool]:
-    """Decide commands, some at a time, by a worker that begins with nothing; say which were."""
+    """Decide commands, several at a time, with a new worker; return which of them were decided."""
     found: list[bool] = []
     scheduler = Scheduler(store, domain, Settings())
     try:
@@ -146,7 +146,7 @@ def _message(command: Command) -> CommandMessage:
 
 
 async def _timed(stores: Sequence[tuple[str, PostgresEventStore]]) -> dict[str, list[float]]:
-    """Measure one caller's queries and appends, of something that is new, in turn."""
+    """Measure one caller's queries and appends of new boundaries, in turn."""
     taken: dict[str, list[float]] = defaultdict(list)
     for number in range(_SAMPLES):
         boundary = Filter.matching().any_event_type_of("BookCopyLentToReader").and_any_predicate_of(P("BookID", number))

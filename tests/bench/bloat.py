@@ -1,4 +1,4 @@
-"""The bloat's part: what a read and an append take after very many appends beside a snapshot that stays open."""
+"""The part about bloat: the durations of a read and an append after many appends beside an open snapshot."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ _MISSED = Filter.matching().any_event_type_of("Counted").and_any_predicate_of(P(
 
 
 def run(count: int, *, progress: Callable[[str], None]) -> list[Figure]:
-    """Measure one caller's reads and appends before and after so many appends, each a transaction of its own."""
+    """Measure one caller's reads and appends before and after ``count`` appends, each in its own transaction."""
     with LocalStack(replicas=0, broker=False) as stack:
         url, admin_url = (stack.primary.url(login, DATABASE) for login in (stack.primary.worker, stack.primary.admin))
         return figures_of(asyncio.run(_measured(url, admin_url, count, progress)))
@@ -55,7 +55,7 @@ async def _measured(url: str, admin_url: str, count: int, progress: Callable[[st
             await old.execute("SELECT count(*) FROM eventstore.events")
             await measure("_0")
             progress(f"bloat: {count:,} appends beside an open snapshot")
-            # What they leave behind does not depend on the disk, and so need not wait for it.
+            # The dead rows do not depend on the disk, so these commits need not wait for it.
             await _settle(admin, fsync="off")
             for _ in range(count):
                 await append()

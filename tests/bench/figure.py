@@ -1,4 +1,4 @@
-"""The figures: what was measured, in which unit, and what it is compared with."""
+"""The figures: their kinds, units, and what they are compared with."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -27,9 +27,9 @@ class Kind:
 
     Attributes:
         unit: ``ms`` of one caller's operation, ``1/s`` of all callers together, ``µs`` of CPU time per command, ``s``
-            of it for a whole replay, ``MB``, ``B`` an event, or ``of 100``.
-        ratio_to: What our own figure is compared with; a peer's or baseline's is compared with ours.
-        target: What the ratio is to reach, in words.
+        of CPU time per replay, ``MB``, ``B`` per event, or ``of 100``.
+        ratio_to: The figure that ours is compared with; a peer's or baseline's is compared with ours.
+        target: The target of the ratio, in words.
     """
 
     unit: str
@@ -85,7 +85,7 @@ ORACLE_KINDS = {
     "oracle_10000_memory": Kind(unit="MB", ratio_to="oracle_1000_memory"),
     "oracle_50000_memory": Kind(unit="MB", ratio_to="oracle_10000_memory", target="at most 6"),
 }
-"""Of the oracle, for so many commands: CPU time, and the memory that it needs besides the log and the commands."""
+"""The oracle's numbers of commands: CPU time, and the memory that it needs besides the log and the commands."""
 HISTORY_KINDS = {
     "order_10": Kind(unit="ms"),
     "order_20000": Kind(unit="ms", ratio_to="order_10", target="at most 1.5"),
@@ -96,7 +96,7 @@ HISTORY_KINDS = {
     "herd_wait": Kind(unit="ms"),
     "herd_memory": Kind(unit="MB", target="at most 100"),
 }
-"""Of long histories: orders of products with so many orders, and 32 at once of a product that nobody has read."""
+"""Long histories: orders of products with this number of orders, and 32 at once of a product not yet read."""
 BLOAT_KINDS = {
     "bloat_floor_0": Kind(unit="ms"),
     "bloat_read_0": Kind(unit="ms"),
@@ -105,7 +105,7 @@ BLOAT_KINDS = {
     "bloat_read": Kind(unit="ms", ratio_to="bloat_read_0", target="at most 1.2"),
     "bloat_append": Kind(unit="ms", ratio_to="bloat_append_0", target="at most 1.2"),
 }
-"""Of an open snapshot: a read and an append before and after 100,000 appends, and a ``SELECT 1`` beside each."""
+"""Bloat beside an open snapshot: a read, an append and a ``SELECT 1`` before and after 100,000 appends."""
 READING_KINDS = {
     "project": Kind(unit="1/s", target="20,000 events a second"),
     "relay_binary": Kind(unit="1/s", target="5,000 events a second"),
@@ -162,15 +162,15 @@ _ALL = KINDS | WORKER_KINDS | ORACLE_KINDS | HISTORY_KINDS | BLOAT_KINDS | READI
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """A figure, as it is written down.
+    """A figure, as it is stored.
 
     Attributes:
-        name: A kind's name; a peer's or baseline's has its own name before it, and a dot.
+        name: The kind's name; a peer's or baseline's is prefixed with its name and a dot.
         value: The median of all samples.
-        unit: The kind's.
-        ratio_to: The figure it is compared with, or None.
-        ratio: How many times that figure it is: the median over all pairs of samples that were taken beside each
-            other, and so steadier on a busy machine than the ratio of the two values.
+        unit: The kind's unit.
+        ratio_to: The figure that it is compared with, or None.
+        ratio: This figure divided by that one: the median over all pairs of samples that were taken next to each
+        other, and so more stable on a busy machine than the ratio of the two medians.
     """
 
     name: str
@@ -181,7 +181,7 @@ class Figure:
 
     @property
     def target(self) -> str:
-        """What the ratio is to reach, in words."""
+        """The target of the ratio, in words."""
         return TARGETS.get(self.name) or ("" if _is_anothers(self.name) else _ALL[self.name].target)
 
     def as_json(self) -> dict[str, Any]:
@@ -190,7 +190,7 @@ class Figure:
 
 
 def figures_of(samples: Mapping[str, Sequence[float]]) -> list[Figure]:
-    """Make figures of samples, one list a name, those of compared figures in the same order."""
+    """Make figures of samples, one list per name; the lists of compared figures are in the same order."""
     return [_figure(name, samples) for name in samples]
 
 
@@ -210,5 +210,5 @@ def _figure(name: str, samples: Mapping[str, Sequence[float]]) -> Figure:
 
 
 def _is_anothers(name: str) -> bool:
-    """Whether a figure is a peer's or a baseline's."""
+    """Whether a figure is a peer's or baseline's."""
     return name not in _ALL

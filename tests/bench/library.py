@@ -1,4 +1,4 @@
-"""The library whose log is measured: loans and returns, all keys alike, so that a boundary holds some ten events."""
+"""The library whose log is measured: loans and returns, evenly distributed, so that a boundary has about ten events."""
 
 import os
 import random
@@ -12,14 +12,14 @@ LENT = "BookCopyLentToReader"
 RETURNED = "BookCopyReturnedByReader"
 TYPES = (LENT, RETURNED)
 HISTORIES = {10: "of-ten", 100_000: "of-a-hundred-thousand"}
-"""Books with so many events each, beside the others."""
+"""Additional books with these numbers of events."""
 LONGEST_HISTORY = int(os.environ.get("HISTORY", "100000"))
-"""How many of them each has at most: fewer, for a run whose figures nobody reads."""
+"""Limit of these numbers: lower for a run that only tests the benchmarks."""
 _EVENTS_OF_A_KEY = 5
 
 
 def loans(size: int) -> Iterator[tuple[str, Loan]]:
-    """Generate the log's events, type first: ``size`` of them, the same each time."""
+    """Generate the log's ``size`` events, type first; the same ones each time."""
     library = Library(size, seed=1)
     for number in range(size):
         yield TYPES[number % 2], library.loan()
@@ -29,12 +29,12 @@ class Library:
     """Chooses books and readers.
 
     Args:
-        size: How many events the log was loaded with.
+        size: The number of events that the log was loaded with.
         seed: The same choices for the same seed.
     """
 
     def __init__(self, size: int, *, seed: int | None = None) -> None:
-        self._random = random.Random(seed)  # noqa: S311  nothing to be kept secret
+        self._random = random.Random(seed)  # noqa: S311  not cryptographic
         self._keys = max(size // _EVENTS_OF_A_KEY, 1)
 
     def loan(self) -> Loan:
@@ -48,5 +48,5 @@ class Library:
         return Loan(f"new-b{number}", f"new-r{number}")
 
     def backoff(self, attempt: int) -> float:
-        """How long to wait after the conflict of this attempt: full jitter over 1 ms, 2 ms, 4 ms …, at most 50 ms."""
+        """The backoff after an attempt's conflict, in seconds: full jitter over 1 ms, 2 ms, 4 ms …, at most 50 ms."""
         return self._random.uniform(0, min(0.05, 0.001 * 2**attempt))

@@ -12,22 +12,22 @@ from tests.bench.subject import Conflict, Loan, Subject
 __all__ = ["MEASUREMENTS", "Measurement"]
 
 Measurement = Callable[[Any, Library, float], Awaitable[float]]
-"""Measures a subject for about so many seconds."""
+"""Measures a subject for about the given number of seconds."""
 
 _FEWEST = 5
 _CALLERS = 128
-# So many that one full batch can be made while another is under way.
+# Enough callers that one full batch fills while another is in flight.
 _CALLERS_AT_PEAK = 256
 _EVENTS_OF_MANY = 100
 _CALLERS_OF_MANY = 4
 _RACERS = 16
 _RACES = 100
-# Threads do not all start at once, and many callers do not all end at once.
+# Threads do not start at the same time, nor do many callers end at the same time.
 _LONGER = 3
 
 
 async def select(subject: Subject, _library: Library, seconds: float) -> float:
-    """The round trip's floor."""
+    """The shortest possible round trip."""
 
     async def once() -> float:
         return await _timed(subject.ping())
@@ -36,7 +36,7 @@ async def select(subject: Subject, _library: Library, seconds: float) -> float:
 
 
 async def query(subject: Subject, library: Library, seconds: float) -> float:
-    """A query that finds some ten events."""
+    """A query that finds about ten events."""
 
     async def once() -> float:
         return await _timed(subject.query(library.loan()))
@@ -45,7 +45,7 @@ async def query(subject: Subject, library: Library, seconds: float) -> float:
 
 
 async def append(subject: Subject, library: Library, seconds: float, *, events: int = 1) -> float:
-    """A conditional append right after its query, which is not counted."""
+    """A conditional append right after its query, which is not timed."""
 
     async def once() -> float:
         loans = [library.loan() for _ in range(events)]
@@ -70,7 +70,7 @@ async def typical(subject: Subject, library: Library, seconds: float) -> float:
 
 
 async def typical_together(subject: Subject, library: Library, seconds: float) -> float:
-    """The same by many callers at a time."""
+    """The same by many callers at the same time."""
 
     async def operation(count: list[int]) -> None:
         await _decide(subject, library)
@@ -80,7 +80,7 @@ async def typical_together(subject: Subject, library: Library, seconds: float) -
 
 
 async def typical_cpu(subject: Subject, library: Library, seconds: float) -> float:
-    """The CPU time that the client spends on one of these, in microseconds; what its server spends is not counted."""
+    """The client's CPU time for one of these, in microseconds, without the server's."""
     count: list[int] = []
 
     async def operation(_count: list[int]) -> None:
@@ -93,7 +93,7 @@ async def typical_cpu(subject: Subject, library: Library, seconds: float) -> flo
 
 
 async def hot_together(subject: Subject, library: Library, seconds: float) -> float:
-    """Decisions by some callers who all want one boundary, each again until it is recorded."""
+    """Decisions by several callers on one boundary, each repeated until it is recorded."""
     loan = library.untouched()
 
     async def operation(count: list[int]) -> None:
@@ -104,7 +104,7 @@ async def hot_together(subject: Subject, library: Library, seconds: float) -> fl
 
 
 async def appends_together(subject: Subject, library: Library, seconds: float) -> float:
-    """Conditional appends without their queries, by so many callers that batches are full."""
+    """Conditional appends without their queries, by enough callers to fill the batches."""
 
     async def caller(deadline: float, done: list[int]) -> None:
         after = await subject.query(library.untouched())
@@ -120,7 +120,7 @@ async def appends_together(subject: Subject, library: Library, seconds: float) -
 
 
 async def appends_of_many(subject: Subject, library: Library, seconds: float) -> float:
-    """Events of appends of a hundred under one condition each, by few callers."""
+    """Events per second of appends of a hundred events under one condition, by few callers."""
 
     async def caller(deadline: float, done: list[int]) -> None:
         after = await subject.query(library.untouched())
@@ -136,11 +136,11 @@ async def appends_of_many(subject: Subject, library: Library, seconds: float) ->
 
 
 async def violations(subject: Subject, library: Library, _seconds: float) -> float:
-    """In how many of 100 races for one boundary more than one racer won."""
+    """The number of 100 races for one boundary that more than one racer won."""
     broken = 0
     for _ in range(_RACES):
         loan = library.untouched()
-        # One event at the log's end, so that a statement that walks the log from there finds it at once.
+        # One event at the log's end: a statement that scans the log backwards finds it at once.
         await subject.append([loan], loan, await subject.query(loan))
         positions: list[Any] = []
         winners: list[int] = []
@@ -164,12 +164,12 @@ async def violations(subject: Subject, library: Library, _seconds: float) -> flo
 
 
 async def memory(_subject: Subject, _library: Library, _seconds: float) -> float:
-    """What the process holds, after what it did last."""
+    """The process's resident memory after its last measurement."""
     return resident()
 
 
 async def reading_memory(subject: Subject, _library: Library, _seconds: float) -> float:
-    """By how much the process grows while it reads the whole log."""
+    """The growth of the process's memory while it reads the whole log."""
     await subject.ping()
     return await growth(subject.scan())
 
@@ -220,7 +220,7 @@ async def _throughput(
 
 
 async def _rate(subject: Subject, caller: Callable[[float, list[int]], Any], callers: int, seconds: float) -> float:
-    """Operations per second, of all callers together, until the last of them ends."""
+    """Operations per second of all callers together, until the last of them ends."""
     done: list[int] = []
     start = time.perf_counter()
     await subject.together([caller(start + _LONGER * seconds, done) for _ in range(callers)])

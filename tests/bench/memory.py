@@ -1,4 +1,4 @@
-"""How much memory this process holds."""
+"""The resident memory of this process."""
 
 import gc
 import os
@@ -19,7 +19,7 @@ def resident() -> float:
 
 
 async def growth(work: Awaitable[object]) -> float:
-    """By how many MB the resident set grows, at most, while some work is done."""
+    """The largest growth of the resident set during a piece of work, in MB."""
     gc.collect()
     before = highest = resident()
     done = threading.Event()

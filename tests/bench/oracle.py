@@ -1,4 +1,4 @@
-"""The oracle's part: what it takes for commands that all read one product, in CPU time and memory."""
+"""The part about the oracle: its CPU time and memory for commands that all read one product."""
 
 import asyncio
 import multiprocessing
@@ -29,19 +29,19 @@ def run(sizes: Sequence[int], *, repeat: int, progress: Callable[[str], None]) -
     """Measure the oracle.
 
     Args:
-        sizes: How many commands, each size by itself.
-        repeat: How many rounds; each measures every size once.
-        progress: Is told what is being done.
+        sizes: The numbers of commands, each measured separately.
+        repeat: The number of rounds; each measures every size once.
+        progress: Called with a description of each step.
 
     Raises:
-        BenchError: The oracle finds something wrong in a right log.
+        BenchError: The oracle finds an error in a correct log.
     """
     samples: dict[str, list[float]] = defaultdict(list)
     spawning = multiprocessing.get_context("spawn")
     for number in range(1, repeat + 1):
         for size in sizes:
             progress(f"oracle: {size:,} commands, round {number} of {repeat}")
-            # Nothing else in its memory, and nothing left of the size before.
+            # A new process: no memory is left over from the size before.
             with ProcessPoolExecutor(1, mp_context=spawning) as process:
                 seconds, megabytes = process.submit(_measure, size).result()
             samples[f"oracle_{size}"].append(seconds)
@@ -70,10 +70,10 @@ async def _judged(size: int) -> tuple[float, float]:
 
 
 async def _log(size: int) -> tuple[MemoryEventStore, dict[UUID, Command]]:
-    """Return a right log of so many commands, and the commands."""
+    """Return a correct log of ``size`` commands, and the commands."""
     store, commands, reserved = MemoryEventStore(), dict[UUID, Command](), set[str]()
     scenario = NewOrders(history=1, products=1, first_share=1.0)
-    workload = scenario.workload(random.Random(1), size)  # noqa: S311  a workload, not a secret
+    workload = scenario.workload(random.Random(1), size)  # noqa: S311  not cryptographic
     for command in [*workload.setup, *workload.load]:
         key = uuid4()
         commands[key] = command

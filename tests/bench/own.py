@@ -1,4 +1,4 @@
-"""The measurements of our store alone: decisions by the scheduler, and bare inserts, the ceiling of appends."""
+"""The measurements of our store alone: decisions by the scheduler, and plain inserts, the upper bound of appends."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ _HEAD = "SELECT coalesce(max(sequence_number), 0) FROM eventstore.events"
 
 
 async def history(subject: Ours, _library: Library, seconds: float, *, length: int) -> float:
-    """A refused lending of a book with so many events, its state cached; the refusal is recorded beside them."""
+    """A rejected lending of a book with ``length`` events, its state cached; the rejection is recorded too."""
     book = HISTORIES[length]
     for _ in range(_WARMING):
         await _decide(subject, book)
@@ -43,7 +43,7 @@ async def history(subject: Ours, _library: Library, seconds: float, *, length: i
 
 
 async def commit(subject: Ours, library: Library, seconds: float) -> float:
-    """A bare commit of one row, in a table of its own."""
+    """A plain commit of one row, in a separate table."""
     connection = await asyncpg.connect(subject.address.admin_url)
     try:
         await connection.execute("CREATE TABLE IF NOT EXISTS public.commits (n bigserial PRIMARY KEY, payload jsonb)")
@@ -61,7 +61,7 @@ async def commit(subject: Ours, library: Library, seconds: float) -> float:
 
 
 async def bare(subject: Ours, library: Library, seconds: float) -> float:
-    """Multi-row inserts of full batches without any condition, the next batch made while one is under way."""
+    """Multi-row inserts of full batches without a condition, the next batch prepared while one is in flight."""
     connection = await asyncpg.connect(subject.address.admin_url)
     try:
         number = int(await connection.fetchval(_HEAD))

@@ -1,4 +1,4 @@
-"""A process of its own for each subject: one client, one loop, nothing else in its memory."""
+"""A separate process for each subject: one client, one loop, nothing else in its memory."""
 
 import asyncio
 import multiprocessing
@@ -22,7 +22,7 @@ _ALL = MEASUREMENTS | OWN_MEASUREMENTS
 
 
 class BenchError(Exception):
-    """A measurement failed; the text is the traceback of the process in which it did."""
+    """A measurement failed; the text is the traceback of its process."""
 
 
 def contender(name: str) -> Contender:
@@ -34,14 +34,14 @@ def contender(name: str) -> Contender:
 
 
 class SubjectProcess:
-    """Opens one subject in a new process, and measures it there, on demand.
+    """Opens one subject in a new process, and measures it there on request.
 
-    A context manager. Should this process end in whatever way, the other one ends too.
+    A context manager. The process ends if this one ends, in any way.
 
     Args:
-        name: The contender.
+        name: The contender's name.
         address: Its server.
-        size: How many events the server is filled with.
+        size: The number of events on the server.
     """
 
     def __init__(self, name: str, address: Address, size: int) -> None:
@@ -64,10 +64,10 @@ class SubjectProcess:
         self._process.join()
 
     def measure(self, name: str, seconds: float) -> float:
-        """Take one measurement, for about so many seconds.
+        """Take one measurement, for about ``seconds``.
 
         Raises:
-            BenchError: It failed.
+            BenchError: The measurement failed.
         """
         self._ours.send((name, seconds))
         try:
@@ -92,7 +92,7 @@ def _serve(orders: "Connection[float | str, tuple[str, float]]", name: str, addr
             try:
                 subject = subject or runner.run(_open(found, address))
                 orders.send(runner.run(_measure(what, subject, library, seconds)))
-            except Exception:  # noqa: BLE001  whatever it is, whoever asked must hear of it
+            except Exception:  # noqa: BLE001  the parent gets the traceback of any error
                 orders.send(traceback.format_exc())
         if subject is not None:
             runner.run(_close(subject))

@@ -1,7 +1,7 @@
-"""The run: our own store alone, then servers and processes for every other subject, and round after round.
+"""The run: our store alone, then servers and processes for every other subject, in rounds.
 
-A machine on which other servers run, even if they do nothing, answers a lone caller up to four times as fast: it does
-not fall asleep between two of its round trips. What is said of one caller of ours is measured before that.
+On a machine with other servers, even idle ones, a single caller is answered up to four times as fast, since the CPU
+does not enter a sleep state between round trips. So our single-caller figures are measured before the others start.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ OURS = "ours"
 DRIVERS = ("psycopg", "sqlalchemy")
 BASELINES = ("single", "cte")
 PEERS = ("eventsourcing", "umadb")
-# Once a run: neither depends on how busy the machine is.
+# Once per run: neither depends on the machine's load.
 _SCAN = "read_1000000_memory"
 _RACES = "violations_16"
-# Durations of single callers, in several short passes a round: what is compared was then measured a moment apart.
+# Durations of single callers, in several short passes per round: compared figures are measured close together.
 _SHORT = [name for name, kind in KINDS.items() if kind.unit == "ms"]
 _LONG = [name for name in KINDS if name not in {*_SHORT, _SCAN, _RACES}]
 _PASSES = 4
@@ -37,7 +37,7 @@ def present() -> list[str]:
 
 
 def size_for(name: str, size: int) -> int:
-    """How many events a subject is loaded with: as many as ours, or a tenth where those would take too long."""
+    """The number of events that a subject is loaded with: as many as ours, or a tenth if those would take too long."""
     return size if size <= contender(name).affordable else size // 10
 
 
@@ -48,17 +48,17 @@ def run(
 
     Args:
         names: The subjects, as ``contender`` finds them.
-        size: How many events each is loaded with.
-        repeat: How many rounds; each measures every figure of every subject, one at a time, but those of one caller of
-            ours, which have as many rounds before any other server starts.
-        seconds: About how long one measurement takes.
-        progress: Is told what is being done.
+        size: The number of events that each is loaded with.
+        repeat: The number of rounds; each measures every figure of every subject, one at a time, except our
+        single-caller figures, which have as many rounds before any other server starts.
+        seconds: The approximate duration of one measurement.
+        progress: Called with a description of each step.
 
     Returns:
         The figures, in the order of ``KINDS``.
 
     Raises:
-        BenchError: A measurement failed. As in any other case, all servers are gone.
+        BenchError: A measurement failed. All servers have been stopped, as always.
     """
     own, others = [name for name in names if name == OURS], [name for name in names if name != OURS]
     with ExitStack() as closing:
@@ -79,7 +79,7 @@ def run(
 
 
 class _Run:
-    """Samples by full name, and what gathers them."""
+    """Samples by full name, and the processes that take them."""
 
     def __init__(
         self, contenders: Mapping[str, Contender], size: int, progress: Callable[[str], None], closing: ExitStack
@@ -93,7 +93,7 @@ class _Run:
         self._processes: dict[str, SubjectProcess] = {}
 
     def start(self, names: Sequence[str]) -> None:
-        """Start some subjects' servers, fill them, and open the subjects."""
+        """Start subjects' servers, fill them, and open the subjects."""
         for name in names:
             self._progress(f"{name}: starting its server")
             self._addresses[name] = self._closing.enter_context(self._contenders[name].serve())
@@ -104,14 +104,14 @@ class _Run:
             self._processes[name] = self._closing.enter_context(self._process(name))
 
     def short(self, names: Sequence[str], seconds: float) -> None:
-        """Measure what one caller does."""
+        """Measure the single-caller figures."""
         for _ in range(_PASSES):
             for name in names:
                 for kind in _SHORT:
                     self._measure(name, self._processes[name], kind, seconds / _PASSES)
 
     def long(self, seconds: float) -> None:
-        """Measure what many callers do."""
+        """Measure the figures of many callers."""
         for kind in _LONG:
             for name, process in self._processes.items():
                 self._measure(name, process, kind, seconds)
@@ -122,7 +122,7 @@ class _Run:
             self._measure(name, process, _RACES, 0.0)
 
     def _scan(self, name: str) -> None:
-        # In a process of its own: its own growth is all that is seen, and none of what it leaves.
+        # In its own process: only the growth by this measurement is seen, and no memory is left for the next.
         if _SCAN in self._contenders[name].figures:
             self._progress(f"{name}: reading all of them")
             with self._process(name) as process:

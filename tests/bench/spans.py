@@ -1,7 +1,7 @@
-"""Spans: what noting and writing them costs beside the SDK, and what one costs that is left out by sampling.
+"""Spans: the costs of recording and encoding them compared with the SDK, and the cost of a span that is not sampled.
 
-``python -m tests.bench.spans`` prints medians of CPU time. All alternatives take turns, so that a busy machine is as
-busy for each of them.
+``python -m tests.bench.spans`` prints medians of CPU time. The alternatives alternate, so that the machine's load
+affects all of them equally.
 """
 
 import statistics
@@ -46,7 +46,7 @@ _DATABASE: Mapping[str, str | int] = {
 
 
 class _Kept:
-    """Takes noted spans, and does nothing with them."""
+    """Discards recorded spans."""
 
     def __init__(self) -> None:
         self.spans: list[NotedSpan] = []
@@ -62,7 +62,7 @@ class _Kept:
 
 
 class _Ended(SpanProcessor):
-    """Takes the SDK's spans, and does nothing with them."""
+    """Discards the SDK's spans."""
 
     def __init__(self) -> None:
         self.spans: list[ReadableSpan] = []
@@ -72,7 +72,7 @@ class _Ended(SpanProcessor):
 
 
 def _command(tracer: Tracer, number: int) -> None:
-    """Make the spans that a worker makes of a command, with what they say."""
+    """Make the spans that a worker makes for a command, with their attributes."""
     command_id = str(uuid4())
     process = tracer.start_span(
         "process commands:library:library.commands",
@@ -140,7 +140,7 @@ def _command(tracer: Tracer, number: int) -> None:
 
 
 def _generated(span: NotedSpan) -> bytes:
-    """Write a span by the generated classes, as directly as they allow."""
+    """Encode a span with the generated classes, as directly as they allow."""
     wire = WireSpan(
         trace_id=span.trace_id.to_bytes(16, "big"),
         span_id=span.span_id.to_bytes(8, "big"),
@@ -166,7 +166,7 @@ def _any(value: object) -> AnyValue:
 
 
 def _left_out(flags: str) -> Callable[[int], None]:
-    """Make the calls that a worker makes for a command whose trace is left out, by its publisher or here."""
+    """Make the calls that a worker makes for a command whose trace is not sampled, by its publisher or here."""
     headers = {"traceparent": f"{_TRACE}-{flags}"} if flags else {}
     message = CommandMessage(
         command_id=uuid4(),
@@ -188,8 +188,8 @@ def _left_out(flags: str) -> Callable[[int], None]:
     return command
 
 
-def main() -> None:  # noqa: C901  a function for each alternative, side by side
-    """Measure, and print what came out."""
+def main() -> None:  # noqa: C901  one nested function per alternative
+    """Measure, and print the results."""
     resource = Resource.create()
     kept, ended, encoder = _Kept(), _Ended(), Encoder(resource)
     limits = Limits(128, None, 128, 128, 128, 128, None)

@@ -1,4 +1,4 @@
-"""The subject: a store under measurement, behind the one face that every measurement speaks to."""
+"""The subject: a store under measurement, behind one interface for all measurements."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ class Conflict(Exception):
     """Raised by ``Subject.append``: an event entered the boundary after it was queried.
 
     Attributes:
-        after: The position that the next attempt is judged from, if the store has told what was not read; None: query.
+        after: The position for the next attempt, if the store has returned the missing events; None to query again.
     """
 
     def __init__(self, after: Any = None) -> None:
@@ -41,10 +41,10 @@ class Loan:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a server is reached.
+    """A server's addresses.
 
     Attributes:
-        url: For ordinary work.
+        url: For reads and appends.
         admin_url: For setting it up.
     """
 
@@ -53,38 +53,38 @@ class Address:
 
 
 class Subject(Protocol):
-    """A store, opened in a process of its own. What its positions are is its own affair."""
+    """A store, opened in its own process. Positions are opaque."""
 
     async def ping(self) -> None:
         """Make the shortest round trip to the server."""
         ...
 
     async def query(self, boundary: Loan) -> Any:
-        """Read all events of a boundary; return the position that an append is judged from."""
+        """Read all events of a boundary; return the position for ``append``."""
         ...
 
     async def append(self, loans: Sequence[Loan], boundary: Loan, after: Any) -> Any:
-        """Record loans if nothing entered the boundary after the position; return the position of the last one.
+        """Record loans unless an event entered the boundary after the position; return the position of the last one.
 
         Raises:
-            Conflict: Something did. Nothing is recorded.
+            Conflict: An event did. Nothing is recorded.
         """
         ...
 
     async def scan(self) -> int:
-        """Read the whole log, event by event; return how many there were."""
+        """Read the whole log, event by event; return the number of events."""
         ...
 
     async def together(self, jobs: Sequence[Job]) -> None:
-        """Run jobs at the same time, to their ends."""
+        """Run jobs concurrently until all have ended."""
         ...
 
     async def pause(self, seconds: float) -> None:
-        """Wait, and let other jobs run."""
+        """Wait while other jobs run."""
         ...
 
     async def close(self) -> None:
-        """Close what was opened."""
+        """Close the store."""
         ...
 
 
@@ -107,14 +107,14 @@ COMPARED = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
-    """How a subject comes to be.
+    """How a subject is set up.
 
     Attributes:
-        serve: Starts a server of its own; leaving the context ends it and removes its files.
-        load: Fills the empty server with so many events, as ``library.loans`` generates them.
-        open: Opens the store on a server that is filled.
-        figures: Which figures it can give.
-        affordable: The most events that it loads within a minute or so.
+        serve: Starts its own server; leaving the context stops it and removes its files.
+        load: Fills the empty server with the given number of events of ``library.loans``.
+        open: Opens the store on a filled server.
+        figures: The figures that it supports.
+        affordable: The most events that it loads within about a minute.
     """
 
     serve: Callable[[], AbstractContextManager[Address]]
@@ -125,7 +125,7 @@ class Contender:
 
 
 class InLoop:
-    """Runs jobs as tasks of the loop: for clients that are asynchronous."""
+    """Runs jobs as tasks of the event loop: for asynchronous clients."""
 
     async def together(self, jobs: Sequence[Job]) -> None:
         """See ``Subject.together``."""
@@ -137,9 +137,9 @@ class InLoop:
 
 
 class InThreads:
-    """Runs each job in a thread: for clients that block.
+    """Runs each job in a thread: for blocking clients.
 
-    Their coroutines never suspend, so that one caller pays for no loop and no hand-over between threads.
+    Their coroutines never suspend, so that a single caller pays neither for an event loop nor for switching threads.
     """
 
     def __init__(self) -> None:
@@ -152,7 +152,7 @@ class InThreads:
 
     async def pause(self, seconds: float) -> None:
         """See ``Subject.pause``."""
-        time.sleep(seconds)  # noqa: ASYNC251  it runs in a thread of its own
+        time.sleep(seconds)  # noqa: ASYNC251  it runs in its own thread
 
 
 def _finish(job: Job) -> None:

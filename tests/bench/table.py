@@ -1,4 +1,4 @@
-"""The table that a person reads: ratios first."""
+"""The printed table: ratios first."""
 
 from collections.abc import Sequence
 
@@ -28,7 +28,7 @@ def show(figures: Sequence[Figure], notes: Sequence[str]) -> None:
 
 
 def _ratio(ratio: float | None) -> str:
-    """Write 0.04 as 1/25: how many times less can then be read off."""
+    """Write a ratio below 1 as a fraction: 0.04 as 1/25."""
     if ratio is None:
         return ""
     return f"1/{1 / ratio:.1f}" if 0 < ratio < 0.1 else f"{ratio:.2f}"

@@ -1,4 +1,4 @@
-"""The measurements of histories, each in a process of its own, by a scheduler against a real store."""
+"""The measurements of histories: a scheduler against a real store."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ def measured(name: str, url: str, admin_url: str) -> Samples:
 
 
 async def warm(url: str, _admin_url: str) -> Samples:
-    """New orders of a product with few and of one with many orders, in turn, their states kept."""
+    """New orders of a product with few orders and of one with many, in turn, with cached states."""
     samples: Samples = {"order_10": [], "order_20000": []}
     async with PostgresEventStore.connect(url) as store:
         scheduler = Scheduler(store, domain, Settings())
@@ -49,7 +49,7 @@ async def warm(url: str, _admin_url: str) -> Samples:
 
 
 async def started(url: str, _admin_url: str) -> Samples:
-    """The same by a worker that has just started, where states are stored."""
+    """The same by a worker that has just started, with stored states."""
     samples: Samples = {"order_10_started": [], "order_20000_started": []}
     async with PostgresEventStore.connect(url) as store:
         for number in range(_STARTS + 1):
@@ -57,13 +57,13 @@ async def started(url: str, _admin_url: str) -> Samples:
                 scheduler = Scheduler(store, domain, Settings())
                 seconds = await _order(scheduler, product)
                 await scheduler.close()
-                if number:  # the first read the history, and stored the state
+                if number:  # the first order read the history and stored the state
                     samples[name].append(seconds)
     return samples
 
 
 async def herd(url: str, admin_url: str) -> Samples:
-    """Many orders at once of a product whose history nobody has read, and what others notice of it."""
+    """Many orders at once of a product whose history was not read yet, and the effect on other orders."""
     admin = await asyncpg.connect(admin_url)
     await admin.execute("DELETE FROM eventstore.states")
     await admin.close()
@@ -95,7 +95,7 @@ MEASURED: dict[str, Callable[[str, str], Coroutine[Any, Any, Samples]]] = {
 
 
 async def _others(scheduler: Scheduler, goes_on: Callable[[], bool]) -> list[float]:
-    """Place orders of products that nobody else wants, a few at a time, for as long as it goes on."""
+    """Place orders of other products, a few at a time, until it is cancelled."""
     samples: list[float] = []
 
     async def some() -> None:
@@ -112,7 +112,7 @@ def _p99(samples: Iterable[float]) -> float:
 
 
 async def _order(scheduler: Scheduler, product: str) -> float:
-    """Place a new order, and return how many milliseconds its answer took."""
+    """Place a new order, and return the time to its answer, in milliseconds."""
     identity = uuid4()
     message = CommandMessage(
         command_id=identity,

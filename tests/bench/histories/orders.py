@@ -1,4 +1,4 @@
-"""A domain with something old and long, a product, and something always new, an order."""
+"""A domain with a long history, a product's, and one that is always new, an order's."""
 
 from dataclasses import dataclass, replace
 
@@ -25,7 +25,7 @@ class OrderPlaced(DomainEvent):
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """What is left of a product."""
+    """The stock of a product."""
 
     pieces: int = 0
 
@@ -47,7 +47,7 @@ def _on_shelf(shelf: Shelf, event: DomainEvent) -> Shelf:
     return shelf
 
 
-def _is_placed(_placed: bool, _event: DomainEvent) -> bool:  # noqa: FBT001  the state is a single truth
+def _is_placed(_placed: bool, _event: DomainEvent) -> bool:  # noqa: FBT001  the view's state is a bool
     return True
 
 

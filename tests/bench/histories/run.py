@@ -1,4 +1,4 @@
-"""The run of the part about histories: a log of orders, and each measurement in a process of its own, in turn."""
+"""The run of the part about histories: a log of orders, and each measurement in its own process, in turn."""
 
 import asyncio
 from collections import defaultdict
@@ -21,12 +21,12 @@ _METADATA = '{"command_id": "00000000-0000-0000-0000-000000000000", "correlation
 
 
 def run(*, size: int, repeat: int, progress: Callable[[str], None]) -> list[Figure]:
-    """Measure what long histories cost.
+    """Measure the costs of long histories.
 
     Args:
-        size: How many events there are in the log.
-        repeat: How many rounds; each takes every measurement once.
-        progress: Is told what is being done.
+        size: The number of events in the log.
+        repeat: The number of rounds; each takes every measurement once.
+        progress: Called with a description of each step.
     """
     samples: dict[str, list[float]] = defaultdict(list)
     progress("histories: starting servers")
@@ -38,7 +38,7 @@ def run(*, size: int, repeat: int, progress: Callable[[str], None]) -> list[Figu
         for number in range(1, repeat + 1):
             progress(f"histories: round {number} of {repeat}")
             for name in MEASURED:
-                # A process each: nothing else is in its memory, and nothing is kept in it.
+                # Each in its own process: no cache or memory is shared.
                 with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
                     for figure, values in pool.submit(measured, name, url, admin_url).result().items():
                         samples[figure].extend(values)

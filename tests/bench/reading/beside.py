@@ -1,4 +1,4 @@
-"""Beside a worker: what a running projection costs it, how late its rows are, and how much memory it takes."""
+"""A projection beside a worker: what it costs the worker, the lag of its rows, and its memory."""
 
 import os
 import re
@@ -31,7 +31,7 @@ _VARIABLES = {
     "WORKER_DOMAINS": "tests.bench.reading.followed:domain",
     "OTEL_TRACES_EXPORTER": "none",
     "OTEL_METRICS_EXPORTER": "none",
-    # Each answer is a measurement, however busy the machine is.
+    # A timeout would end the measurement on a busy machine.
     "WORKER_REPLY_TIMEOUT": "120",
 }
 _SECONDS = 10.0
@@ -47,13 +47,13 @@ _DATABASE = "postgres"
 
 
 class Beside:
-    """A worker under an open load, without and with a process that projects what it records.
+    """A worker under an open load, without and with a process that projects its events.
 
     Args:
         addresses: The servers, as the worker's settings name them.
         admin: The superuser's connection.
-        samples: Takes what is measured, by figure.
-        progress: Is told what is being done.
+        samples: The measured values are added to it, by figure.
+        progress: Called with a description of each step.
     """
 
     def __init__(
@@ -70,14 +70,14 @@ class Beside:
         self._progress = progress
 
     async def run(self, rounds: int, *, rate: int) -> None:
-        """Have a projection catch up with the log, and then follow what a worker decides, on and off.
+        """Have a projection catch up with the log, then follow a worker, on and off.
 
         Args:
-            rounds: How many, of four pairs of phases each.
-            rate: How many commands a second.
+            rounds: The number of rounds, of four pairs of phases each.
+            rate: Commands a second.
 
         Raises:
-            BenchError: A process did not do what it should, or a command was not answered.
+            BenchError: A process failed, or a command was not answered.
         """
         link = Link(self._addresses["AMQP_URL"], name="bench", prepare=partial(declare, topology=Topology.of(domain)))
         await link.wire()
@@ -91,7 +91,7 @@ class Beside:
                 await load.run(rate=rate, seconds=_WARM_SECONDS)
                 for number in range(rounds * _PAIRS):
                     self._progress(f"reading: {rate:,} commands/s, pair {number + 1} of {rounds * _PAIRS}")
-                    # In turn, so that what changes from phase to phase is in both as often.
+                    # Alternating order, so that a drift from phase to phase affects both equally.
                     for with_projection in (False, True) if number % 2 == 0 else (True, False):
                         if not with_projection:
                             await self._phase(load, worker, None, rate)
@@ -102,7 +102,7 @@ class Beside:
 
     @asynccontextmanager
     async def _projecting(self) -> AsyncIterator[Timed]:
-        """Run a process that projects, and has caught up; at its end, its memory is a sample."""
+        """Run a projecting process that has caught up; at its end, its memory is a sample."""
         with Timed.running(_PROJECT, self._environment) as project:
             await project.says("projecting")
             await project.until(self._has_caught_up, what="the log's end", seconds=_CATCH_UP_SECONDS)
@@ -139,7 +139,7 @@ class Beside:
 
 
 def _spent(worker: Timed, project: Timed | None) -> tuple[float, float, float]:
-    """The CPU seconds so far of the worker, of what projects, and of the servers of PostgreSQL."""
+    """The CPU seconds so far of the worker, of the projecting process, and of the PostgreSQL servers."""
     served = sum(spent.seconds for spent in cpu_spent(os.getpid()).values() if spent.program == _DATABASE)
     return worker.spent(), project.spent() if project is not None else 0.0, served
 
@@ -149,6 +149,6 @@ def _hundredth(samples: list[float], which: int) -> float:
 
 
 def _peak_memory(pid: int) -> float:
-    """The most that a process has had resident, in MB."""
+    """The peak resident memory of a process, in MB."""
     found = _PEAK.search(Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace"))
     return int(found[1]) * 1024 / 1_000_000 if found else float("nan")

@@ -1,4 +1,4 @@
-"""The library with a projection that has a row for each event, as `worker run` and `worker project` are pointed at."""
+"""The library with a projection that has a row for each event, for `worker run` and `worker project`."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -14,7 +14,7 @@ _recorded = Table("recorded", columns={"number": int, "what": str, "at": datetim
 
 
 def lendings_rows(name: str) -> Projection:
-    """Return a projection of a name, with a row for each lending."""
+    """Return a projection with this name and a row for each lending."""
     return Projection(
         name=name,
         events=Filter.matching().any_event_type_of(BookCopyLentToReader.__name__),

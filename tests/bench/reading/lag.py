@@ -1,4 +1,4 @@
-"""Lag: how long after an event can be read on the primary its row can be read in the projection."""
+"""Lag: the time from an event's visibility on the primary to its row's visibility in the projection."""
 
 import asyncio
 import time
@@ -17,10 +17,10 @@ SELECT (SELECT max(sequence_number) FROM eventstore.events) AS recorded,
 
 
 class Lag:
-    """Looks at both every 5 ms, in one snapshot. Make it with ``sampled``.
+    """Samples both every 5 ms, in one snapshot. Create it with ``sampled``.
 
     Attributes:
-        milliseconds: Of each event that was recorded and projected meanwhile.
+        milliseconds: The lag of each event that was recorded and projected meanwhile.
     """
 
     def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
@@ -31,7 +31,7 @@ class Lag:
     @classmethod
     @asynccontextmanager
     async def sampled(cls, url: str) -> AsyncIterator["Lag"]:
-        """Look as long as the ``async with`` lasts, by a connection for that."""
+        """Sample for the ``async with``, on a separate connection."""
         connection = await asyncpg.connect(url)
         lag = cls(connection)
         looking = asyncio.create_task(lag._look())

@@ -1,4 +1,4 @@
-"""An open load: commands at a fixed rate, whatever becomes of them, and how long the answer of each takes."""
+"""An open load: commands at a fixed rate, independent of the answers, and the latency of each answer."""
 
 import asyncio
 import gc
@@ -39,17 +39,17 @@ _ANSWERS = msgspec.json.Decoder(_Answer)
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A command that only has to be written to the socket."""
+    """A command, ready to be written to the socket."""
 
     command_id: str
     frame: ChannelFrame
 
 
 class OpenLoad:
-    """Sends commands that never meet, made beforehand, and hears their answers. Make it with ``open``.
+    """Sends prepared commands without conflicts and receives the answers. Create it with ``open``.
 
-    It shares the machine with what is measured, so it does as little as possible meanwhile: it awaits no confirmation,
-    and its memory is not searched for garbage.
+    It shares the machine with the measured worker, so it does as little as possible meanwhile: no publisher confirms
+    and no garbage collection.
     """
 
     def __init__(self, channel: AbstractChannel, replies: str) -> None:
@@ -62,7 +62,7 @@ class OpenLoad:
     @classmethod
     @asynccontextmanager
     async def open(cls, amqp_url: str) -> AsyncIterator["OpenLoad"]:
-        """Connect, with a queue for answers that vanishes at the end."""
+        """Connect, with an exclusive queue for answers."""
         connection = await aiormq.connect(amqp_url)
         try:
             channel = await connection.channel(publisher_confirms=False)
@@ -74,10 +74,10 @@ class OpenLoad:
             await connection.close()
 
     async def run(self, *, rate: int, seconds: float) -> list[float]:
-        """Send so many commands a second, and return how many ms each took, from when it was due to its answer.
+        """Send ``rate`` commands a second; return each one's latency from its due time to its answer, in ms.
 
         Raises:
-            BenchError: Not all are answered.
+            BenchError: Not all were answered.
         """
         commands = [self._made() for _ in range(int(rate * seconds))]
         self._took = []

@@ -1,4 +1,4 @@
-"""A peer: the projection runner of ``eventsourcing``, with a row for each event, over a log of its own."""
+"""A peer: the projection runner of ``eventsourcing``, with a row for each event, over its own log."""
 
 import time
 from collections.abc import Iterator
@@ -23,22 +23,22 @@ __all__ = ["events_a_second", "load"]
 _FEWEST_SECONDS = 5.0
 
 
-class Lent(Decision):  # type: ignore[misc]  # its types are not read
-    """A lending, as its library wants an event declared."""
+class Lent(Decision):  # type: ignore[misc]  # mypy does not read the library's types
+    """A lending, as an event of the library."""
 
     book_id: str
     reader_id: str
     at: datetime
 
 
-class Log(DCBApplication):  # type: ignore[misc]  # its types are not read
+class Log(DCBApplication):  # type: ignore[misc]  # mypy does not read the library's types
     """The log, in the table that its recorder makes."""
 
     name = "log"
 
 
-class Lendings(PostgresTrackingRecorder):  # type: ignore[misc]  # its types are not read
-    """The tables, of which one says how far they are."""
+class Lendings(PostgresTrackingRecorder):  # type: ignore[misc]  # mypy does not read the library's types
+    """The tables: the rows, and the position up to which they are written."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -52,32 +52,32 @@ class Lendings(PostgresTrackingRecorder):  # type: ignore[misc]  # its types are
         )
 
     def add(self, decision: Lent, tracking: Tracking) -> None:
-        """Write a row and how far they are, in one transaction."""
+        """Write a row and the position, in one transaction."""
         with self.datastore.transaction(commit=True) as cursor:
             self._insert_tracking(cursor, tracking)
             cursor.execute(self._insert, (tracking.notification_id, decision.book_id, decision.at), prepare=True)
 
 
-class LendingsProjection(Projection[Lendings]):  # type: ignore[misc]  # its types are not read
+class LendingsProjection(Projection[Lendings]):  # type: ignore[misc]  # mypy does not read the library's types
     """A row for each lending."""
 
     name = "lendings"
     topics = (get_topic(Lent),)
 
     def process_event(self, domain_event: Tagged[Any], tracking: Tracking) -> None:
-        """See the library's."""
+        """Write the row of one event."""
         self.view.add(domain_event.decision, tracking)
 
 
 async def load(address: Address, size: int) -> None:
-    """Fill its log with lendings, one after the other."""
+    """Fill its log with ``size`` lendings."""
     with Log(_environment(address)) as log:
         events, tags = log.recorder.events_table_name, log.recorder.tags_table_name
     await fill(address, events, tags, _rows(size))
 
 
 def events_a_second(address: Address, *, seconds: float = _FEWEST_SECONDS) -> tuple[float, float]:
-    """Go on projecting for so many seconds, and return the events a second, and the CPU time of each in µs."""
+    """Project for ``seconds``; return the events a second, and the CPU time per event in µs."""
     environment = _environment(address)
     with ProjectionRunner(
         application_class=Log, projection_class=LendingsProjection, view_class=Lendings, env=environment
@@ -101,7 +101,7 @@ def _environment(address: Address) -> dict[str, str]:
     parts = urlsplit(address.admin_url)
     return {
         "PERSISTENCE_MODULE": "eventsourcing.dcb.postgres_tt",
-        "LENDINGS_PERSISTENCE_MODULE": "eventsourcing.postgres",  # of the projection of this name
+        "LENDINGS_PERSISTENCE_MODULE": "eventsourcing.postgres",  # settings of the projection of this name
         "MAPPER_TOPIC": get_topic(MessagePackMapper),
         "POSTGRES_DBNAME": parts.path.lstrip("/"),
         "POSTGRES_HOST": str(parts.hostname),

@@ -1,4 +1,4 @@
-"""The run of the part about reading: how fast projections and relays catch up, and what one costs beside a worker."""
+"""The run of the part about reading: how fast projections and relays catch up, and the cost of one beside a worker."""
 
 import asyncio
 import time
@@ -31,7 +31,7 @@ _FILL = Path(__file__).with_name("lendings.sql").read_text(encoding="utf-8")
 _POLL_SECONDS = 0.02
 
 _PEER = "eventsourcing"
-# It writes one event a transaction: so many last longer than it is measured.
+# The peer writes one event per transaction: this many take longer than the measurement.
 _PEERS_EVENTS_A_ROUND = 50_000
 
 
@@ -39,10 +39,10 @@ def run(*, size: int, repeat: int, rate: int, progress: Callable[[str], None]) -
     """Measure processes that follow a log.
 
     Args:
-        size: How many events there are in the log.
-        repeat: How many rounds; each begins with the log's first event.
-        rate: How many commands a second a worker decides while a projection follows.
-        progress: Is told what is being done.
+        size: The number of events in the log.
+        repeat: The number of rounds; each begins with the log's first event.
+        rate: Commands a second that a worker decides while a projection follows.
+        progress: Called with a description of each step.
     """
     samples: defaultdict[str, list[float]] = defaultdict(list)
     progress("reading: starting servers")
@@ -52,7 +52,7 @@ def run(*, size: int, repeat: int, rate: int, progress: Callable[[str], None]) -
         asyncio.run(_load(addresses["DATABASE_ADMIN_URL"], size))
         for number in range(1, repeat + 1):
             progress(f"reading: round {number} of {repeat}")
-            # Each round has tables of its own; of one schema and name there can be one.
+            # A projection of a new name in each round, with its own tables.
             project = Declared(domain=library, projection=lendings_rows(f"lendings{number}"))
             _take(samples, "project", asyncio.run(_seconds(addresses, project, size)), size)
             for mode in ("binary", "structured"):
@@ -79,7 +79,7 @@ async def _beside(
 
 
 def _measure_peer(samples: defaultdict[str, list[float]], repeat: int) -> None:
-    from tests.bench.reading import peer  # noqa: PLC0415  it may not be installed
+    from tests.bench.reading import peer  # noqa: PLC0415  the peer may not be installed
 
     with serve() as address:
         asyncio.run(peer.load(address, repeat * _PEERS_EVENTS_A_ROUND))
@@ -96,7 +96,7 @@ def _take(samples: defaultdict[str, list[float]], name: str, took: tuple[float, 
 
 
 async def _seconds(addresses: dict[str, str], followed: Followed, size: int) -> tuple[float, float]:
-    """How long it takes to come to the end of the log, and how much CPU time of this process."""
+    """The time to reach the end of the log, and the CPU time of this process."""
     url = addresses["DATABASE_URL"]
     outlet = BrokerConnections(
         addresses["AMQP_URL"], name="bench", domains={}, source="", max_message_bytes=1024 * 1024
@@ -133,7 +133,7 @@ async def _load(admin_url: str, size: int) -> None:
 
 
 async def _forget(admin_url: str) -> None:
-    """Have the next round begin as this one did."""
+    """Reset, so that the next round begins as this one did."""
     async with _administration(admin_url) as connection:
         await connection.execute("DROP SCHEMA read_library CASCADE; DELETE FROM reading.followers")
 

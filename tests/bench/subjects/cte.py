@@ -1,6 +1,6 @@
-"""A baseline: the well-known conditional insert in one statement. It looks right; racers show that it is not.
+"""A baseline: the well-known conditional insert in one statement. It looks correct; the races show that it is not.
 
-The statement's snapshot is taken before it waits for anything, so that of several racers none sees the others.
+The statement's snapshot is taken before it waits for a lock, so that concurrent racers do not see each other.
 """
 
 from collections.abc import Iterator, Sequence
@@ -52,14 +52,14 @@ RETURNING sequence_number
 
 
 class Cte(InLoop):
-    """One statement a query, one statement an append, on a pool of connections."""
+    """One statement per query, one statement per append, on a pool of connections."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     @classmethod
     async def open(cls, address: Address) -> "Cte":
-        """Open the connections, with the server's own settings."""
+        """Open the connections, with the server's default settings."""
         return cls(await asyncpg.create_pool(address.url, min_size=_CONNECTIONS, max_size=_CONNECTIONS))
 
     async def ping(self) -> None:
@@ -92,7 +92,7 @@ class Cte(InLoop):
         return int(rows[-1]["sequence_number"])
 
     async def scan(self) -> int:
-        """See ``Subject.scan``. The statement is about appends."""
+        """Not measured: this baseline is about appends."""
         raise NotImplementedError
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A peer: the package ``eventsourcing`` with its recorder ``dcb.postgres_tt``, on a PostgreSQL server of its own."""
+"""A peer: the package ``eventsourcing`` with its recorder ``dcb.postgres_tt``, on its own PostgreSQL server."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -16,13 +16,13 @@ from tests.bench.subjects.postgres import administration, copy, serve
 
 __all__ = ["Eventsourcing", "contender", "fill"]
 
-# Its appends lock the table: more connections only wait in more places.
+# Its appends lock the table: more connections only wait.
 _CONNECTIONS = 16
 _WAIT_SECONDS = 120
 
 
 class Eventsourcing(InThreads):
-    """The recorder, called from as many threads as there are callers."""
+    """The recorder, called from one thread per caller."""
 
     def __init__(self, address: Address) -> None:
         super().__init__()
@@ -85,16 +85,16 @@ async def _load(address: Address, size: int) -> None:
 
 
 async def fill(address: Address, events: str, tags: str, rows: Iterator[str]) -> None:
-    """Fill a recorder's tables, which are there and empty.
+    """Fill a recorder's tables, which exist and are empty.
 
     Args:
-        address: Where they are.
+        address: Their server.
         events: The table of events.
         tags: The table of their tags.
-        rows: A line for each event, in COPY's form: type, data and tags.
+        rows: A line for each event, in COPY's format: type, data and tags.
     """
     async with administration(address) as connection:
-        await connection.execute("SET session_replication_role = replica")  # each tag's event is there
+        await connection.execute("SET session_replication_role = replica")  # every tag's event exists
         await copy(connection, "public", events, "type data tags", rows)
         await connection.execute(
             f"INSERT INTO {tags} (tag, main_id) SELECT tag, id FROM {events}, unnest(tags) AS tag ORDER BY tag, id"  # noqa: S608  the names are the recorder's own

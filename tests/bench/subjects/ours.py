@@ -26,7 +26,7 @@ _TOKEN = 1
 
 
 def boundary_of(loan: Loan) -> Filter:
-    """Return what a lending's decision depends on."""
+    """Return the boundary of a lending."""
     return (
         Filter.matching()
         .any_event_type_of(*TYPES)
@@ -40,7 +40,7 @@ def event_of(loan: Loan) -> Event:
 
 
 class Ours(InLoop):
-    """The store, with what is measured of it alone: the scheduler, and inserts past the store.
+    """The store, also with the scheduler and with plain inserts.
 
     Attributes:
         store: The store.
@@ -64,7 +64,7 @@ class Ours(InLoop):
 
     @cached_property
     def scheduler(self) -> Scheduler:
-        """The library's scheduler, with its cache of folded states."""
+        """The library's scheduler, with its cache of states."""
         return Scheduler(self.store, domain, Settings())
 
     async def ping(self) -> None:
@@ -103,13 +103,13 @@ class Ours(InLoop):
 
 
 def _look_at(stream: EventStream) -> None:
-    """Have every payload read, as a decision does."""
+    """Read every payload, as a decision does."""
     for event in stream.events:
         _ = event.payload
 
 
 async def load(address: Address, size: int, *, histories: bool = True) -> None:
-    """Migrate, and fill the log: the books with long histories first, if they are wanted, then ``size`` events."""
+    """Migrate, and fill the log: first the books with long histories, if requested, then ``size`` events."""
     await migrate(address.admin_url)
     async with administration(address) as connection, rebuilt_indexes(connection, "eventstore.events"):
         columns = "sequence_number token event_type occurred_at payload metadata"

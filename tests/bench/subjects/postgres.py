@@ -1,4 +1,4 @@
-"""A PostgreSQL server of its own for a subject, and the log in it."""
+"""A subject's own PostgreSQL server, and the log in it."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -18,7 +18,7 @@ _LINES = 5_000
 
 @contextmanager
 def serve() -> Iterator[Address]:
-    """Start a server without replicas, as tests and the demo have it: with fsync and synchronous_commit on."""
+    """Start a server without replicas, as for tests and the demo, with fsync and synchronous_commit on."""
     with LocalStack(replicas=0, broker=False) as stack:
         environment = stack.environment()
         yield Address(environment["DATABASE_URL"], environment["DATABASE_ADMIN_URL"])
@@ -37,7 +37,7 @@ async def administration(address: Address) -> AsyncIterator[Connection]:
 
 @asynccontextmanager
 async def rebuilt_indexes(connection: Connection, table: str) -> AsyncIterator[None]:
-    """Load a table without its indexes, make them again at the end, and leave it analysed and on disk."""
+    """Drop a table's indexes while it is loaded, then rebuild them, analyse the table and write a checkpoint."""
     indexes = await connection.fetch(
         "SELECT indexrelid::regclass::text AS name, pg_get_indexdef(indexrelid) AS definition "
         "FROM pg_index WHERE indrelid = $1::text::regclass AND NOT indisprimary",
@@ -53,7 +53,7 @@ async def rebuilt_indexes(connection: Connection, table: str) -> AsyncIterator[N
 
 
 async def copy(connection: Connection, schema: str, table: str, columns: str, rows: Iterable[str]) -> None:
-    """Copy rows into a table, each in COPY's text form, without the line's end."""
+    """Copy rows into a table, each in COPY's text format, without the newline."""
     await connection.copy_to_table(
         table, schema_name=schema, columns=columns.split(), source=_lines(rows), format="text", timeout=600
     )

@@ -1,4 +1,4 @@
-"""Ours by another driver: psycopg 3."""
+"""Ours with another driver: psycopg 3."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""A baseline: the same store without sharing. Each query is a statement, each append a function call and a commit."""
+"""A baseline: the same store without batching. Each query is a statement, each append a function call and a commit."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -31,7 +31,7 @@ SETTINGS = {
 
 
 class Single(InLoop):
-    """One statement a query, one transaction an append, on a pool of connections."""
+    """One statement per query, one transaction per append, on a pool of connections."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -70,7 +70,7 @@ class Single(InLoop):
                 raise EventStoreError(f"the append was answered by {other!r}")
 
     async def scan(self) -> int:
-        """See ``Subject.scan``. It would be the store's own."""
+        """Not measured: it would be the store's own scan."""
         raise NotImplementedError
 
     async def close(self) -> None:

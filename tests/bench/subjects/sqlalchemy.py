@@ -1,4 +1,4 @@
-"""Ours by another driver: an engine of SQLAlchemy's."""
+"""Ours with another driver: a SQLAlchemy engine."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""A peer: the event store ``umadb``, its server on a folder of its own, reached through its client."""
+"""A peer: the event store ``umadb``, its server on its own folder, used through its client."""
 
 import ctypes
 import json
@@ -30,7 +30,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Umadb(InThreads):
-    """The client, called from as many threads as there are callers."""
+    """The client, called from one thread per caller."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Umadb(InThreads):
         return cls(address.url)
 
     async def ping(self) -> None:
-        """See ``Subject.ping``. The position of its log's head is the least that can be asked for."""
+        """See ``Subject.ping``. Reading the head's position is the cheapest request."""
         self._client.head()
 
     async def query(self, boundary: Loan) -> Any:
@@ -85,7 +85,7 @@ def _serve() -> Iterator[Address]:
 
 
 def _run(port: int, folder: str) -> None:
-    """Be the server, until the process that started it ends it, or ends."""
+    """Run the server until the process that started it terminates it, or ends."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     with (Path(folder) / "log").open("wb") as log:
         os.dup2(log.fileno(), 1)

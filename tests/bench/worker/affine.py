@@ -1,4 +1,4 @@
-"""The library with an affinity: commands about one book are decided by one process at a time."""
+"""The library with affinity: commands about one book are decided by one process at a time."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What the workers are given: commands that never meet, and commands that all want one book."""
+"""The workers' commands: some without conflicts, and some that all concern a few books."""
 
 import random
 from collections.abc import Iterator
@@ -19,17 +19,17 @@ class Commands:
     """Generates commands, the same each time for the same seed."""
 
     def __init__(self, seed: int) -> None:
-        self._rng = random.Random(seed)  # noqa: S311  nothing to be kept secret
+        self._rng = random.Random(seed)  # noqa: S311  not cryptographic
         self._number = count(1)
         self._book = count(1)
 
     def uncontended(self, amount: int) -> Iterator[Command]:
-        """Commands of which each has a boundary of its own: one query that finds nothing, one event."""
+        """Commands with disjoint boundaries: one query that finds nothing, one event."""
         for _ in range(amount):
             yield RegisterReader(reader_id=f"reader-{next(self._number)}", name="Ada")
 
     def hot_book_setup(self, books: int) -> Iterator[Command]:
-        """What the commands for so many books build on. Each book has readers of its own."""
+        """The commands that register ``books`` books and their readers. Each book has its own readers."""
         for book in range(1, books + 1):
             yield AddBookCopyToCirculation(
                 book_id=f"hot-{book}",
@@ -44,9 +44,9 @@ class Commands:
                 yield RegisterReader(reader_id=f"hot-{book}-{reader}", name="Ada")
 
     def hot_books(self, amount: int, books: int) -> Iterator[Command]:
-        """Loans and returns of a few books by many readers, at random: whoever comes too late is refused.
+        """Loans and returns of a few books by many readers, at random: many are rejected.
 
-        Others each time: with the same for all, the later would read what the earlier have recorded.
+        New books each time: with the same ones, later runs would read the events of earlier ones.
         """
         names = [f"hot-{next(self._book)}" for _ in range(books)]
         for number in range(amount):

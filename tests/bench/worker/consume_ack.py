@@ -1,7 +1,7 @@
-"""A consumer that does nothing but acknowledge: the ceiling of whatever consumes with this library.
+"""A consumer that only acknowledges: the upper bound of every consumer with this client library.
 
-``python -m tests.bench.worker.consume_ack QUEUE PREFETCH COUNT``, with ``AMQP_URL`` set. It says "consuming" when it
-does, and "done" after so many acknowledgements.
+``python -m tests.bench.worker.consume_ack QUEUE PREFETCH COUNT``, with ``AMQP_URL`` set. It prints "consuming" when it
+consumes, and "done" after ``COUNT`` acknowledgements.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from worker.amqp.connection import Link
 
 
 async def consume(url: str, queue: str, prefetch: int, count: int) -> None:
-    """Acknowledge so many deliveries, each by itself, as a worker does."""
+    """Acknowledge ``count`` deliveries, each separately, as a worker does."""
     connection = await aio_pika.connect(url)
     channel = await connection.channel()
     wire = await Link.wire_of(channel)
@@ -34,7 +34,7 @@ async def consume(url: str, queue: str, prefetch: int, count: int) -> None:
     _say("consuming")
     await wire.basic_consume(queue, acknowledge)
     await done.wait()
-    # The broker answers in order: it has taken every acknowledgement by then.
+    # The broker answers in order: it has processed every acknowledgement by then.
     await channel.close()
     _say("done")
     await connection.close()

@@ -1,4 +1,4 @@
-"""The course: servers, a queue that is filled before the start, and a program that is timed until the last command."""
+"""A timed run: servers, a queue that is filled beforehand, and a program that is timed until the last command."""
 
 import asyncio
 import os
@@ -41,11 +41,11 @@ _VARIABLES = {"WORKER_DOMAINS": "handlers.library:domain", "OTEL_METRICS_EXPORTE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What one run came to.
+    """The result of one run.
 
     Attributes:
         rate: Commands, or deliveries, per second.
-        again: How many of 100 commands were decided more than once.
+        again: The percentage of commands that were decided more than once.
         cpu: CPU time per command of all the program's processes, in µs, until everything was exported and closed.
     """
 
@@ -59,7 +59,7 @@ class Course:
 
     Args:
         addresses: The servers, as the worker's settings name them.
-        receiver: Where spans are sent.
+        receiver: The receiver of spans.
         admin: The superuser's connection.
     """
 
@@ -75,10 +75,10 @@ class Course:
     @classmethod
     @asynccontextmanager
     async def open(cls, *, books: int) -> AsyncIterator["Course"]:
-        """Start the servers and lay out what the runs need.
+        """Start the servers and set up what the runs need.
 
         Args:
-            books: How many books all runs together want.
+            books: The number of books of all runs together.
         """
         with LocalStack(replicas=1) as stack, SpanReceiver.listening() as receiver:
             addresses = stack.environment()
@@ -96,17 +96,17 @@ class Course:
                 await admin.close()
 
     async def run(self, program: Program, count: int) -> Run:
-        """Time a program on so many commands.
+        """Time a program on ``count`` commands.
 
         Raises:
-            BenchError: It did not begin, did not end, or lost a trace.
+            BenchError: It did not start, did not end, or lost a trace.
         """
         wanted = self._commands
         commands = wanted.hot_books(count, program.books) if program.books else wanted.uncontended(count)
         return await self._run(program, list(commands))
 
     async def consume_ack(self, count: int) -> Run:
-        """Time bare consuming and acknowledging of so many commands."""
+        """Time only consuming and acknowledging ``count`` commands."""
         await self._fill(library.domain, self._commands.uncontended(count))
         command = (*CONSUME_ACK, Topology.of(library.domain).queue, self._prefetch, str(count))
         with Timed.running(command, {**os.environ, **self._addresses}) as timed:
@@ -164,11 +164,11 @@ class Course:
 
 
 class _Settled:
-    """Asks whether every command has its receipt, a few times in all: counting them takes from what is measured.
+    """Whether every command has its receipt. It is checked only a few times: counting costs time that is measured.
 
     Args:
         admin: The superuser's connection.
-        count: How many commands there are.
+        count: The number of commands.
     """
 
     def __init__(self, admin: "asyncpg.Connection[asyncpg.Record]", count: int) -> None:
@@ -182,7 +182,7 @@ class _Settled:
         if now < self._next:
             return False
         settled = int(await self._admin.fetchval("SELECT count(*) FROM eventstore.receipts"))
-        # Half of the time that the rest will take at the pace so far, which is little known at first.
+        # Wait for half of the remaining time at the rate so far, which is inaccurate at first.
         rest = (now - self._start) * (self._count - settled) / max(settled, 1)
         self._next = now + min(rest / 2, _LONGEST_REST)
         return settled >= self._count

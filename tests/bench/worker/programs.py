@@ -1,4 +1,4 @@
-"""The programs that are measured: how each is started, and how it says that it consumes."""
+"""The measured programs: how each is started, and what it prints when it consumes."""
 
 import sys
 from collections.abc import Mapping
@@ -17,26 +17,26 @@ _WORKER = (sys.executable, "-m", "worker", "run")
 _SINGLE = (sys.executable, "-m", "tests.bench.worker.single")
 _TRACED = {
     "OTEL_TRACES_EXPORTER": "otlp",
-    # More than a run makes: the measurement fails if a single span is lost.
+    # More than the spans of a run: the measurement fails if a single one is lost.
     "OTEL_BSP_MAX_QUEUE_SIZE": "100000",
-    # Commands come without a trace, so it is the worker's sampler that decides.
+    # Commands have no trace context, so the worker's sampler decides.
     "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """A program with what it is given.
+    """A program and its configuration.
 
     Attributes:
         command: Its command line.
-        takes_prefetch: Whether the prefetch is to be added to it.
-        processes: How many processes it shares the work among.
-        domain: Whose commands it is given.
+        takes_prefetch: Whether the prefetch is appended to it.
+        processes: The number of its processes.
+        domain: The domain whose commands it decides.
         variables: Its environment, besides the addresses.
-        books: How many books all commands want; with none, no command meets another.
-        traced: The share of the traces that must arrive: 1.0, or None for whatever comes.
-        exports: Whether it sends anything to the receiver.
+        books: The number of books that all commands concern; with 0, no commands conflict.
+        traced: The share of the traces that must arrive: 1.0, or None for no check.
+        exports: Whether it sends spans to the receiver.
     """
 
     command: tuple[str, ...] = _WORKER

@@ -1,4 +1,4 @@
-"""The run of the worker's part: every program in turn, round after round, on the same servers."""
+"""The run of the part about the worker: every program in turn, in rounds, on the same servers."""
 
 import asyncio
 from collections import defaultdict
@@ -11,21 +11,21 @@ from tests.bench.worker.programs import PROGRAMS
 __all__ = ["run"]
 
 _CEILING = "consume_ack"
-# Where all want one book, there are fewer commands: they are slower, and as telling.
+# Fewer commands if all concern one book: they are slower, and fewer suffice.
 _FEWER = 2
 _MORE = 2
 
 
 def run(*, repeat: int, count: int, progress: Callable[[str], None]) -> list[Figure]:
-    """Measure the worker and what it is compared with.
+    """Measure the worker and the programs that it is compared with.
 
     Args:
-        repeat: How many rounds; each measures every figure once.
-        count: How many commands a program is given.
-        progress: Is told what is being done.
+        repeat: The number of rounds; each measures every figure once.
+        count: The number of commands per program.
+        progress: Called with a description of each step.
 
     Raises:
-        BenchError: A program did not do what it should.
+        BenchError: A program failed.
     """
     return asyncio.run(_run(repeat, count, progress))
 

@@ -1,8 +1,8 @@
-"""A baseline: a worker of the usual kind. One query and one transaction a command, and backoff after each conflict.
+"""A baseline: a conventional worker. One query and one transaction per command, and backoff after each conflict.
 
-``python -m tests.bench.worker.single PREFETCH``, with the worker's own settings in the environment. It says "consuming"
-when it does, and stops on SIGTERM. Decisions, statements, keys and receipts are ours; lanes, kept states, coalesced
-reads and group commit are missing.
+``python -m tests.bench.worker.single PREFETCH``, with the worker's settings in the environment. It prints "consuming"
+when it consumes, and stops on SIGTERM. Decisions, statements, keys and receipts are ours; rounds, cached states,
+coalesced reads and group commit are missing.
 """
 
 import asyncio
@@ -36,11 +36,11 @@ _LONGEST_WAIT = 0.5
 
 
 class SingleWorker:
-    """Decides commands, each by itself.
+    """Decides commands, each separately.
 
     Args:
         pool: The database.
-        domain: Whose commands.
+        domain: The domain of the commands.
         settings: The limits of messages.
     """
 
@@ -50,7 +50,7 @@ class SingleWorker:
         self._settings = settings
 
     async def settle(self, message: CommandMessage) -> None:
-        """Decide a command until the decision holds."""
+        """Decide a command until its append succeeds."""
         retries = AsyncRetrying(
             retry=retry_if_exception_type(ConcurrencyConflict),
             wait=wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT),

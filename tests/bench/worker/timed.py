@@ -1,4 +1,4 @@
-"""A program under measurement: what it says, and what it spends."""
+"""A program under measurement: its output and its CPU time."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ Condition = Callable[[], bool | Awaitable[bool]]
 
 
 class Timed:
-    """A program that runs. Make it with ``running``."""
+    """A running program. Create it with ``running``."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
@@ -53,15 +53,15 @@ class Timed:
         return self._process.pid
 
     async def says(self, text: str, *, times: int = 1) -> None:
-        """Wait until it has said something so many times.
+        """Wait until it has printed ``times`` lines with this text.
 
         Raises:
-            BenchError: It ended before, or took too long.
+            BenchError: It ended earlier, or took too long.
         """
         await self.until(lambda: sum(text in line for line in list(self._lines)) >= times, what=f"{text!r}")
 
     async def until(self, holds: Condition, *, what: str, seconds: float = _SAY_SECONDS) -> None:
-        """Wait for something that comes about while it runs, for so long at most. Raises as ``says`` does."""
+        """Wait until a condition holds while it runs, for ``seconds`` at most. Raises as ``says`` does."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
         while not (await met if isinstance(met := holds(), Awaitable) else met):
@@ -73,14 +73,14 @@ class Timed:
             await asyncio.sleep(_POLL_SECONDS)
 
     def spent(self) -> float:
-        """Return the CPU seconds that it and its children have spent so far."""
+        """Return the CPU seconds of it and its children so far."""
         return sum(spent.seconds for spent in cpu_spent(self._process.pid).values())
 
     async def ended(self, signal_number: int | None = None) -> float:
-        """Wait until it has ended, and return the CPU seconds that it and its children spent in all.
+        """Wait until it has ended; return the total CPU seconds of it and its children.
 
         Args:
-            signal_number: A signal to send it first.
+            signal_number: A signal to send first.
 
         Raises:
             BenchError: It took too long, or failed.
