@@ -1,8 +1,8 @@
-"""``python -m tests.faults``: the long form of the fault tests, with a table, also in ``.bench/faults.json``.
+"""``python -m tests.faults``: the long form of the fault tests; prints a table and writes ``.bench/faults.json``.
 
-Environment: ``FAULTS_COMMANDS`` a fault (20,000), ``FAULTS_SEED`` (1). Arguments go to pytest: ``-k failover``;
-``--driver psycopg`` for workers and stores that speak to PostgreSQL by another driver. All races of the store on that
-driver come along then, and the store's contract over pools and engines that are handed in.
+Environment: ``FAULTS_COMMANDS`` commands per fault (20,000), ``FAULTS_SEED`` (1). Arguments go to pytest:
+``-k failover``; ``--driver psycopg`` for another PostgreSQL driver of workers and stores, which also runs all races of
+the store on that driver, and the store's contract over a program's own pools and engines.
 """
 
 import os
@@ -15,7 +15,7 @@ from tests.faults.table import Lines, show
 
 _LATEST = Path(".bench") / "faults.json"
 _SECONDS_A_FAULT = 1800
-# What `make test` runs on asyncpg alone: races, and faults of connections and servers.
+# Tests that `make test` runs on asyncpg only: races, and faults of connections and servers.
 _BY_DRIVER = (
     "tests/contract",
     "tests/integration/eventstore/drivers",

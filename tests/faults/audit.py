@@ -1,4 +1,4 @@
-"""The audit: what a trial left behind must add up."""
+"""The audit: compares the log, receipts and dead letters after a trial with the commands that were published."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,15 +19,15 @@ __all__ = ["Audit"]
 
 @dataclass(slots=True)
 class Audit:
-    """What became of every command that was published.
+    """The outcome of every published command.
 
     Attributes:
         settled: When each command with a receipt was settled, in seconds since the epoch.
-        dead: The ids of the dead letters that nobody expects, as often as they are there.
-        lost: Commands of which nothing is left.
-        doubled: Commands of which too much is there.
-        wrong: What the oracle found.
-        complaints: All of that in sentences, the first of each kind.
+        dead: The ids of the unexpected dead letters, each as often as it occurs.
+        lost: Commands without a receipt and without a dead letter.
+        doubled: Commands with more than one, or with events outside their receipt.
+        wrong: The number of violations that the oracle found.
+        complaints: All of that in sentences, the first few of each kind.
     """
 
     settled: dict[UUID, float] = field(default_factory=dict)
@@ -46,17 +46,17 @@ class Audit:
         commands: Mapping[UUID, Command],
         replies: Mapping[UUID, Sequence[Reply]],
         *,
-        doomed: Mapping[UUID, str],
+        expected_dead: Mapping[UUID, str],
     ) -> "Audit":
         """Read the whole log, all receipts and all dead letters, after every worker has drained.
 
         Args:
-            store: Where the log is.
-            client: The broker.
-            domain: Whose commands they were.
-            commands: All that was published.
-            replies: All answers that must agree with their receipts.
-            doomed: Other commands that were published, each with the reason why it must be a dead letter, once.
+            store: The store with the log.
+            client: A client of the broker.
+            domain: The domain of the commands.
+            commands: All published commands.
+            replies: All replies; each must agree with its receipt.
+            expected_dead: Further published commands that must be dead letters, once each, with the expected reasons.
         """
         audit = cls()
         queues = Topology(domain.name)
@@ -64,7 +64,7 @@ class Audit:
             if left := await client.ready(queue):
                 audit.complaints.append(f"{left} messages are left in {queue}")
         found = [await client.take(queues.dead_queue) for _ in range(await client.ready(queues.dead_queue))]
-        reasons = {str(command_id): reason for command_id, reason in doomed.items()}
+        reasons = {str(command_id): reason for command_id, reason in expected_dead.items()}
         audit.dead = [str(letter.message_id) for letter in found if letter.message_id not in reasons]
         buried = Counter((letter.message_id, letter.headers.get("worker-reason")) for letter in found)
         audit.complaints += [

@@ -1,4 +1,4 @@
-"""Bodies: what is JSON, what is nearly JSON, and what is none."""
+"""Message bodies: JSON, almost JSON, and not JSON."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 __all__ = ["SOUND", "bodies", "encoded"]
 
-# Numbers as text, since Python would not write all of them.
+# Numbers as text, since Python would not write all of these forms.
 _number = st.one_of(
     st.integers().map(str),
     st.integers(-(10**400), 10**400).map(str),
@@ -51,7 +51,7 @@ _json = st.recursive(
     st.one_of(_number, _string, st.sampled_from(["null", "true", "false", "{}", "[]"])),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3).map(lambda values: f"[{','.join(values)}]"),
-        # A name may come twice.
+        # A name may occur twice.
         st.lists(st.tuples(st.one_of(_field, _field, _string), inner), max_size=6).map(
             lambda fields: "{" + ",".join(f"{name}:{value}" for name, value in fields) + "}"
         ),

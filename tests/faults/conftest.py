@@ -1,4 +1,4 @@
-"""Fixtures of the fault tests, and the table that they end with."""
+"""Fixtures of the fault tests, and the table at the end."""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,27 +6,27 @@ from functools import partial
 import pytest
 
 from tests.faults.figures import Figures
-from tests.faults.trial import Ground
+from tests.faults.trial import Servers
 from tests.support.fixtures.databases import Database
 
 Settle = Callable[[Figures], None]
 
 
 @pytest.fixture
-def ground(database: Database, vhost: str) -> Ground:
-    """A database and a virtual host of the test's own, on the servers that all tests share."""
-    return Ground(database_url=database.url, amqp_url=vhost, replica_urls=database.replica_urls)
+def servers(database: Database, vhost: str) -> Servers:
+    """The test's own database and virtual host on the shared servers."""
+    return Servers(database_url=database.url, amqp_url=vhost, replica_urls=database.replica_urls)
 
 
 @pytest.fixture
 def note_memory(record_property: Callable[[str, object], None]) -> Callable[[dict[str, int]], None]:
-    """Puts below the table how many kilobytes a worker holds, by the number of commands before."""
+    """Reports a worker's resident memory, in kilobytes, by the number of commands before."""
     return partial(record_property, "memory")
 
 
 @pytest.fixture
 def settle(record_property: Callable[[str, object], None]) -> Settle:
-    """Puts what a trial found into the table, and fails where anything is wrong."""
+    """Adds a trial's figures to the table, and fails if anything is wrong."""
 
     def put(figures: Figures) -> None:
         record_property("figures", figures.as_json())

@@ -1,4 +1,4 @@
-"""What a trial found out about a fault: the row of its table."""
+"""The result of a trial: a row of the table."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,21 +12,21 @@ HEADINGS = ("fault", "commands", "blows", "sent again", "lost", "doubled", "wron
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """How a trial went.
+    """The result of a trial.
 
     Attributes:
-        fault: What was done.
-        commands: How many distinct commands were published, the set-up's included.
-        blows: How often it was done: kills, cuts, restarts.
+        fault: The fault.
+        commands: The number of distinct commands published, including the set-up.
+        blows: The number of times that the fault was injected.
         repeated: How often a publisher had to send a command again.
         lost: Commands without a receipt and without a dead letter.
         doubled: Commands with more than one: events outside their receipt, a receipt beside a dead letter, or two dead
             letters.
-        wrong: What the oracle found, and what worker processes did or logged that they must not.
-        dead: Dead letters.
+        wrong: The number of violations that the oracle found, and of errors of worker processes.
+        dead: Unexpected dead letters.
         first: Seconds from the end of a blow to the first settlement after it; the longest of all blows.
-        last: Seconds from the end of a blow until all was settled that was under way then; the longest of all blows.
-        complaints: What is wrong, in sentences.
+        last: Seconds from the end of a blow until all commands then in flight were settled; the longest of all blows.
+        complaints: Every error, in sentences.
     """
 
     fault: str
@@ -42,7 +42,7 @@ class Figures:
     complaints: tuple[str, ...] = field(default=())
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything by name."""
+        """Return the attributes as a JSON object."""
         return asdict(self) | {"complaints": list(self.complaints)}
 
     @classmethod
@@ -51,7 +51,7 @@ class Figures:
         return cls(**(values | {"complaints": tuple(values["complaints"])}))
 
     def sentence(self) -> str:
-        """Return its row as a line by itself."""
+        """Return its row as one line of text."""
         fault, *values = self.cells()
         return f"{fault}: " + ", ".join(f"{name} {value}" for name, value in zip(HEADINGS[1:], values, strict=True))
 
@@ -62,15 +62,15 @@ class Figures:
 
 
 def recovery(ends: Sequence[float], commands: Iterable[tuple[float, float]]) -> tuple[float, float]:
-    """Return how long it took to recover from a blow, at worst.
+    """Return the longest recovery from a blow.
 
     Args:
-        ends: When each blow was over.
+        ends: When each blow ended.
         commands: When each command was sent and when it was settled, on the same clock.
 
     Returns:
-        Seconds to the first settlement after a blow, and to the last of those that were under way when it ended. A
-        blow after which nothing was settled any more, or during which nothing was under way, does not count.
+        Seconds to the first settlement after a blow, and to the last one of the commands in flight at its end. A blow
+        without settlements after it, or without commands in flight, does not count.
     """
     known = sorted(commands, key=lambda each: each[1])
     first, last = 0.0, 0.0

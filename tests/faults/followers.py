@@ -1,4 +1,4 @@
-"""What follows the log in a trial: processes of ``worker follow``, and whether what they make of it adds up."""
+"""The followers in a trial: processes of ``worker follow``, and the audit of their effects."""
 
 import asyncio
 import os
@@ -31,16 +31,16 @@ from worker.topology import Topology, events_exchange
 __all__ = ["Following", "out_of_order", "with_due_dates"]
 
 _HEARD = "heard"
-# What is waited for follows from how much was recorded: all of it may be sent again.
+# The wait depends on the length of the log: all of its reactions may be sent again.
 _SECONDS = 1200.0 if Size.is_long() else 90.0
 _LOOK_SECONDS = 0.2
-# By when what is lent is to be back: while the trial lasts, so that what is scheduled is sent.
+# Due dates of loans, from now: within the trial, so that the scheduled commands are sent.
 _DUE_SECONDS = 0.2, 2.0
 _ROWS = {
     "books-lent-out": "SELECT book_id, reader_id, lent_at FROM read_library.books_lent_out",
     "reader-history": "SELECT number, reader_id, book_id, what, at FROM read_library.reader_history",
 }
-# How many followers are not where the log ends, and how many commands wait to be sent.
+# The number of followers that are behind the head or stopped, and of commands waiting in the schedule.
 _BEHIND = """
 SELECT (
     SELECT count(*) FROM reading.followers f WHERE f.kind <> 'schedule' AND (
@@ -49,7 +49,7 @@ SELECT (
     )
 ) + (SELECT count(*) FROM schedule.commands)
 """
-# How many of those that send have not found out that the log was rewritten behind them, and may have to.
+# The number of reactions and relays that have not yet noticed that their position is not in the log's history.
 _UNAWARE = """
 SELECT count(*) FROM reading.followers f
 WHERE f.kind IN ('reaction', 'relay') AND f.diverged_from IS NULL
@@ -59,7 +59,7 @@ Rows = dict[str, set[tuple[Any, ...]]]
 
 
 def with_due_dates(commands: Iterator[Command], rng: random.Random) -> Iterator[Command]:
-    """Have each lending say by when the book is to be back: the library then schedules a command for that moment."""
+    """Give each lending a due date: the library schedules a command for it."""
     for command in commands:
         if isinstance(command, LendBookCopyToReader):
             due_at = datetime.now(UTC) + timedelta(seconds=rng.uniform(*_DUE_SECONDS))
@@ -69,12 +69,12 @@ def with_due_dates(commands: Iterator[Command], rng: random.Random) -> Iterator[
 
 
 class Following:
-    """Processes that project, react, relay and send what is due, of which one does each at a time.
+    """Processes that run projections, reactions, relays and the schedule; each by one process at a time.
 
     Attributes:
         fleet: The processes.
-        database_url: The log, and their checkpoints.
-        sent_before: Commands that may have been sent on account of events that were lost since.
+        database_url: The database of the log and of their checkpoints.
+        sent_before: Commands that reactions to events that were lost later may have sent.
     """
 
     def __init__(self, fleet: StartedWorkers, database_url: str, amqp_url: str) -> None:
@@ -88,7 +88,7 @@ class Following:
     async def running(
         cls, count: int, environment: dict[str, str], folder: Path, *, database_url: str, amqp_url: str
     ) -> AsyncIterator[Self]:
-        """Start processes, with a queue that hears all that is relayed, and end them with the ``async with``."""
+        """Start processes, with a queue that receives all relayed events; they end with the ``async with``."""
         link = Link(amqp_url, name="faults")
         await declare_exchange(link, library.name)
         await link.close()
@@ -100,7 +100,7 @@ class Following:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Freeze the processes for as long as the ``with`` lasts."""
+        """Freeze the processes during the ``with``."""
         pids = self.fleet.pids
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
@@ -111,7 +111,7 @@ class Following:
                 os.kill(pid, signal.SIGCONT)
 
     async def expected(self) -> dict[UUID, Command]:
-        """Return what reactions send on account of the events that are on record, by id."""
+        """Return the commands that reactions send for the recorded events, by id."""
         return {
             reaction.command_id(library.name, event.position, index): send.command
             for event in await self._events()
@@ -121,9 +121,9 @@ class Following:
         }
 
     async def go_on(self) -> None:
-        """Have reactions and relays go on, as a person does whose log was rewritten: from the first event on.
+        """Move reactions and relays to the first event, as an operator does after the log was rewritten.
 
-        That is further back than their checkpoints: with the log, what was stored to be sent later may be lost, too.
+        That is further back than their checkpoints: commands in the schedule may have been lost with the log.
         """
         await eventually(self._know_of_the_log, what="followers to look at the rewritten log", seconds=_SECONDS)
         session = Session(self.database_url, purpose="faults")
@@ -135,7 +135,7 @@ class Following:
         await session.close()
 
     async def finish(self) -> dict[UUID, Command]:
-        """Wait until all events have had their effect, and return what was sent on their account."""
+        """Wait until all events have taken effect; return the commands that were sent for them."""
         await self._done()
         settled = await self._settled()
         return await self.expected() | {
@@ -143,7 +143,7 @@ class Following:
         }
 
     async def audit(self) -> list[str]:
-        """Have the processes end, and return what is wrong with what they did."""
+        """Stop the processes, and return the errors in their effects."""
         await self._done()
         drains = await self.fleet.drain()
         faults = [f"{drain.name} ended with status {drain.status}; see {drain.log}" for drain in drains if drain.status]
@@ -165,7 +165,7 @@ class Following:
         await asyncio.sleep(_LOOK_SECONDS)
         if await client.ready(Topology(library.name).schedule_queue) or (await self._query(_BEHIND)) != [(0,)]:
             return False
-        # What these commands record is looked at with the next head.
+        # Events of these commands have moved the head: it is read again after their receipts.
         return (await self.expected()).keys() <= await self._settled() and await self._query(_BEHIND) == [(0,)]
 
     async def _know_of_the_log(self) -> bool:
@@ -198,7 +198,7 @@ class Following:
 
 
 def _folded(events: list[RecordedEvent]) -> Rows:
-    """Return the rows that projections of these events come to."""
+    """Return the rows that the projections must have after these events."""
     lent: dict[str, tuple[Any, ...]] = {}
     history: set[tuple[Any, ...]] = set()
     for event in events:
@@ -213,11 +213,11 @@ def _folded(events: list[RecordedEvent]) -> Rows:
 
 
 def out_of_order(recorded: Mapping[int, datetime], heard: Sequence[tuple[int, datetime]]) -> list[str]:
-    """Say what is wrong with what was relayed: each event once or more, and none before those below it.
+    """Return the errors in the relayed events: each must be relayed at least once, and none before an earlier one.
 
     Args:
-        recorded: When each event of the log was recorded, by number.
-        heard: The number and time of each event that was relayed, in the order in which they came.
+        recorded: The recording time of each event of the log, by number.
+        heard: The number and recording time of each relayed event, in order of receipt.
     """
     faults = []
     before = reached = 0
@@ -225,7 +225,7 @@ def out_of_order(recorded: Mapping[int, datetime], heard: Sequence[tuple[int, da
         if number > before + 1:
             faults.append(f"event {number} was relayed right behind {before}")
         before = number
-        # Of a history that was lost, the number is another event's.
+        # An event of a lost history: its number now belongs to another event.
         if number == reached + 1 and recorded.get(number) == at:
             reached = number
     if reached != len(recorded):

@@ -1,4 +1,4 @@
-"""The load: commands that are under way, each published until the broker has it, and not once more."""
+"""The load: keeps commands in flight; each is published until the broker confirms it, and then never again."""
 
 import asyncio
 import time
@@ -25,25 +25,25 @@ UNDER_WAY = 48
 
 _CONFIRM_SECONDS = 5.0
 _PATIENCE_SECONDS = 60.0
-# A reply may be lost with its connection. Whoever waits for longer looks for the receipt as well.
+# A reply may be lost with its connection: after this time the receipt is looked up as well.
 _REPLY_SECONDS = 1.0
 _LOOK_SECONDS = 0.1
 _RECORDED = "SELECT key FROM eventstore.receipts WHERE key = ANY ($1)"
 
 
 class Load:
-    """Keeps commands under way, as many as it is allowed.
+    """Keeps a limited number of commands in flight.
 
-    A command whose publishing was not confirmed is published again with the same id, for as long as it takes. One that
-    was confirmed is never sent again: what became of it is for the broker and the workers to remember.
+    A command whose publishing was not confirmed is published again with the same id, until it is. A confirmed one is
+    never sent again: the broker and the workers must not lose it.
 
     Attributes:
-        commands: All that was sent, by id.
+        commands: All published commands, by id.
         sent_at: When each was confirmed, in seconds since the epoch.
-        answered: Those that are known to have their answer.
-        replies: All answers that came back, by command id.
+        answered: The ids of commands with a known answer.
+        replies: All received replies, by command id.
         repeated: How often a command had to be published again.
-        database_url: Where the receipts are.
+        database_url: The database of the receipts.
     """
 
     def __init__(
@@ -76,13 +76,13 @@ class Load:
     async def through(
         cls, amqp_url: str, database_url: str, domain_name: str, commands: Iterator[Command], *, copies: int = 1
     ) -> AsyncIterator[Self]:
-        """Connect and send what is allowed, until the end of the ``async with``.
+        """Connect and send the allowed commands, until the end of the ``async with``.
 
         Args:
             amqp_url: The broker.
-            database_url: Where the receipts are.
-            domain_name: Whose commands they are.
-            commands: The commands, without end.
+            database_url: The database of the receipts.
+            domain_name: The domain of the commands.
+            commands: An endless iterator of commands.
             copies: How often each is sent.
         """
         reply_queue = ReplyQueue(amqp_url, name="load replies")
@@ -99,34 +99,34 @@ class Load:
 
     @property
     def is_idle(self) -> bool:
-        """Whether all that was allowed is answered, so that nothing is under way."""
+        """Whether all allowed commands are answered, and none is in flight."""
         return len(self.answered) >= self._granted
 
     def allow(self, count: int) -> None:
-        """Let so many more commands be sent, as soon as others are answered."""
+        """Allow ``count`` more commands to be sent, each as soon as another one is answered."""
         self._granted += count
         for _ in range(count):
             self._allowed.release()
 
     async def reach(self, count: int) -> None:
-        """Wait until so many commands are answered.
+        """Wait until ``count`` commands are answered.
 
         Raises:
-            AssertionError: They were not, and none came for far longer than any recovery takes.
+            AssertionError: No further answer came for far longer than any recovery takes.
         """
         while (known := len(self.answered)) < count:
             await eventually(partial(self._knows_more_than, known), what=f"{count} answers", seconds=_PATIENCE_SECONDS)
 
     def withdraw(self) -> None:
-        """Send nothing more than what is under way."""
+        """Send no further commands."""
         self._allowed = asyncio.Semaphore(0)
 
     async def finish(self) -> None:
-        """Wait until all that was allowed is answered. Raises as ``reach`` does."""
+        """Wait until all allowed commands are answered. Raises as ``reach`` does."""
         await self.reach(self._granted)
 
     async def ask(self, command: Command, command_id: UUID) -> None:
-        """Send one command and wait until it has its answer."""
+        """Send one command and wait for its answer."""
         self.commands[command_id] = command
         with self._reply_queue.expecting(command_id) as reply:
             for _ in range(self._copies):
@@ -140,7 +140,7 @@ class Load:
         self.answered.add(command_id)
 
     async def _reply_or_receipt(self, reply: asyncio.Future[Reply], command_id: UUID) -> None:
-        """Wait for whichever comes first. Where a failover loses the receipt, a late reply is the only answer."""
+        """Wait for the first of both. If a failover loses the receipt, a late reply is the only answer."""
         self._overdue[command_id] = recorded = asyncio.get_running_loop().create_future()
         try:
             await asyncio.wait({reply, recorded}, return_when=asyncio.FIRST_COMPLETED)
@@ -170,7 +170,7 @@ class Load:
                         timeout=_CONFIRM_SECONDS,
                     )
             except (BrokerUnavailable, Unroutable, TimeoutError):
-                # A broker that has just been started may know an exchange before what is bound to it.
+                # A broker that has just started may know an exchange before its bindings.
                 self.repeated += 1
             else:
                 return
@@ -185,11 +185,11 @@ class Load:
                     ) as connection:
                         found = await connection.fetch(_RECORDED, list(self._overdue))
                     for row in found:
-                        # Its reply may have come meanwhile.
+                        # The reply may have arrived meanwhile.
                         if (recorded := self._overdue.pop(row["key"], None)) is not None:
                             recorded.set_result(None)
 
 
 def _came(reply: asyncio.Future[Reply]) -> bool:
-    """Whether there is a reply, rather than none yet or none any more: it may have been lost with its connection."""
+    """Whether the reply has arrived; it may also have been lost with its connection."""
     return reply.done() and reply.exception() is None

@@ -1,4 +1,4 @@
-"""Nonsense: messages as no publisher should send them, and any broker passes on."""
+"""Invalid messages that a broker accepts and delivers."""
 
 import struct
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from tests.faults.bodies import SOUND, bodies, encoded
 
 __all__ = ["Message", "RawProperties", "messages"]
 
-# How each property is marked among those that a message has; the order is that in which they follow.
+# The flag bit of each property, in the order in which properties follow on the wire.
 _FLAGS = {
     "content_type": 15,
     "content_encoding": 14,
@@ -28,12 +28,12 @@ _FLAGS = {
     "cluster_id": 2,
 }
 _LONGEST_SHORT = 255
-# Headers go in one frame, with the other properties; the broker takes 128 KB.
+# Headers and the other properties share one frame, of at most 128 KB.
 _LONGEST_HEADERS = 128_000
 
 
 class RawProperties(spec.Basic.Properties):
-    """Properties that are sent as these bytes, which the library would never write."""
+    """Properties that are sent as raw bytes, in forms that the client library would never write."""
 
     def __init__(self, raw: bytes, message_id: str) -> None:
         super().__init__(message_id=message_id)
@@ -45,12 +45,12 @@ class RawProperties(spec.Basic.Properties):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A message.
+    """A generated message.
 
     Attributes:
-        domain: To which of the domains it is sent.
-        properties: Its properties on the wire.
-        body: Its body.
+        domain: The domain that it is sent to.
+        properties: The encoded properties.
+        body: The body.
     """
 
     domain: str
@@ -59,7 +59,7 @@ class Message:
 
 
 def messages(count: int, *, number: int) -> list[Message]:
-    """Generate so many messages; the same number generates the same ones."""
+    """Generate ``count`` messages; the same ``number`` generates the same ones."""
     found: list[Message] = []
 
     @seed(number)
@@ -86,7 +86,7 @@ def _packed(form: str) -> "st.SearchStrategy[bytes]":
     return st.binary(min_size=struct.calcsize(form), max_size=struct.calcsize(form))
 
 
-# Texts of every kind, also such as are none.
+# Texts of every kind, also bytes that are not valid UTF-8.
 _text = st.one_of(
     st.text(max_size=20).map(lambda text: text.encode(errors="surrogatepass")),
     st.binary(max_size=20),
@@ -98,7 +98,7 @@ _text = st.one_of(
             b"\xed\xa0\x80",
             "\u202e\ufeff\U0001f4a5".encode(),
             b"a" * 255,
-            # As it is marked, it would be three times as long.
+            # Its declared length is three times the actual one.
             b"\xff" * 255,
             b"'--",
         ]
@@ -107,7 +107,7 @@ _text = st.one_of(
 _id = st.one_of(
     st.uuids().map(lambda uuid: str(uuid).encode()),
     st.uuids().map(lambda uuid: str(uuid).encode()),
-    # Few, so that they are used again, also for other commands.
+    # Few ids, so that they are used repeatedly, also for different commands.
     st.integers(0, 5).map(lambda number: str(UUID(int=number)).encode()),
     st.uuids().map(lambda uuid: f"{{urn:uuid:{uuid}}}".upper().encode()),
     _text,
@@ -115,7 +115,7 @@ _id = st.one_of(
 _names = ("Count", "CountOnce", "Explode", "RegisterReader", "AddBookCopyToCirculation", "LendBookCopyToReader")
 _name = st.one_of(st.sampled_from(_names).map(str.encode), _text)
 
-# A header's value: a type, and bytes that the type allows.
+# A header's value: a type, and bytes that are valid for it.
 _scalar = st.one_of(
     *(
         _packed(form).map(kind.__add__)
@@ -151,7 +151,7 @@ def _nested(depth: int) -> bytes:
     return value
 
 
-# The broker's own names, ours, and others.
+# The broker's header names, the worker's, and others.
 _header = st.one_of(
     st.sampled_from(
         [
@@ -185,10 +185,10 @@ _meaningful = st.sampled_from(
         (b"worker-handler-failures", b"l" + struct.pack(">q", -(2**63))),
         (b"traceparent", b"S" + _long(b"00-" + b"f" * 32 + b"-" + b"f" * 16 + b"-ff")),
         (b"x-long", b"S" + _long(b"x" * 50_000)),
-        # It leaves no room in the frame for a traceback, or with another one not even for an error.
+        # It leaves no room in the frame for a traceback; two of them, not even for an error.
         (b"long", b"S" + _long(b"x" * 120_000)),
         (b"also-long", b"S" + _long(b"x" * 7_000)),
-        # The library reads that deep, but does not write it.
+        # The client library can read this depth, but not write it.
         (b"deep", _nested(400)),
     ]
 )
@@ -205,7 +205,7 @@ _properties: "st.SearchStrategy[dict[str, bytes]]" = st.fixed_dictionaries(
         "content_type": _text.map(_short),
         "content_encoding": _text.map(_short),
         "headers": _headers,
-        "delivery_mode": st.sampled_from([b"\x01", b"\x02"]),  # the broker refuses any other
+        "delivery_mode": st.sampled_from([b"\x01", b"\x02"]),  # the broker refuses any other user id
         "priority": _octet,
         "correlation_id": _text.map(_short),
         "reply_to": _text.map(_short),
@@ -227,7 +227,7 @@ def _messages(draw: st.DrawFn) -> Message:
     domain, command_type = draw(st.sampled_from(list(SOUND)))
     properties, body = draw(_properties), draw(bodies)
     if draw(st.booleans()):
-        # A command that may be answered, whatever its id and its headers are.
+        # A valid body with any id and headers: the command may be answered.
         properties["type"] = _short(command_type.encode())
         body = draw(SOUND[domain, command_type].map(encoded))
     if draw(st.booleans()):

@@ -1,4 +1,4 @@
-"""How much a fault test does: short by default, long where the environment says so."""
+"""The size of a fault test: short by default, long if the environment says so."""
 
 import os
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ __all__ = ["WITH_FOLLOWERS", "Size"]
 
 _SHORT_COMMANDS = 300
 _SHORT_BLOWS = 3
-# One blow for so many commands.
+# Commands per blow.
 _LONG_BATCH = 1000
 
 
@@ -18,9 +18,9 @@ class Size:
     """The size of one run.
 
     Attributes:
-        commands: How many commands there are at least, the set-up not counted.
-        blows: How often the fault is injected.
-        seed: The same seed gives the same commands, and the same blows after about as many of them.
+        commands: The least number of commands, without the set-up.
+        blows: The number of times that the fault is injected.
+        seed: The same seed gives the same commands, and blows at about the same commands.
     """
 
     commands: int
@@ -32,8 +32,8 @@ class Size:
         """Read ``FAULTS_COMMANDS`` (without it, the short form) and ``FAULTS_SEED`` (1).
 
         Args:
-            short_blows: How often the fault is injected in the short form.
-            most_blows: The most often in any form, for a fault from which it takes long to recover.
+            short_blows: The number of blows in the short form.
+            most_blows: The most blows in any form, for a fault with a long recovery.
         """
         seed = int(os.environ.get("FAULTS_SEED", "1"))
         if (named := os.environ.get("FAULTS_COMMANDS")) is None:

@@ -1,4 +1,4 @@
-"""Started workers: real worker processes that a test may kill, and that are replaced."""
+"""Started workers: worker processes that a test may kill and replace."""
 
 import asyncio
 from collections.abc import Mapping
@@ -11,19 +11,19 @@ __all__ = ["StartedWorkers"]
 
 _MEMORY = "VmRSS:"
 _BEGIN_SECONDS = 30.0
-# A worker that starts while its servers do not answer in time says so and ends with this status.
+# The exit status of a worker whose servers do not answer in time at its start.
 _SURROUNDINGS = 2
-# A person never sees where in the code a fault of the servers was noticed; warnings are errors here.
+# A server's failure is never logged with a traceback; warnings count as errors here.
 _NEVER = ("Traceback", "Warning: ", '"settling delivery')
 
 
 class StartedWorkers(Fleet):
-    """A fleet whose workers are killed, and are looked at closely."""
+    """A fleet whose workers are killed and whose logs are checked."""
 
     async def replace_ended(self) -> int:
-        """Start another one for each that has ended by itself, as a supervisor does; return how many those were.
+        """Replace each worker that has ended by itself, as a supervisor does; return their number.
 
-        Their ends are expected, and are no complaint.
+        Their ends are expected and not reported.
         """
         ended = [name for name, worker in self._workers.items() if worker.has_ended]
         for name in ended:
@@ -32,26 +32,26 @@ class StartedWorkers(Fleet):
         return len(ended)
 
     def use_environment(self, environment: Mapping[str, str]) -> None:
-        """Have those who are hired from now on start with another environment."""
+        """Start later workers with another environment."""
         self._environment = environment
 
     async def begun(self) -> None:
-        """Wait until each consumes or has ended: a signal that comes too early ends a process undrained."""
+        """Wait until each worker consumes or has ended: an earlier signal would end a process without draining."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_BEGIN_SECONDS):
                 for worker in tuple(self._workers.values()):
                     await worker.consuming()
 
     def dismiss(self) -> None:
-        """Forget those that have drained."""
+        """Remove the workers that have drained."""
         self._workers.clear()
 
     def memory(self) -> int:
-        """Return how much memory the largest of them has resident, in kilobytes."""
+        """Return the resident memory of the largest worker, in kilobytes."""
         return max(_resident(pid) for pid in self.pids)
 
     def complaints(self) -> list[str]:
-        """Return what any of them, the killed included, logged that no worker should ever log."""
+        """Return the log lines of all workers, including killed ones, that no worker may ever log."""
         departures = [
             f"{name} ended by itself, with status {status}"
             for name, status in self.departed.items()

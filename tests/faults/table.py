@@ -1,4 +1,4 @@
-"""The table of a run: one line for each fault, as soon as it is known, and a file of all of them."""
+"""The table of a run: one line per fault as soon as it is known, and a file with all of them."""
 
 import json
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ _WIDTH = 150
 
 
 class Lines:
-    """A pytest plugin: tells what a fault test found when it ends, and writes all that is known to a file.
+    """A pytest plugin that prints the figures of each fault test when it ends, and writes all figures to a file.
 
     Args:
         path: The file.
 
     Attributes:
-        figures: The rows that are known.
-        memory: Kilobytes that a worker holds after so many commands.
+        figures: The rows so far.
+        memory: A worker's resident memory in kilobytes, by the number of commands.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,7 +32,7 @@ class Lines:
         self._path = path
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take up what a test recorded, whether or not it passed."""
+        """Collect the figures that a test recorded, whether or not it passed."""
         if report.when != "call":
             return
         for name, value in report.user_properties:

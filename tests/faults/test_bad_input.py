@@ -1,4 +1,4 @@
-"""Any message that the broker takes is settled, and the worker lives."""
+"""Every message that the broker accepts is settled, and the worker does not end."""
 
 import asyncio
 import os
@@ -17,9 +17,9 @@ _QUEUES = (Topology("tally"), Topology("library"))
 _SETTLED = ("accepted", "rejected", "unchanged", "duplicate", "dead_lettered")
 _ENVIRONMENT = {
     "WORKER_DOMAINS": "tests.support.domains.tally:domain,handlers.library:domain",
-    # A handler's bug is tried again, twice.
+    # A failing handler is retried twice.
     "WORKER_RETRY_DELAY": "0.1",
-    # Less than the longest that is sent.
+    # Less than the longest generated body.
     "WORKER_MAX_MESSAGE_BYTES": "8192",
 }
 _SHORT, _LONG = 1_000, 10_000
@@ -33,7 +33,7 @@ async def test_every_message_is_settled_and_the_worker_lives(database: Database,
     ends: Counter[str] = Counter()
     left = nonsense
     async with AmqpClient.open(vhost) as client:
-        # A retry may rest unseen in a worker's hands when nothing waits: another worker does what is left.
+        # A retry may be in a worker's delay, in no queue, when the worker is stopped: the next worker settles it.
         while left or await _waiting(client):
             async with WorkerProcess.running(database.url, vhost, **_ENVIRONMENT) as worker:
                 for start in range(0, max(1, len(left)), _BATCH):
@@ -48,7 +48,7 @@ async def test_every_message_is_settled_and_the_worker_lives(database: Database,
                 assert not failed, failed[:3]
         assert sum(ends[end] for end in _SETTLED) == len(nonsense)
         assert sum([await client.ready(queues.dead_queue) for queues in _QUEUES]) == ends["dead_lettered"]
-    # Neither all of it was nonsense, nor none.
+    # The generated messages cover every outcome.
     assert all(ends[end] for end in (*_SETTLED, "retried"))
 
 
@@ -63,7 +63,7 @@ async def _put(client: AmqpClient, message: Message) -> None:
 
 
 async def _taken(client: AmqpClient, worker: WorkerProcess, batch: list[Message]) -> None:
-    """Wait until nothing waits any more for the worker."""
+    """Wait until no message waits for the worker."""
 
     async def is_done() -> bool:
         assert worker.lives, (worker.messages[-5:], batch)

@@ -1,4 +1,4 @@
-"""A broker that closes connections, stops, or dies, and comes back."""
+"""A broker that closes connections, or is stopped or killed and restarted."""
 
 import asyncio
 import random
@@ -14,23 +14,23 @@ import pytest
 from deploy.local.server import until
 from tests.faults.conftest import Settle
 from tests.faults.size import WITH_FOLLOWERS, Size
-from tests.faults.trial import LIBRARY, Ground, Trial
+from tests.faults.trial import LIBRARY, Servers, Trial
 from tests.support.fixtures.brokers import RabbitInTurn
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.vhosts import Management
 
 
 async def test_the_broker_closes_connections(
-    ground: Ground, tmp_path: Path, management: Management, settle: Settle
+    servers: Servers, tmp_path: Path, management: Management, settle: Settle
 ) -> None:
-    async with Trial.of("connections closed by the broker", ground, tmp_path, Size.chosen()) as trial:
+    async with Trial.of("connections closed by the broker", servers, tmp_path, Size.chosen()) as trial:
         closed = 0
 
         async def close(rng: random.Random) -> None:
             nonlocal closed
-            closed += await asyncio.to_thread(_close_some, management, ground.amqp_url, rng)
+            closed += await asyncio.to_thread(_close_some, management, servers.amqp_url, rng)
 
-        await trial.suffer(close)
+        await trial.inject(close)
         assert closed >= trial.size.blows
         settle(await trial.audit())
 
@@ -40,10 +40,10 @@ async def test_the_broker_is_restarted(
     breakable_broker: RabbitInTurn, database: Database, tmp_path: Path, settle: Settle, followers: int
 ) -> None:
     broker = breakable_broker
-    ground = Ground(database_url=database.url, amqp_url=broker.url, replica_urls=database.replica_urls)
+    servers = Servers(database_url=database.url, amqp_url=broker.url, replica_urls=database.replica_urls)
     size = Size.chosen(short_blows=1, most_blows=8)
-    async with Trial.of("broker stopped or killed, and started", ground, tmp_path, size, followers=followers) as trial:
-        # A broker that is killed before it wrote down the names of new queues never finds them again.
+    async with Trial.of("broker stopped or killed, and started", servers, tmp_path, size, followers=followers) as trial:
+        # A broker that is killed before it has written the names of new queues loses them.
         await asyncio.to_thread(until, partial(_names_are_kept, broker), 20, "the queues' names")
         ways = [broker.kill, broker.stop]
 
@@ -52,7 +52,7 @@ async def test_the_broker_is_restarted(
             await asyncio.to_thread(way)
             await asyncio.to_thread(broker.start)
 
-        await trial.suffer(restart)
+        await trial.inject(restart)
         settle(await trial.audit())
 
 
@@ -62,12 +62,12 @@ def _names_are_kept(broker: RabbitInTurn) -> bool:
 
 
 def _close_some(management: Management, amqp_url: str, rng: random.Random) -> int:
-    """Close every connection of the virtual host, or some; return how many."""
+    """Close every connection of the virtual host, or some; return their number."""
     path = f"/api/vhosts{urlsplit(amqp_url).path}/connections"
 
     def close() -> int:
         found: list[dict[str, Any]] = management.request("GET", path)
-        # The broker's statistics learn a moment late of a connection that was opened, and of one that is gone.
+        # The broker lists a connection a moment after it was opened, and for a moment after it was closed.
         names = sorted(each["name"] for each in found if "user_provided_name" in each)
         closed = 0
         for name in rng.sample(names, rng.randint(min(1, len(names)), len(names))):

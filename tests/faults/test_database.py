@@ -1,4 +1,4 @@
-"""A database that ends sessions, stops, or dies, and comes back."""
+"""A database that terminates sessions, or is stopped or killed and restarted."""
 
 import asyncio
 import random
@@ -15,7 +15,7 @@ from deploy.local.stack import LocalStack
 from eventstore.postgres import migrate
 from tests.faults.conftest import Settle
 from tests.faults.size import WITH_FOLLOWERS, Size
-from tests.faults.trial import Ground, Trial
+from tests.faults.trial import Servers, Trial
 from tests.support.fixtures.databases import Database
 
 _TERMINATE = """
@@ -24,8 +24,8 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND random() < $1
 """
 
 
-async def test_sessions_are_terminated(ground: Ground, database: Database, tmp_path: Path, settle: Settle) -> None:
-    async with Trial.of("database sessions terminated", ground, tmp_path, Size.chosen()) as trial:
+async def test_sessions_are_terminated(servers: Servers, database: Database, tmp_path: Path, settle: Settle) -> None:
+    async with Trial.of("database sessions terminated", servers, tmp_path, Size.chosen()) as trial:
         ended = 0
 
         async def terminate(rng: random.Random) -> None:
@@ -36,7 +36,7 @@ async def test_sessions_are_terminated(ground: Ground, database: Database, tmp_p
             finally:
                 await connection.close()
 
-        await trial.suffer(terminate)
+        await trial.inject(terminate)
         assert ended > 0
         settle(await trial.audit())
 
@@ -46,14 +46,14 @@ async def test_the_database_is_restarted(vhost: str, tmp_path: Path, settle: Set
     with LocalStack(replicas=1, broker=False) as stack:
         primary = stack.primary
         await migrate(primary.url(primary.admin))
-        ground = Ground(
+        servers = Servers(
             database_url=primary.url(primary.worker, DATABASE),
             amqp_url=vhost,
             replica_urls=tuple(replica.url(replica.worker) for replica in stack.replicas),
         )
         size = Size.chosen(short_blows=2)
         async with Trial.of(
-            "PostgreSQL stopped or killed, and started", ground, tmp_path, size, followers=followers
+            "PostgreSQL stopped or killed, and started", servers, tmp_path, size, followers=followers
         ) as trial:
             ways = [primary.kill, primary.stop]
 
@@ -62,12 +62,12 @@ async def test_the_database_is_restarted(vhost: str, tmp_path: Path, settle: Set
                 await asyncio.to_thread(way)
                 await asyncio.to_thread(until, partial(_has_started, primary), 30, "the database to start")
 
-            await trial.suffer(restart)
+            await trial.inject(restart)
             settle(await trial.audit())
 
 
 def _has_started(server: PostgresServer) -> bool:
-    """Start a server, which refuses while processes of the one that was killed are still there."""
+    """Start a server; it refuses while processes of the killed one still run."""
     try:
         server.start()
     except StackError:

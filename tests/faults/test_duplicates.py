@@ -1,20 +1,20 @@
-"""Commands that come more than once."""
+"""Commands that are delivered more than once."""
 
 from pathlib import Path
 
 from tests.faults.conftest import Settle
 from tests.faults.size import Size
-from tests.faults.trial import Ground, Trial
+from tests.faults.trial import Servers, Trial
 
 
-async def test_every_command_is_delivered_three_times(ground: Ground, tmp_path: Path, settle: Settle) -> None:
+async def test_every_command_is_delivered_three_times(servers: Servers, tmp_path: Path, settle: Settle) -> None:
     size = Size.chosen(short_blows=1, most_blows=1)
-    async with Trial.of("every command three times", ground, tmp_path, size, copies=3) as trial:
+    async with Trial.of("every command three times", servers, tmp_path, size, copies=3) as trial:
 
         async def nothing_else(_: object) -> None:
             return
 
-        await trial.suffer(nothing_else)
+        await trial.inject(nothing_else)
         figures = await trial.audit()
         settle(figures)
         assert trial.report["duplicate"] == 2 * figures.commands

@@ -1,4 +1,4 @@
-"""A primary that dies for good, and a standby that takes its place, with all that was acknowledged or without."""
+"""A primary that fails permanently, and its standby, promoted with or without all acknowledged events."""
 
 import asyncio
 import random
@@ -13,11 +13,11 @@ from eventstore.postgres import migrate
 from tests.faults.conftest import Settle
 from tests.faults.load import UNDER_WAY
 from tests.faults.size import WITH_FOLLOWERS, Size
-from tests.faults.trial import Ground, Trial, settled
+from tests.faults.trial import Servers, Trial, settled
 from tests.support.fixtures.failover import PrimaryAndStandby
 from tests.support.fixtures.silent import frozen
 
-# How many answers are given while an asynchronous standby is away. What they say may be older, of those under way.
+# The number of answers while the asynchronous standby is stopped. Commands in flight may have been recorded before.
 _AWAY = 2 * UNDER_WAY
 
 
@@ -26,37 +26,37 @@ async def test_a_synchronous_standby_is_promoted(
     primary_and_standby: PrimaryAndStandby, vhost: str, tmp_path: Path, settle: Settle, followers: int
 ) -> None:
     primary, standby = primary_and_standby
-    ground = await _ground(primary_and_standby, vhost)
+    servers = await _servers(primary_and_standby, vhost)
     _wait_for_the_standby(primary_and_standby)
     size = Size.chosen(short_blows=1, most_blows=1)
     fault = "primary killed, synchronous standby promoted"
-    async with Trial.of(fault, ground, tmp_path, size, followers=followers) as trial:
+    async with Trial.of(fault, servers, tmp_path, size, followers=followers) as trial:
         assert primary.query("SELECT sync_state FROM pg_stat_replication") == "sync"
 
         async def fail_over(_: random.Random) -> None:
             await asyncio.to_thread(primary.kill)
             await asyncio.to_thread(standby.promote)
 
-        await trial.suffer(fail_over)
+        await trial.inject(fail_over)
         settle(await trial.audit())
 
 
 async def test_a_frozen_primary_is_replaced_by_a_synchronous_standby(
     primary_and_standby: PrimaryAndStandby, vhost: str, tmp_path: Path, settle: Settle
 ) -> None:
-    """Its address takes connections and says nothing, as that of a machine that hangs, until the trial is over."""
+    """Its address accepts connections without answering, like a hung machine, until the trial is over."""
     primary, standby = primary_and_standby
-    ground = await _ground(primary_and_standby, vhost)
+    servers = await _servers(primary_and_standby, vhost)
     _wait_for_the_standby(primary_and_standby)
     size = Size.chosen(short_blows=1, most_blows=1)
     with ExitStack() as silent:
-        async with Trial.of("primary frozen, synchronous standby promoted", ground, tmp_path, size) as trial:
+        async with Trial.of("primary frozen, synchronous standby promoted", servers, tmp_path, size) as trial:
 
             async def fail_over(_: random.Random) -> None:
                 silent.enter_context(frozen(primary))
                 await asyncio.to_thread(standby.promote)
 
-            await trial.suffer(fail_over)
+            await trial.inject(fail_over)
             settle(await trial.audit())
 
 
@@ -65,10 +65,10 @@ async def test_an_asynchronous_standby_is_promoted_without_the_last_events(
     primary_and_standby: PrimaryAndStandby, vhost: str, tmp_path: Path, settle: Settle, followers: int
 ) -> None:
     primary, standby = primary_and_standby
-    ground = await _ground(primary_and_standby, vhost)
+    servers = await _servers(primary_and_standby, vhost)
     size = Size.chosen(short_blows=1, most_blows=1)
     fault = "primary killed, standby promoted without its last events"
-    async with Trial.of(fault, ground, tmp_path, size, followers=followers) as trial:
+    async with Trial.of(fault, servers, tmp_path, size, followers=followers) as trial:
         load, sent = trial.load, set[UUID]()
 
         async def fail_over(_: random.Random) -> None:
@@ -76,7 +76,7 @@ async def test_an_asynchronous_standby_is_promoted_without_the_last_events(
             await load.reach(len(load.answered) + _AWAY)
             with ExitStack() as stack:
                 if trial.following is not None:
-                    # What they have seen by then is all that they can have sent on account of.
+                    # Frozen, they send no reactions to events after these.
                     stack.enter_context(trial.following.frozen())
                     trial.following.sent_before = await trial.following.expected()
                 await asyncio.to_thread(primary.kill)
@@ -84,12 +84,12 @@ async def test_an_asynchronous_standby_is_promoted_without_the_last_events(
             await asyncio.to_thread(standby.start)
             await asyncio.to_thread(standby.promote)
 
-        await trial.suffer(fail_over)
-        # Answers that were given in a history that is no more. The last of them may come after the promotion: only when
-        # nothing is under way are they all known.
-        missing = load.answered - await settled(ground.database_url)
-        # An asynchronous standby loses these, which no worker can help. Whoever sent them finds no receipt, and sends
-        # them again: what workers had kept of the lost history must not answer them.
+        await trial.inject(fail_over)
+        # Answers from the lost history. The last of them may arrive after the promotion: all are known only when no
+        # command is in flight.
+        missing = load.answered - await settled(servers.database_url)
+        # No worker can prevent that an asynchronous standby loses these. Their publishers find no receipt and send them
+        # again: states that workers have cached from the lost history must not answer them.
         assert missing <= sent
         assert len(missing) >= _AWAY - UNDER_WAY
         await trial.repeat_lost(missing)
@@ -98,17 +98,17 @@ async def test_an_asynchronous_standby_is_promoted_without_the_last_events(
         settle(await trial.audit())
 
 
-async def _ground(servers: PrimaryAndStandby, vhost: str) -> Ground:
-    primary, standby = servers
+async def _servers(pair: PrimaryAndStandby, vhost: str) -> Servers:
+    primary, standby = pair
     await migrate(primary.url(primary.admin))
     one = primary.url(primary.worker, DATABASE)
-    # Both servers in one address: whoever connects looks for the one that takes writes.
+    # Both servers in one address: clients connect to the one that accepts writes.
     both = one.replace(f":{primary.port}/", f":{primary.port},127.0.0.1:{standby.port}/")
-    return Ground(database_url=both, amqp_url=vhost, replica_urls=(standby.url(standby.worker, DATABASE),))
+    return Servers(database_url=both, amqp_url=vhost, replica_urls=(standby.url(standby.worker, DATABASE),))
 
 
-def _wait_for_the_standby(servers: PrimaryAndStandby) -> None:
-    """Have each commit of the primary wait for its standby."""
-    primary, standby = servers
+def _wait_for_the_standby(pair: PrimaryAndStandby) -> None:
+    """Make the standby synchronous: each commit of the primary waits for it."""
+    primary, standby = pair
     primary.query(f"ALTER SYSTEM SET synchronous_standby_names = '\"{standby.name}\"'")
     primary.query("SELECT pg_reload_conf()")

@@ -1,17 +1,17 @@
-"""Processes that project, react, relay and send what is due, and end in the middle of it."""
+"""Followers (projections, reactions, relays, the schedule) that are killed while they work."""
 
 import random
 from pathlib import Path
 
 from tests.faults.conftest import Settle
 from tests.faults.size import Size
-from tests.faults.trial import Ground, Trial
+from tests.faults.trial import Servers, Trial
 
 
-async def test_followers_are_killed(ground: Ground, tmp_path: Path, settle: Settle) -> None:
+async def test_followers_are_killed(servers: Servers, tmp_path: Path, settle: Settle) -> None:
     size = Size.chosen(short_blows=2)
     count = 2 if Size.is_long() else 1
-    async with Trial.of("followers killed", ground, tmp_path, size, workers=count, followers=count) as trial:
+    async with Trial.of("followers killed", servers, tmp_path, size, workers=count, followers=count) as trial:
         assert trial.following is not None
         fleet = trial.following.fleet
 
@@ -20,6 +20,6 @@ async def test_followers_are_killed(ground: Ground, tmp_path: Path, settle: Sett
                 await fleet.kill(name)
                 await fleet.hire()
 
-        await trial.suffer(kill)
+        await trial.inject(kill)
         assert fleet.killed >= trial.size.blows
         settle(await trial.audit())

@@ -1,4 +1,4 @@
-"""The load's own promise: whoever sent a command knows its answer, by whichever way it comes."""
+"""The load of the trials: it learns the answer of every command, by a reply or a receipt."""
 
 from functools import partial
 from itertools import repeat
@@ -17,10 +17,8 @@ from worker.amqp.declaration import declare
 from worker.message import Reply
 
 
-async def test_a_reply_answers_a_command_however_late_it_comes(
-    database: Database, vhost: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # From the confirmation of the command on, every reply is late.
+async def test_a_late_reply_answers_a_command(database: Database, vhost: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Every reply is late from now on.
     monkeypatch.setattr("tests.faults.load._REPLY_SECONDS", 0.0)
     commands = repeat(RegisterReader(reader_id="reader", name="Ada"))
     async with AmqpClient.open(vhost) as client:
@@ -30,7 +28,7 @@ async def test_a_reply_answers_a_command_however_late_it_comes(
             command = await client.take(LIBRARY.queue)
             command_id = UUID(command.message_id)
             await eventually(partial(_is_confirmed, load, command_id), what="the command to be confirmed")
-            # As after a failover that lost what it tells of: there is no receipt.
+            # As after a failover that lost the receipt.
             reply = Reply(command_id=command_id, outcome="accepted")
             await client.put(reply.to_json(), exchange="", routing_key=str(command.reply_to), message_type="reply")
             await load.finish()

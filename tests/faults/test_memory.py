@@ -1,4 +1,4 @@
-"""What a worker holds after many commands: as much as after some."""
+"""A worker's memory does not grow with the number of commands."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,19 +7,19 @@ import pytest
 
 from tests.faults.conftest import Settle
 from tests.faults.size import Size
-from tests.faults.trial import Ground, Trial
+from tests.faults.trial import Servers, Trial
 
 _SOME, _MANY = 10_000, 100_000
-# Kept states are bounded, and full long before the end: what grows beyond them would be a leak.
+# The cache of states is bounded, and full long before the end: later growth would be a leak.
 _MOST_BYTES_A_COMMAND = 600
 
 
 @pytest.mark.skipif(not Size.is_long(), reason="100,000 commands take minutes: in the long form only")
 async def test_memory_does_not_grow_with_the_commands(
-    ground: Ground, tmp_path: Path, settle: Settle, note_memory: Callable[[dict[str, int]], None]
+    servers: Servers, tmp_path: Path, settle: Settle, note_memory: Callable[[dict[str, int]], None]
 ) -> None:
     size = Size(commands=_MANY, blows=1, seed=1)
-    async with Trial.of("none, 100,000 commands", ground, tmp_path, size) as trial:
+    async with Trial.of("none, 100,000 commands", servers, tmp_path, size) as trial:
         load, fleet = trial.load, trial.fleet
         load.allow(_SOME)
         await load.finish()

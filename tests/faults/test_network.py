@@ -1,4 +1,4 @@
-"""A network between the workers and one of their servers that is slow, delays, cuts, and passes nothing on."""
+"""A network between the workers and a server that delays, cuts, drops and blocks."""
 
 import asyncio
 import itertools
@@ -13,10 +13,10 @@ import pytest
 from tests.faults.conftest import Settle
 from tests.faults.load import UNDER_WAY, Load
 from tests.faults.size import Size
-from tests.faults.trial import Ground, Trial
+from tests.faults.trial import Servers, Trial
 from tests.support.tcp_proxy import Proxy, proxy
 
-# For how many seconds nothing passes.
+# The range of seconds for which nothing is passed on.
 _SILENCE = (1.0, 8.0) if Size.is_long() else (1.0, 2.0)
 
 Trouble = Callable[[Proxy, Load, random.Random], Coroutine[Any, Any, None]]
@@ -54,61 +54,63 @@ TROUBLES = (delays, cuts, loses_answers, passes_nothing_on_for_a_while, passes_n
 
 @pytest.fixture(params=["broker", "database"])
 def side(request: pytest.FixtureRequest) -> str:
-    """Which server is troubled."""
+    """The server whose network fails."""
     return str(request.param)
 
 
-async def test_the_network_fails(side: str, ground: Ground, tmp_path: Path, settle: Settle) -> None:
-    async with proxy(ground.amqp_url if side == "broker" else ground.database_url) as way:
-        beyond = _beyond(side, ground, way)
+async def test_the_network_fails(side: str, servers: Servers, tmp_path: Path, settle: Settle) -> None:
+    async with proxy(servers.amqp_url if side == "broker" else servers.database_url) as way:
+        proxied = _through(side, servers, way)
         fault = f"network to the {side} delays, cuts, passes nothing on"
-        async with Trial.of(fault, beyond, tmp_path, Size.chosen(short_blows=len(TROUBLES))) as trial:
+        async with Trial.of(fault, proxied, tmp_path, Size.chosen(short_blows=len(TROUBLES))) as trial:
             troubles = _in_turn(TROUBLES)
 
             async def trouble(rng: random.Random) -> None:
                 await next(troubles)(way, trial.load, rng)
 
-            await trial.suffer(trouble)
+            await trial.inject(trouble)
             assert way.cuts > 0
             figures = await trial.audit()
         settle(figures)
 
 
-async def test_the_link_is_slow(side: str, ground: Ground, tmp_path: Path, settle: Settle) -> None:
-    """As one between sites is: each answer takes its time, and what is large takes long."""
-    async with proxy(ground.amqp_url if side == "broker" else ground.database_url) as way:
-        beyond = _beyond(side, ground, way)
-        async with Trial.of(f"slow link to the {side}", beyond, tmp_path, Size.chosen(short_blows=2)) as trial:
+async def test_the_link_is_slow(side: str, servers: Servers, tmp_path: Path, settle: Settle) -> None:
+    """Like a link between sites: high latency and low bandwidth."""
+    async with proxy(servers.amqp_url if side == "broker" else servers.database_url) as way:
+        proxied = _through(side, servers, way)
+        async with Trial.of(f"slow link to the {side}", proxied, tmp_path, Size.chosen(short_blows=2)) as trial:
 
             async def slow_down(rng: random.Random) -> None:
                 way.delay, way.rate = rng.uniform(0.02, 0.15), rng.uniform(10_000, 60_000)
                 await trial.load.reach(len(trial.load.answered) + UNDER_WAY)
                 way.delay, way.rate = 0.0, None
 
-            await trial.suffer(slow_down)
+            await trial.inject(slow_down)
             figures = await trial.audit()
         settle(figures)
 
 
-@pytest.mark.skipif(not Size.is_long(), reason="the broker's heartbeats take their time: in the long form only")
-async def test_connections_to_the_broker_fall_silent(ground: Ground, tmp_path: Path, settle: Settle) -> None:
-    async with proxy(ground.amqp_url) as way:
-        beyond = replace(ground, worker_amqp_url=way.url)
+@pytest.mark.skipif(not Size.is_long(), reason="only in the long form: it waits for the broker's heartbeats to fail")
+async def test_lost_connections_to_the_broker_are_found_by_heartbeats(
+    servers: Servers, tmp_path: Path, settle: Settle
+) -> None:
+    async with proxy(servers.amqp_url) as way:
+        proxied = replace(servers, worker_amqp_url=way.url)
         fault = "connections to the broker fall silent, found by heartbeats"
-        async with Trial.of(fault, beyond, tmp_path, Size.chosen(most_blows=2)) as trial:
+        async with Trial.of(fault, proxied, tmp_path, Size.chosen(most_blows=2)) as trial:
 
             async def silence(_: random.Random) -> None:
                 way.swallow()
 
-            await trial.suffer(silence)
+            await trial.inject(silence)
             figures = await trial.audit()
         settle(figures)
 
 
-def _beyond(side: str, ground: Ground, way: Proxy) -> Ground:
-    """Have workers reach one of their servers by this way."""
+def _through(side: str, servers: Servers, way: Proxy) -> Servers:
+    """Have workers reach one of their servers through this proxy."""
     return (
-        replace(ground, worker_amqp_url=way.url) if side == "broker" else replace(ground, worker_database_url=way.url)
+        replace(servers, worker_amqp_url=way.url) if side == "broker" else replace(servers, worker_database_url=way.url)
     )
 
 

@@ -1,4 +1,4 @@
-"""What is said of events that were relayed in another order, or not at all."""
+"""The audit of relayed events finds missing events and events out of order."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -21,11 +21,11 @@ RECORDED = {number: BEGAN + timedelta(seconds=number) for number in (1, 2, 3)}
         ([1, 2, 3, 5], ["event 5 was relayed right behind 3"]),
     ],
 )
-def test_each_comes_once_or_more_in_order(heard: list[int], faults: list[str]) -> None:
+def test_each_event_must_be_relayed_at_least_once_and_in_order(heard: list[int], faults: list[str]) -> None:
     assert out_of_order(RECORDED, [(number, BEGAN + timedelta(seconds=number)) for number in heard]) == faults
 
 
-def test_an_event_of_a_lost_history_stands_for_none() -> None:
+def test_an_event_of_a_lost_history_does_not_count_as_relayed() -> None:
     first, lost, third = (1, RECORDED[1]), (2, BEGAN), (3, RECORDED[3])
     assert out_of_order(RECORDED, [first, lost, (2, RECORDED[2]), third]) == []
     assert out_of_order(RECORDED, [first, lost, third]) == ["event 2 of 3 was not relayed in its turn"]

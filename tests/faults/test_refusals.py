@@ -1,4 +1,4 @@
-"""A broker that is there, and refuses: connections, rights, messages by a policy, or all when it is short of memory."""
+"""A running broker that refuses connections, permissions, messages by a policy, or all publishing in a memory alarm."""
 
 import asyncio
 import itertools
@@ -21,7 +21,7 @@ from handlers.library.register_reader import RegisterReader
 from tests.faults.conftest import Settle
 from tests.faults.load import UNDER_WAY
 from tests.faults.size import Size
-from tests.faults.trial import LIBRARY, Ground, Trial
+from tests.faults.trial import LIBRARY, Servers, Trial
 from tests.support.amqp_client import AmqpClient
 from tests.support.fixtures.brokers import RabbitInTurn
 from tests.support.fixtures.databases import Database
@@ -29,7 +29,7 @@ from tests.support.fixtures.vhosts import Management
 from tests.support.fixtures.waiting import eventually
 
 _FELT_SECONDS = 60.0
-# So many connections that are refused are those of workers and of the publisher.
+# Enough refused connections to be those of all workers and of the publisher.
 _FEW = 8
 _WORKERS = "workers"
 _EVERYTHING, _NOTHING = ".*", "^$"
@@ -39,12 +39,12 @@ _NO_RIGHTS = re.compile(rf"cannot consume {re.escape(LIBRARY.queue)}: .*ACCESS_R
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """A broker of the test's own, where workers have a user of theirs.
+    """The test's own broker, with a separate user for the workers.
 
     Attributes:
         server: The server.
-        management: Its management interface.
-        folder: Where workers log.
+        management: Its management API.
+        folder: The folder of the workers' logs.
     """
 
     server: RabbitInTurn
@@ -52,27 +52,27 @@ class Broker:
     folder: Path
 
     def allow(self, what: str) -> None:
-        """Let the workers' user do everything, or nothing more than connect."""
+        """Set the permissions of the workers' user: everything, or only to connect."""
         rights = dict.fromkeys(("configure", "write", "read"), what)
         self.management.request("PUT", f"/api/permissions/{self.server.vhost}/{_WORKERS}", rights)
 
     def close_connections(self) -> None:
-        """Close all that it knows of."""
+        """Close all connections that the broker lists."""
         for each in self.management.request("GET", "/api/connections"):
             with suppress(HTTPError):
                 self.management.request("DELETE", f"/api/connections/{quote(each['name'], safe='')}")
 
     def complaints(self) -> int:
-        """How often workers have said that they lack the right to consume."""
+        """How often workers have logged that they lack the permission to consume."""
         return sum(len(_NO_RIGHTS.findall(log.read_text())) for log in self.folder.glob("worker-*.log"))
 
     def turned_away(self) -> int:
-        """How many connections it has refused for their number."""
+        """How many connections it has refused because of the limit."""
         return self.server.log.read_text().count(_TOO_MANY)
 
 
 async def refuses_connections(broker: Broker, trial: Trial) -> None:
-    """There may be none any more."""
+    """The virtual host allows no connections."""
     limit = f"/api/vhost-limits/{broker.server.vhost}/max-connections"
     await asyncio.to_thread(broker.management.request, "PUT", limit, {"value": 0})
     try:
@@ -82,7 +82,7 @@ async def refuses_connections(broker: Broker, trial: Trial) -> None:
 
 
 async def refuses_rights(broker: Broker, trial: Trial) -> None:
-    """Workers may connect, and nothing else."""
+    """Workers may only connect."""
     await asyncio.to_thread(broker.allow, _NOTHING)
     try:
         await _counts_up(broker.complaints, by=1, while_doing=broker.close_connections, trial=trial)
@@ -91,7 +91,7 @@ async def refuses_rights(broker: Broker, trial: Trial) -> None:
 
 
 async def refuses_messages(broker: Broker, trial: Trial) -> None:
-    """By a policy, the queue of commands has room for one, while workers are refused: they would empty it at once."""
+    """A policy limits the work queue to one message; workers are refused meanwhile, or they would empty it at once."""
     policy = f"/api/policies/{broker.server.vhost}/full"
     definition = {"max-length": 1, "overflow": "reject-publish"}
     body = {"pattern": f"^{LIBRARY.queue}$", "definition": definition, "apply-to": "queues"}
@@ -108,7 +108,7 @@ async def refuses_messages(broker: Broker, trial: Trial) -> None:
 
 
 async def takes_nothing(broker: Broker, trial: Trial) -> None:
-    """It finds that it uses too much memory, and reads nothing from those who publish."""
+    """A memory alarm: the broker blocks every publisher."""
     await asyncio.to_thread(broker.server.use_memory, "0.0000001")
     try:
         await _counts_up(lambda: trial.load.repeated, by=1, trial=trial)
@@ -137,32 +137,32 @@ async def test_the_broker_refuses(broker: Broker, database: Database, tmp_path: 
     await asyncio.to_thread(broker.allow, _EVERYTHING)
     address = urlsplit(broker.server.url)
     login = f"{_WORKERS}:{password}@{address.hostname}:{address.port}"
-    ground = Ground(
+    servers = Servers(
         database_url=database.url,
         amqp_url=broker.server.url,
         worker_amqp_url=address._replace(netloc=login).geturl(),
         replica_urls=database.replica_urls,
     )
     size = Size.chosen(short_blows=len(REFUSALS))
-    async with Trial.of("broker refuses connections, rights, messages, all", ground, tmp_path, size) as trial:
+    async with Trial.of("broker refuses connections, rights, messages, all", servers, tmp_path, size) as trial:
         refusals = itertools.cycle(REFUSALS)
 
         async def refuse(_: random.Random) -> None:
             await next(refusals)(broker, trial)
 
-        await trial.suffer(refuse)
+        await trial.inject(refuse)
         settle(await trial.audit())
 
 
 async def _has_no_consumer(broker: Broker) -> bool:
-    """Close all connections, and look whether one that was missed still consumes: it would empty the queue."""
+    """Close all connections; return whether no consumer is left, which would empty the queue."""
     await asyncio.to_thread(broker.close_connections)
     async with AmqpClient.open(broker.server.url) as client:
         return await client.consumers(LIBRARY.queue) == 0
 
 
 async def _fill(broker: Broker, trial: Trial) -> None:
-    """Publish commands, one after the other, until one is refused: the broker applies a policy some time later."""
+    """Publish commands one at a time until one is refused: the broker applies a policy with a delay."""
     command = RegisterReader(reader_id="one more", name="Ada")
     async with AmqpClient.open(broker.server.url) as client:
 
@@ -184,13 +184,13 @@ async def _fill(broker: Broker, trial: Trial) -> None:
 async def _counts_up(
     count: Callable[[], int], *, by: int, while_doing: Callable[[], None] | None = None, trial: Trial | None = None
 ) -> None:
-    """Wait until a refusal was felt so often.
+    """Wait until a counter of refusals has increased.
 
     Args:
-        count: How often it was felt until now.
-        by: How often it must be felt from now on.
-        while_doing: What is done again and again: the broker learns a moment late of a connection that it is to close.
-        trial: Whose load goes on.
+        count: Returns the counter.
+        by: The least increase.
+        while_doing: Called before each check: the broker lists a connection a moment late, so one pass may miss it.
+        trial: The trial whose load continues.
     """
     enough = await asyncio.to_thread(count) + by
 

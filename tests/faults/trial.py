@@ -1,4 +1,4 @@
-"""A trial: real workers under a real load, a fault that strikes again and again, and the audit afterwards."""
+"""A trial: workers under load, a fault that is injected repeatedly, and the audit afterwards."""
 
 import asyncio
 import itertools
@@ -31,7 +31,7 @@ from tests.support.fixtures.waiting import eventually
 from worker.amqp.delivery import POISON_HEADER
 from worker.topology import Topology
 
-__all__ = ["LIBRARY", "Blow", "Ground", "Trial", "settled"]
+__all__ = ["LIBRARY", "Blow", "Servers", "Trial", "settled"]
 
 LIBRARY = Topology(library.name)
 Blow = Callable[[random.Random], Awaitable[None]]
@@ -41,16 +41,16 @@ _EMPTY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
-    """Where a trial takes place.
+class Servers:
+    """The servers of a trial, and the domain that its workers serve.
 
     Attributes:
         database_url: The database, for the auditor.
         amqp_url: The broker, for publishers and the auditor.
-        worker_database_url: The database on the workers' way; by default the same way.
-        worker_amqp_url: The broker on the workers' way; by default the same way.
+        worker_database_url: The database's address for the workers, for example through a proxy; by default the same.
+        worker_amqp_url: The broker's address for the workers; by default the same.
         replica_urls: The replicas that workers read from.
-        served: What workers serve: the library, or a domain of its name.
+        served: The domain that workers serve: the library, or another one of its name.
     """
 
     database_url: str
@@ -80,17 +80,17 @@ class Trial:
     Attributes:
         fleet: The workers.
         load: The commands.
-        ground: Where it takes place.
-        size: How large it is.
-        doomed: Commands beside the load that must be dead letters, with their reasons.
-        report: What the workers counted that drained, all together; empty before the audit.
-        following: What follows the log; None where nothing does.
+        servers: The servers.
+        size: The size.
+        expected_dead: Further commands that must become dead letters, with the expected reasons.
+        report: The sum of the drained workers' counters; empty before the audit.
+        following: The followers; None for none.
     """
 
     def __init__(
         self,
         fault: str,
-        ground: Ground,
+        servers: Servers,
         size: Size,
         *,
         fleet: StartedWorkers,
@@ -100,14 +100,14 @@ class Trial:
     ) -> None:
         self.fleet = fleet
         self.load = load
-        self.ground = ground
+        self.servers = servers
         self.size = size
-        self.doomed: dict[UUID, str] = {}
+        self.expected_dead: dict[UUID, str] = {}
         self.report: Counter[str] = Counter()
         self.following = following
         self._fault = fault
         self._setup = setup
-        self._rng = random.Random(size.seed)  # noqa: S311  it chooses blows, not secrets
+        self._rng = random.Random(size.seed)  # noqa: S311  not cryptographic
         self._ends: list[float] = []
         self._complaints: list[str] = []
         self._faults: list[str] = []
@@ -117,7 +117,7 @@ class Trial:
     async def of(
         cls,
         fault: str,
-        ground: Ground,
+        servers: Servers,
         folder: Path,
         size: Size,
         *,
@@ -125,53 +125,53 @@ class Trial:
         copies: int = 1,
         followers: int = 0,
     ) -> AsyncIterator[Self]:
-        """Start workers and load, and have the set-up settled: without the fault, all works.
+        """Start workers and load, and wait until the set-up is settled: everything works before the fault.
 
         Args:
-            fault: What will be done, for the table.
-            ground: The servers.
-            folder: Where logs go.
-            size: How large.
-            workers: How many worker processes there are.
+            fault: The fault's name in the table.
+            servers: The servers.
+            folder: The folder for logs.
+            size: The size.
+            workers: The number of worker processes.
             copies: How often each command is sent.
-            followers: How many processes follow the log beside them, and send what is due; then, books are to be back
-                while the trial lasts.
+            followers: The number of follower processes; with any, loans become due during the trial, so that the
+            schedule sends commands.
         """
         setup, commands = _commands(size)
         async with AsyncExitStack() as stack:
             following = None
             if followers:
                 fault = f"{fault}, beside followers"
-                commands = with_due_dates(commands, random.Random(size.seed))  # noqa: S311  no secret
+                commands = with_due_dates(commands, random.Random(size.seed))  # noqa: S311  not cryptographic
                 following = await stack.enter_async_context(
                     Following.running(
                         followers,
-                        ground.environment(),
+                        servers.environment(),
                         folder,
-                        database_url=ground.database_url,
-                        amqp_url=ground.amqp_url,
+                        database_url=servers.database_url,
+                        amqp_url=servers.amqp_url,
                     )
                 )
-            fleet = await stack.enter_async_context(StartedWorkers.running(workers, ground.environment(), folder))
+            fleet = await stack.enter_async_context(StartedWorkers.running(workers, servers.environment(), folder))
             load = await stack.enter_async_context(
-                Load.through(ground.amqp_url, ground.database_url, library.name, commands, copies=copies)
+                Load.through(servers.amqp_url, servers.database_url, library.name, commands, copies=copies)
             )
             load.allow(setup)
             await load.finish()
-            yield cls(fault, ground, size, fleet=fleet, load=load, setup=setup, following=following)
+            yield cls(fault, servers, size, fleet=fleet, load=load, setup=setup, following=following)
 
-    async def suffer(self, blow: Blow) -> None:
-        """Deal each blow somewhere among the commands under way, then wait until everything has its answer.
+    async def inject(self, blow: Blow) -> None:
+        """Inject the fault at random moments while commands are in flight, then wait until all are answered.
 
-        Answers that do not come are a matter of the audit, which tells what became of their commands.
+        Missing answers do not raise: the audit reports what happened to their commands.
         """
         try:
-            await self._suffer(blow)
+            await self._inject(blow)
         except AssertionError as overdue:
             self.load.withdraw()
             self._complaints.append(f"{overdue}: {len(self.load.answered)} came")
 
-    async def _suffer(self, blow: Blow) -> None:
+    async def _inject(self, blow: Blow) -> None:
         batch = self.size.commands // self.size.blows
         for number in range(self.size.blows):
             self.load.allow(batch)
@@ -181,20 +181,20 @@ class Trial:
         await self.load.finish()
 
     async def move(self, database_url: str) -> None:
-        """Have other workers go on with another database. Those that work until now must have been stopped."""
-        self.ground = replace(self.ground, database_url=database_url, worker_database_url="", replica_urls=())
+        """Start new workers on another database. The present ones must have been stopped."""
+        self.servers = replace(self.servers, database_url=database_url, worker_database_url="", replica_urls=())
         self.load.database_url = database_url
         self.fleet.dismiss()
-        self.fleet.use_environment(self.ground.environment())
+        self.fleet.use_environment(self.servers.environment())
         for _ in range(_WORKERS):
             await self.fleet.hire()
 
     async def stop_workers(self) -> None:
-        """Have every worker drain, as a service manager does."""
+        """Have every worker drain."""
         self._faults += await self._drained()
 
     async def repeat_lost(self, lost: Collection[UUID]) -> None:
-        """Send again what was answered in a history that is no more, as whoever sent it does that finds no receipt."""
+        """Send commands again whose answers belong to a lost history, as publishers do that find no receipt."""
         for command_id in lost:
             self.load.replies.pop(command_id, None)
         async with asyncio.TaskGroup() as group:
@@ -202,16 +202,16 @@ class Trial:
                 group.create_task(self.load.ask(self.load.commands[command_id], command_id))
 
     def over(self) -> None:
-        """Note that a blow has ended now."""
+        """Record that a blow has ended now."""
         self._ends.append(time.time())
 
     async def audit(self) -> Figures:
-        """Have the workers finish and drain, and look at everything they left behind."""
+        """Have the workers finish and drain, and audit the log, receipts and dead letters."""
         sent = {} if self.following is None else await self.following.finish()
         faults = self._faults + await self._drain()
         while not await self._is_empty():
-            # Deliveries of a connection that was lost unnoticed came back when their worker had left, and what may be
-            # poison when its turn had not come.
+            # Messages may have been requeued after the workers had ended: those of a connection whose loss was noticed
+            # late, and suspected poison that was not decided yet.
             self.fleet.dismiss()
             await self.fleet.hire()
             await self._come_last()
@@ -220,11 +220,11 @@ class Trial:
         if self.following is not None:
             faults += await self.following.audit()
         async with (
-            PostgresEventStore.connect(self.ground.database_url) as store,
-            AmqpClient.open(self.ground.amqp_url) as client,
+            PostgresEventStore.connect(self.servers.database_url) as store,
+            AmqpClient.open(self.servers.amqp_url) as client,
         ):
             audit = await Audit.of(
-                store, client, library, self.load.commands | sent, self.load.replies, doomed=self.doomed
+                store, client, library, self.load.commands | sent, self.load.replies, expected_dead=self.expected_dead
             )
         first, last = recovery(self._ends, self._spans(audit.settled))
         return Figures(
@@ -242,12 +242,12 @@ class Trial:
         )
 
     async def _come_last(self) -> None:
-        """Wait until the only worker has decided all that may be poison, which waits there for its turn.
+        """Wait until the only worker has decided all suspected poison messages, which it holds in a queue.
 
-        A command that is taken for poison as well, and comes after all others, is answered after all of it.
+        A last command that is marked as poison is answered after all of them.
         """
         command = RegisterReader(reader_id="the last", name="Ada")
-        async with AmqpClient.open(self.ground.amqp_url) as client:
+        async with AmqpClient.open(self.servers.amqp_url) as client:
             command_id = await client.put(
                 command.model_dump_json(by_alias=True).encode(),
                 routing_key=library.name,
@@ -259,7 +259,7 @@ class Trial:
             await eventually(partial(_has_some, client), what="the last to be answered", seconds=_EMPTY_SECONDS)
 
     async def _drain(self) -> list[str]:
-        """Wait until nothing is left to begin with, and have every worker finish; return what is wrong with them."""
+        """Wait until the queues are empty, and have every worker drain; return their errors."""
         await eventually(self._is_empty, what="the queues to be empty", seconds=_EMPTY_SECONDS)
         return await self._drained()
 
@@ -276,7 +276,7 @@ class Trial:
                 yield sent, settled[command_id]
 
     async def _is_empty(self) -> bool:
-        found = await backlog_if_told(self.ground.amqp_url, LIBRARY)
+        found = await backlog_if_told(self.servers.amqp_url, LIBRARY)
         return found is not None and found.waiting == found.resting == 0
 
 
@@ -291,8 +291,8 @@ async def _has_some(client: AmqpClient) -> bool:
 
 
 def _commands(size: Size) -> tuple[int, Iterator[Command]]:
-    """Return how many commands set the stage, and those with all that follow, without end."""
-    generate = partial(Mixed().workload, random.Random(size.seed), size.commands)  # noqa: S311  no secret either
+    """Return the number of set-up commands, and an endless iterator of these and the load."""
+    generate = partial(Mixed().workload, random.Random(size.seed), size.commands)  # noqa: S311  not cryptographic
     first = generate()
     setup = list(first.setup)
     more = itertools.chain.from_iterable(generate().load for _ in itertools.count())
