@@ -26,13 +26,17 @@ pytest_plugins = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let all stores, and all workers, of the tests be on another driver."""
-    parser.addoption("--driver", choices=get_args(DriverName), default="asyncpg", help="what speaks to PostgreSQL")
-    parser.addoption("--pools", action="store_true", help="the contract also over pools and engines that are handed in")
+    """Add the options for another PostgreSQL driver and for a program's own pools."""
+    parser.addoption(
+        "--driver", choices=get_args(DriverName), default="asyncpg", help="the PostgreSQL driver of stores and workers"
+    )
+    parser.addoption(
+        "--pools", action="store_true", help="also run the contract over a program's own pools and engines"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have what asks for no driver use that one; processes are told by their environment."""
+    """Set the default driver, for processes through their environment."""
     driver = config.getoption("--driver")
     if driver != "asyncpg":
         os.environ["DATABASE_DRIVER"] = driver

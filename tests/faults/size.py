@@ -53,7 +53,9 @@ WITH_FOLLOWERS = (
     pytest.param(
         2,
         id="followers",
-        marks=pytest.mark.skipif(not Size.is_long(), reason="their short form is that of killed ones"),
+        marks=pytest.mark.skipif(
+            not Size.is_long(), reason="only in the long form: killed followers cover the short one"
+        ),
     ),
 )
 """How many processes follow the log in a trial: none, and in the long form two as well."""

@@ -14,7 +14,7 @@ _SOME, _MANY = 10_000, 100_000
 _MOST_BYTES_A_COMMAND = 600
 
 
-@pytest.mark.skipif(not Size.is_long(), reason="100,000 commands take minutes: in the long form only")
+@pytest.mark.skipif(not Size.is_long(), reason="only in the long form: 100,000 commands take minutes")
 async def test_memory_does_not_grow_with_the_commands(
     servers: Servers, tmp_path: Path, settle: Settle, note_memory: Callable[[dict[str, int]], None]
 ) -> None:

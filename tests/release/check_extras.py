@@ -51,7 +51,7 @@ def run(*command: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("extra", _PROMISES, ids=lambda extra: extra or "none")
-def check_an_extra_alone_brings_what_it_promises(extra: str, tmp_path: Path) -> None:
+def check_each_extra_alone_is_sufficient(extra: str, tmp_path: Path) -> None:
     python = tmp_path / "venv" / "bin" / "python"
     assert run(sys.executable, "-m", "venv", "venv", folder=tmp_path).returncode == 0
     wanted = f"{PROJECT}[{extra}]" if extra else PROJECT
@@ -76,13 +76,13 @@ def check_an_extra_alone_brings_what_it_promises(extra: str, tmp_path: Path) -> 
         assert f"pip install '{PROJECT}[worker]'" in called.stderr
 
 
-def check_no_extra_is_left_out() -> None:
+def check_every_extra_is_checked() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     installed = {extra for extras in _PROMISES for extra in extras.split(",")} - {""}
     assert installed == set(project["optional-dependencies"])
 
 
-def check_the_wheel_says_what_it_is() -> None:
+def check_the_wheels_metadata() -> None:
     (wheel,) = DIST.glob("*.whl")
     with zipfile.ZipFile(wheel) as files:
         (named,) = (name for name in files.namelist() if name.endswith(".dist-info/METADATA"))
@@ -94,7 +94,7 @@ def check_the_wheel_says_what_it_is() -> None:
     assert set(said.get_all("Provides-Extra", [])) == set(project["optional-dependencies"])
 
 
-def check_the_list_of_what_is_installed_is_the_lock() -> None:
+def check_the_list_of_installed_packages_is_the_lock() -> None:
     assert run(sys.executable, "-m", "deploy.dependencies.sbom", folder=ROOT).returncode == 0
     listed = json.loads((DIST / "sbom.cdx.json").read_text(encoding="utf-8"))
     assert (listed["metadata"]["component"]["name"], listed["metadata"]["component"]["version"]) == (
@@ -108,7 +108,7 @@ def check_the_list_of_what_is_installed_is_the_lock() -> None:
     assert [name for name, each in found.items() if not each.get("licenses")] == []
 
 
-def check_the_wheel_that_the_sources_make_is_the_wheel(tmp_path: Path) -> None:
+def check_the_wheel_built_from_the_sdist_has_the_same_files(tmp_path: Path) -> None:
     (archive,) = DIST.glob("*.tar.gz")
     (wheel,) = DIST.glob("*.whl")
     made = run(
@@ -120,7 +120,7 @@ def check_the_wheel_that_the_sources_make_is_the_wheel(tmp_path: Path) -> None:
     assert sorted(zipfile.ZipFile(again).namelist()) == sorted(zipfile.ZipFile(wheel).namelist())
 
 
-def check_the_package_holds_its_types_its_statements_and_no_tests() -> None:
+def check_the_package_contains_types_and_statements_and_no_tests() -> None:
     (wheel,) = DIST.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {f"{package}/py.typed" for package in ("eventstore", "handlers", "worker")} <= names

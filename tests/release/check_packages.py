@@ -91,16 +91,16 @@ def _as_ordinary_user(command: list[str]) -> list[str]:
     """Return a command line that runs a command as an ordinary user, with the installed servers hidden."""
     if os.geteuid() != 0:
         if installed := [place for place in _HIDDEN if Path(place).exists()]:
-            pytest.skip(f"{installed[0]} is installed here, and only root can hide it")
+            pytest.skip(f"{installed[0]} is installed, and only root can hide it")
         return command
     hide = "; ".join(f"if test -e {place}; then mount -t tmpfs none {place} || exit 77; fi" for place in _HIDDEN)
     drop = f"exec setpriv --reuid={_USER} --regid={_USER} --clear-groups --inh-caps=-all"
     return ["unshare", "--mount", "--propagation", "private", "sh", "-c", f'{hide}; {drop} "$@"', "sh", *command]
 
 
-def check_what_is_not_installed_is_fetched_and_runs_as_an_ordinary_user(home: Path) -> None:
+def check_missing_servers_are_fetched_and_run_as_an_ordinary_user(home: Path) -> None:
     if shutil.which("apt-get") is None:
-        pytest.skip("this machine has no apt")
+        pytest.skip("apt is not installed")
     clone = home / "clone"
     environment = {"PATH": os.defpath, "PYTHONPATH": str(clone), "HOME": str(home), "TMPDIR": str(home / "tmp")}
     done = subprocess.run(
@@ -114,7 +114,7 @@ def check_what_is_not_installed_is_fetched_and_runs_as_an_ordinary_user(home: Pa
     )
     print(done.stdout, done.stderr)  # noqa: T201  the fetched packages explain a failure
     if done.returncode == 77:
-        pytest.skip(f"what is installed here cannot be hidden: {done.stderr.strip()}")
+        pytest.skip(f"installed programs cannot be hidden: {done.stderr.strip()}")
     if "connect this machine to its package sources" in done.stderr and "resolv" in done.stderr:
         pytest.skip(f"no network: {done.stderr.strip().splitlines()[-1]}")
     assert done.returncode == 0, done.stderr

@@ -29,7 +29,7 @@ with TestClient(app) as client:
 """
 
 
-def check_the_tutorial_is_followed_as_it_is_written(tmp_path: Path) -> None:
+def check_the_tutorial_works_as_written(tmp_path: Path) -> None:
     if StackFolder().is_locked():
         pytest.fail("the tutorial starts and stops the local stack, and one runs already: stop it with 'make down'")
     # The folder in which the page puts the clone.
