@@ -1,7 +1,7 @@
-"""PromQL: which series an expression asks for, and which labels its answer has.
+"""PromQL: the series that an expression selects, and the labels of its result.
 
-An expression may group or match by a label that is not there: Prometheus takes it for empty and says nothing. Here it
-is an error.
+An expression may group or match by a label that does not exist: Prometheus silently takes it for empty. Here it is an
+error.
 """
 
 import re
@@ -14,16 +14,16 @@ _COMPARISONS = ("==", "!=", ">", "<", ">=", "<=")
 
 
 class LabelMissing(Exception):
-    """Raised by ``labels``: the label would always be empty; the text says which, and of what."""
+    """Raised by ``labels``: the label would always be empty; the text names it and its series."""
 
 
 def parsed(text: str) -> promql.Expr:
-    """Parse an expression; Grafana's variables in it stand for something."""
+    """Parse an expression; Grafana's variables in it are replaced."""
     return promql.parse(text.replace("$__rate_interval", "1m").replace("$__range", "1h"))
 
 
 def selectors(expression: promql.Expr) -> Iterator[promql.VectorSelector]:
-    """Every series that an expression asks for."""
+    """Every series that an expression selects."""
     if isinstance(expression, promql.VectorSelector):
         yield expression
     for part in _parts(expression):
@@ -31,15 +31,15 @@ def selectors(expression: promql.Expr) -> Iterator[promql.VectorSelector]:
 
 
 def labels(expression: promql.Expr, series: Mapping[str, frozenset[str]]) -> frozenset[str]:
-    """The labels of an expression's answer.
+    """The labels of an expression's result.
 
     Args:
-        expression: What is asked.
-        series: What can be asked, each with its labels.
+        expression: The expression.
+        series: The existing series, each with its labels.
 
     Raises:
-        LabelMissing: A selector, a grouping or a matching names a label that is not there.
-        KeyError: A series is not there.
+        LabelMissing: A selector, a grouping or a matching names a missing label.
+        KeyError: A series does not exist.
     """
     match expression:
         case promql.VectorSelector():
@@ -52,7 +52,7 @@ def labels(expression: promql.Expr, series: Mapping[str, frozenset[str]]) -> fro
             return _combined(expression, series)
         case promql.Call():
             return _called(expression, series)
-    # What only wraps another, or a constant, which has none.
+    # A wrapper around another expression, or a constant, which has no labels.
     return frozenset[str]().union(*(labels(part, series) for part in _parts(expression)))
 
 
@@ -91,7 +91,7 @@ def _combined(expression: promql.BinaryExpr, series: Mapping[str, frozenset[str]
         return left if operator in _SETS + _COMPARISONS else named
     if operator == "or":
         return left | right
-    # Without a matching, both sides must have the same labels, or nothing ever meets.
+    # Without ``on`` or ``ignoring``, both sides must have the same labels, or no pair ever matches.
     if left != right:
         raise LabelMissing(f"{expression}: {sorted(left)} on one side, {sorted(right)} on the other")
     return left
@@ -120,6 +120,6 @@ def _require(named: set[str] | frozenset[str], found: frozenset[str], where: obj
 
 
 def named_labels(template: str) -> set[str]:
-    """The labels that a legend of Grafana, or a text of an alert, fills in."""
+    """The labels that a Grafana legend or an alert's text fills in."""
     fields = set(re.findall(r"\{\{\s*(\w+)\s*\}\}", template)) - {"else", "end"}
     return fields | set(re.findall(r"\$labels\.(\w+)", template))

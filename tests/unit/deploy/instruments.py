@@ -1,4 +1,4 @@
-"""What our code measures, and under which names Prometheus has it from the collector.
+"""The instruments of our code, and their names in Prometheus behind the collector.
 
 The instruments are read from the source, their attributes from docs/telemetry.md. Names are rendered by the documented
 rules of the collector's exporter for Prometheus with ``translation_strategy: UnderscoreEscapingWithSuffixes``. Source:
@@ -18,7 +18,7 @@ from tests.support.composition import ROOT
 PREFIXES = ("worker_", "eventstore_", "messaging_", "otel_")
 """How names begin that only our code exports."""
 
-# service.name and service.instance.id of the process.
+# From service.name and service.instance.id of the process.
 PROCESS = frozenset({"job", "instance"})
 
 _UNITS = {"s": "seconds", "By": "bytes"}
@@ -26,10 +26,10 @@ _UNITS = {"s": "seconds", "By": "bytes"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instrument:
-    """What is measured.
+    """An instrument.
 
     Attributes:
-        kind: The last part of the API's method that makes it: counter, up_down_counter, gauge or histogram.
+        kind: counter, up_down_counter, gauge or histogram, as in the API's method that creates it.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Instrument:
     attributes: frozenset[str] = frozenset()
 
     def series(self) -> dict[str, frozenset[str]]:
-        """The names under which Prometheus has it, each with its labels."""
+        """Its names in Prometheus, each with its labels."""
         name = re.sub(r"[^a-zA-Z0-9]+", "_", self.name).strip("_")
         labels = PROCESS | {attribute.replace(".", "_") for attribute in self.attributes}
         if (suffix := self._suffix()) and not name.endswith(f"_{suffix}"):
@@ -54,13 +54,13 @@ class Instrument:
     def _suffix(self) -> str:
         if self.unit == "1":
             return "ratio" if self.kind == "gauge" else ""
-        # What is counted stands in braces, and is no part of the name.
+        # A unit in braces is an annotation, and not part of the name.
         return _UNITS[self.unit] if not self.unit.startswith("{") else ""
 
 
 @cache
 def exported() -> dict[str, Instrument]:
-    """Every instrument that our code makes, and of those that go by the SDK's names the one that counts spans."""
+    """Every instrument that our code creates, and of those with the SDK's names the one that counts spans."""
     attributes = _documented_attributes()
     made = [*_made(attributes), _spans()]
     return {instrument.name: instrument for instrument in made}
@@ -68,7 +68,7 @@ def exported() -> dict[str, Instrument]:
 
 @cache
 def exported_series() -> dict[str, frozenset[str]]:
-    """Every name that Prometheus has from our code, with its labels."""
+    """Every series in Prometheus from our code, with its labels."""
     return {name: labels for instrument in exported().values() for name, labels in instrument.series().items()}
 
 

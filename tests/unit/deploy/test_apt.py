@@ -1,4 +1,4 @@
-"""What is asked of apt, and what is read from what it says."""
+"""The commands for apt, and the parsing of its output."""
 
 import shutil
 import subprocess
@@ -20,7 +20,7 @@ Inst libc6 [2.36-9] (2.36-9+deb12u10 Debian:12.11/oldstable [amd64]) []
 Inst rabbitmq-server (3.10.8-1.1+deb12u1 Debian:12.11/oldstable [all])
 Conf libsctp1 (1.0.19+dfsg-2 Debian:12.11/oldstable [amd64])
 """
-_apt = pytest.mark.skipif(shutil.which("apt-get") is None, reason="this machine has no apt")
+_apt = pytest.mark.skipif(shutil.which("apt-get") is None, reason="apt is not installed")
 
 
 def test_a_plan_is_read_with_versions_and_architectures() -> None:
@@ -47,20 +47,20 @@ def test_versions_are_compared_by_their_numbers(version: str, numbers: tuple[int
 
 
 @_apt
-def test_what_is_installed_is_fetched_only_where_it_is_of_the_family() -> None:
+def test_installed_packages_are_fetched_only_if_they_belong_to_the_family() -> None:
     shown = ["dpkg-query", "--show", "--showformat", "${Architecture}", "dpkg"]
     architecture = subprocess.run(shown, capture_output=True, text=True, check=True).stdout
     dpkg = Package("dpkg", "1", architecture)
     absent = Package("no-such-package-anywhere", "1", "all")
     assert missing([dpkg, absent], ("erlang-",)) == [absent]
     assert missing([dpkg, absent], ("dpkg",)) == [dpkg, absent]
-    # Another machine's package of that name does not count as this one's.
+    # A package of that name for another architecture does not count.
     foreign = Package("dpkg", "1", "vax")
     assert missing([foreign], ()) == [foreign]
 
 
 @_apt
-def test_apt_works_in_its_own_folder_and_takes_nothing_unsigned(tmp_path: Path) -> None:
+def test_apt_uses_its_own_folder_and_refuses_unsigned_packages(tmp_path: Path) -> None:
     command = Apt(tmp_path).command("update")
     assert (command[0], command[-1]) == ("apt-get", "update")
     options = dict(word.split("=", 1) for flag, word in pairwise(command) if flag == "--option")

@@ -1,4 +1,4 @@
-"""The collector's configuration: what a pipeline names is there, and what is there is used."""
+"""The collector's configuration: pipelines name defined components, and every component is used."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _KINDS = ("receivers", "processors", "exporters")
 
 
 def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """As the collector merges its files: mappings by key, the rest by the last one."""
+    """Merge files as the collector does: mappings by key; otherwise the last one wins."""
     both = {**one, **other}
     for key in one.keys() & other.keys():
         if isinstance(one[key], dict) and isinstance(other[key], dict):
@@ -32,7 +32,7 @@ def collector() -> dict[str, Any]:
     return found
 
 
-def test_pipelines_name_what_is_there_and_nothing_is_there_for_nobody(configuration: dict[str, Any]) -> None:
+def test_pipelines_name_defined_components_and_every_component_is_used(configuration: dict[str, Any]) -> None:
     pipelines = configuration["service"]["pipelines"].values()
     for kind in _KINDS:
         assert {name for pipeline in pipelines for name in pipeline[kind]} == set(configuration[kind]), kind
@@ -40,7 +40,7 @@ def test_pipelines_name_what_is_there_and_nothing_is_there_for_nobody(configurat
     assert set(configuration) == {*_KINDS, "extensions", "service"}
 
 
-def test_memory_is_limited_first_and_batches_are_made_last(configuration: dict[str, Any]) -> None:
+def test_the_memory_limiter_comes_first_and_the_batch_processor_last(configuration: dict[str, Any]) -> None:
     assert set(configuration["service"]["pipelines"]) == {"traces", "metrics"}
     for pipeline in configuration["service"]["pipelines"].values():
         assert pipeline["processors"][0] == "memory_limiter"
@@ -55,8 +55,8 @@ def test_traces_go_to_jaeger_and_metrics_to_prometheus(configuration: dict[str, 
     assert configuration["exporters"]["prometheus"]["translation_strategy"] == "UnderscoreEscapingWithSuffixes"
 
 
-def test_its_own_counts_are_named_as_alerts_name_them() -> None:
-    # Without being told so, a reader leaves "_total" out, and the alert never fires.
+def test_its_own_metrics_have_the_names_in_the_alerts() -> None:
+    # By default, a reader omits the suffix "_total", and the alert would never fire.
     (reader,) = yaml_of("otel/collector.yaml")["service"]["telemetry"]["metrics"]["readers"]
     own = reader["pull"]["exporter"]["prometheus"]
     assert own["without_type_suffix"] is False
@@ -73,7 +73,7 @@ def test_tail_sampling_keeps_errors_and_conflicts() -> None:
     assert policies["conflicts"]["ottl_condition"]["spanevent"] == ['name == "conflict"']
 
 
-def test_it_listens_where_workers_send_and_where_its_health_is_asked(
+def test_it_listens_at_the_ports_of_workers_and_health_checks(
     configuration: dict[str, Any], collector: dict[str, Any]
 ) -> None:
     protocols = configuration["receivers"]["otlp"]["protocols"]
@@ -86,17 +86,17 @@ def test_it_listens_where_workers_send_and_where_its_health_is_asked(
     assert f"http://127.0.0.1:{health}/" in collector["healthcheck"]["test"]
 
 
-def test_it_is_given_its_file(collector: dict[str, Any]) -> None:
+def test_it_starts_with_its_configuration_file(collector: dict[str, Any]) -> None:
     assert collector["command"] == ["--config=/etc/otelcol/collector.yaml"]
     assert "./deploy/otel:/etc/otelcol:ro" in collector["volumes"]
 
 
 @pytest.mark.parametrize("jaeger", [None, 15009])
-def test_on_one_machine_it_is_reached_from_there_alone(jaeger: int | None) -> None:
+def test_on_one_machine_it_listens_on_the_loopback_interface_only(jaeger: int | None) -> None:
     ports = {"grpc": 15001, "http": 15002, "metrics": 15003, "own": 15004, "health": 15005}
     merged = _merged(yaml_of("otel/collector.yaml"), on_this_machine(ports, jaeger=jaeger))
     text = str(merged)
-    assert "0.0.0.0" not in text  # noqa: S104  what must not be there
+    assert "0.0.0.0" not in text  # noqa: S104  asserted to be absent
     assert all(f"127.0.0.1:{port}" in text for name, port in ports.items() if name != "own")
     traces = merged["service"]["pipelines"]["traces"]["exporters"]
     if jaeger is None:

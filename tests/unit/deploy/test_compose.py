@@ -1,4 +1,4 @@
-"""``compose.yaml`` against the published schema, and against what the project promises of it.
+"""``compose.yaml`` against the published schema and the project's documentation.
 
 ``compose-spec.json`` is the schema of the Compose specification (https://github.com/compose-spec/compose-spec,
 Apache License 2.0, ``compose-spec.LICENSE``), unchanged.
@@ -40,7 +40,7 @@ _SERVICES = (
     "console",
 )
 _SECONDS = {"s": 1, "m": 60}
-# Addresses that are for people: a browser opens them, on the machine that the containers run on.
+# Addresses for a browser on the machine that runs the containers.
 _PAGES = {"WORKER_TRACE_URL", "WORKER_METRICS_URL"}
 
 
@@ -64,36 +64,36 @@ def test_it_follows_the_published_schema() -> None:
     _validate(composition(example_environment()))
 
 
-def test_the_schema_refuses_a_wrong_file() -> None:
+def test_the_schema_refuses_an_invalid_file() -> None:
     document = raw_composition()
     document["services"]["worker"]["depend_on"] = ["postgres"]
     with pytest.raises(jsonschema.ValidationError):
         _validate(document)
 
 
-def test_it_has_the_full_picture(services: dict[str, Any]) -> None:
+def test_it_has_all_services(services: dict[str, Any]) -> None:
     assert set(services) == set(_SERVICES)
 
 
-def test_the_example_sets_every_variable_that_must_be_set() -> None:
+def test_the_example_sets_every_required_variable() -> None:
     mandatory = {name for name, must in variables().items() if must}
     assert set(example_environment()) == mandatory
 
 
-def test_the_example_names_every_variable_and_no_other() -> None:
+def test_the_example_names_exactly_the_variables() -> None:
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
     assert set(re.findall(r"^#?([A-Z_]+)=", text, re.MULTILINE)) == set(variables())
 
 
 @pytest.mark.parametrize("name", sorted(example_environment()))
-def test_a_missing_password_stops_compose_with_advice(name: str) -> None:
+def test_a_missing_password_stops_compose_with_a_hint(name: str) -> None:
     environment = example_environment()
     del environment[name]
     with pytest.raises(VariableMissing, match=f"{name}: copy .env.example to .env first"):
         composition(environment)
 
 
-def test_no_password_is_written_in_the_file() -> None:
+def test_the_file_contains_no_password() -> None:
     text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
     for line in text.splitlines():
         if re.search(r"password", line, re.IGNORECASE):
@@ -101,17 +101,17 @@ def test_no_password_is_written_in_the_file() -> None:
     assert not re.search(r"://\w+:(?!\$)[^/]*@", text)
 
 
-def test_every_service_that_stays_has_a_health_check(services: dict[str, Any]) -> None:
+def test_every_long_running_service_has_a_health_check(services: dict[str, Any]) -> None:
     for name in set(_SERVICES) - {"migrate", "worker", "follow"}:
         assert services[name]["healthcheck"]["test"][0] == "CMD", name
-    # As root, it could make the cookie of Erlang before the server does, which then could not read it.
+    # As root, it could create Erlang's cookie before the server, which then could not read it.
     assert services["rabbitmq"]["healthcheck"]["test"][1:4] == ["gosu", "rabbitmq", "rabbitmq-diagnostics"]
-    # The worker's is part of its image, so that it also serves elsewhere.
+    # The worker's health check is part of its image, for use without Compose.
     assert "healthcheck" not in services["worker"]
     assert "HEALTHCHECK" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
-def test_workers_start_after_what_they_need(services: dict[str, Any]) -> None:
+def test_workers_start_after_their_dependencies(services: dict[str, Any]) -> None:
     conditions = {name: need["condition"] for name, need in services["worker"]["depends_on"].items()}
     assert conditions == {
         "migrate": "service_completed_successfully",
@@ -124,14 +124,14 @@ def test_workers_start_after_what_they_need(services: dict[str, Any]) -> None:
         assert services[name]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
 
 
-def test_what_runs_beside_workers_has_what_they_have(services: dict[str, Any]) -> None:
+def test_other_processes_have_the_workers_environment(services: dict[str, Any]) -> None:
     worker, beside = services["worker"], services["follow"]
     assert beside["command"] == ["follow"]
     same = ("image", "environment", "depends_on", "stop_grace_period", "cap_drop", "read_only")
     assert {what: beside[what] for what in same} == {what: worker[what] for what in same}
 
 
-def test_the_console_is_there_for_who_asks_and_answers_by_a_password(
+def test_the_console_is_optional_and_needs_a_password(
     services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     console = services["console"]
@@ -196,13 +196,13 @@ def test_every_image_is_pinned(services: dict[str, Any]) -> None:
     python = re.search(r"^ARG PYTHON_IMAGE=(\S+)$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
     assert python is not None
     for image in [*bases, python[1], *({service["image"] for service in services.values()} - built)]:
-        # A version that is not moved on: of PostgreSQL two numbers, of all others three.
+        # A tag of an exact version: two numbers for PostgreSQL, three for all others.
         name, _, tag = image.rpartition(":")
         numbers = 2 if name == "postgres" else 3
         assert re.fullmatch(rf"v?\d+(\.\d+){{{numbers - 1}}}(-[a-z]+)*", tag), image
 
 
-def test_what_is_built_here_has_its_recipe(services: dict[str, Any]) -> None:
+def test_every_built_image_has_a_dockerfile(services: dict[str, Any]) -> None:
     contexts = {name: service["build"]["context"] for name, service in services.items() if "build" in service}
     assert contexts == {"worker": ".", "otel-collector": "deploy/otel"}
     for context in contexts.values():
@@ -210,7 +210,7 @@ def test_what_is_built_here_has_its_recipe(services: dict[str, Any]) -> None:
 
 
 def test_an_image_is_built_by_one_service_only(services: dict[str, Any]) -> None:
-    # Compose builds all at once, and the second that gives an image the same name fails.
+    # Compose builds in parallel: the second build with the same image name fails.
     images = [service["image"] for service in services.values() if "build" in service]
     assert len(images) == len(set(images))
     assert services["migrate"]["image"] == services["worker"]["image"]
@@ -218,14 +218,14 @@ def test_an_image_is_built_by_one_service_only(services: dict[str, Any]) -> None
     assert mine["migrate"]["image"] == mine["worker"]["image"] == "shop-worker"
 
 
-def test_nothing_that_works_waits_for_what_watches(services: dict[str, Any]) -> None:
+def test_no_service_depends_on_monitoring(services: dict[str, Any]) -> None:
     watching = {"otel-collector", "jaeger", "postgres-exporter", "prometheus", "grafana"}
     for name in services.keys() - watching:
         needs = services[name].get("depends_on", {})
         assert {needs[other]["condition"] for other in needs.keys() & watching} <= {"service_started"}
 
 
-def test_the_exporter_of_postgresql_only_watches(services: dict[str, Any]) -> None:
+def test_the_postgresql_exporter_connects_as_the_monitoring_user(services: dict[str, Any]) -> None:
     environment = services["postgres-exporter"]["environment"]
     assert environment["DATA_SOURCE_USER"] == "monitor"
     assert environment["DATA_SOURCE_PASS"] == services["postgres"]["environment"]["POSTGRES_MONITOR_PASSWORD"]
@@ -248,7 +248,7 @@ def test_addresses_name_services_of_the_file(services: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("name", "service"), [("WORKER_TRACE_URL", "jaeger"), ("WORKER_METRICS_URL", "grafana")])
-def test_the_address_of_a_page_is_where_it_can_be_seen(name: str, service: str) -> None:
+def test_page_addresses_are_published_ports(name: str, service: str) -> None:
     for environment in (example_environment(), example_environment() | {f"{service.upper()}_PORT": "1234"}):
         services = composition(environment)["services"]
         (port,) = services[service]["ports"]
@@ -256,13 +256,13 @@ def test_the_address_of_a_page_is_where_it_can_be_seen(name: str, service: str) 
         assert (address.hostname, str(address.port)) == ("localhost", port.split(":")[1])
 
 
-def test_ports_are_open_to_this_machine_only(services: dict[str, Any]) -> None:
+def test_ports_are_published_on_the_loopback_interface_only(services: dict[str, Any]) -> None:
     ports = [port for service in services.values() for port in service.get("ports", [])]
     assert len(ports) == len({port.split(":")[1] for port in ports}), "two services want one port"
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
-def test_mounted_files_exist_and_cannot_be_changed_from_inside(services: dict[str, Any]) -> None:
+def test_mounted_files_exist_and_are_read_only(services: dict[str, Any]) -> None:
     mounts = [mount for service in services.values() for mount in service.get("volumes", [])]
     files = [mount.split(":") for mount in mounts if mount.startswith("./")]
     assert files
@@ -273,7 +273,7 @@ def test_mounted_files_exist_and_cannot_be_changed_from_inside(services: dict[st
             assert (ROOT / source).stat().st_mode & 0o111, f"{source} must be executable"
 
 
-def test_data_lies_where_postgresql_18_keeps_it(services: dict[str, Any]) -> None:
+def test_the_volume_is_where_postgresql_18_expects_it(services: dict[str, Any]) -> None:
     # Images from 18 on refuse a volume at /var/lib/postgresql/data.
     for name in ("postgres", "postgres-replica"):
         assert services[name]["image"].startswith("postgres:18.")
@@ -281,7 +281,7 @@ def test_data_lies_where_postgresql_18_keeps_it(services: dict[str, Any]) -> Non
 
 
 def test_the_broker_keeps_its_name(services: dict[str, Any]) -> None:
-    # The folder of a node's data is named after its host: under another name it starts empty.
+    # A node's data folder is named after its host: under another host name it starts empty.
     assert services["rabbitmq"]["hostname"] == "rabbitmq"
 
 

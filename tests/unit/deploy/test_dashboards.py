@@ -1,4 +1,4 @@
-"""Grafana's dashboards: what they ask for exists, what they show is explained, and what they name is provisioned."""
+"""Grafana's dashboards: their series exist, their panels are described, their datasources are provisioned."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from tests.unit.deploy.instruments import PREFIXES, exported, exported_series
 from tests.unit.deploy.watching import DASHBOARDS, dashboard, series, yaml_of
 
 _PROMETHEUS = {"type": "prometheus", "uid": "${datasource}"}
-# What no value of a metric's unit could mean otherwise.
+# Grafana's unit for each unit of a metric.
 _UNITS = {"s", "ops", "short", "percentunit"}
 
 
@@ -35,16 +35,16 @@ _DATASOURCES = {
 }
 
 
-def test_there_are_two() -> None:
+def test_there_are_two_dashboards() -> None:
     boards = [dashboard(path) for path in DASHBOARDS]
     assert {board["uid"] for board in boards} == {"dynamic-streams-commands", "dynamic-streams-event-store"}
-    # The id is the database's, and another in each.
+    # The id belongs to Grafana's database and differs between installations.
     assert not [board["title"] for board in boards if "id" in board]
     assert all(board["description"] for board in boards)
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
-def test_a_dashboard_asks_whichever_datasources_are_chosen(path: Path) -> None:
+def test_dashboards_use_the_chosen_datasources(path: Path) -> None:
     board = dashboard(path)
     variables = {variable["name"]: variable for variable in board["templating"]["list"]}
     assert {name for name, variable in variables.items() if variable["type"] == "datasource"} == {
@@ -60,7 +60,7 @@ def test_a_dashboard_asks_whichever_datasources_are_chosen(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
-def test_panels_do_not_overlap_and_have_an_id_each(path: Path) -> None:
+def test_panels_do_not_overlap_and_have_unique_ids(path: Path) -> None:
     panels = dashboard(path)["panels"]
     assert len(panels) == len({panel["id"] for panel in panels})
     taken: set[tuple[int, int]] = set()
@@ -77,7 +77,7 @@ def test_panels_do_not_overlap_and_have_an_id_each(path: Path) -> None:
 
 
 @pytest.mark.parametrize("panel", _ALL)
-def test_a_panel_says_what_it_shows_and_in_which_unit(panel: dict[str, Any]) -> None:
+def test_a_panel_has_a_description_and_a_unit(panel: dict[str, Any]) -> None:
     assert len(panel["description"]) > 20
     assert panel["fieldConfig"]["defaults"]["unit"] in _UNITS
     assert panel["datasource"] == _PROMETHEUS
@@ -85,25 +85,25 @@ def test_a_panel_says_what_it_shows_and_in_which_unit(panel: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("panel", _ALL)
-def test_a_panel_asks_for_what_there_is(panel: dict[str, Any]) -> None:
+def test_panels_query_existing_series_and_labels(panel: dict[str, Any]) -> None:
     assert panel["targets"]
     for target in panel["targets"]:
         expression = parsed(target["expr"])
         assert named_labels(target["legendFormat"]) <= labels(expression, series())
         for selector in selectors(expression):
             assert selector.name in series()
-            # One service at a time: its name is what Jaeger is asked for, too.
+            # One service at a time: Jaeger is queried by its name, too.
             if (selector.name or "").startswith(PREFIXES):
                 assert [matcher.value for matcher in selector.matchers.matchers if matcher.name == "job"] == ["$job"]
 
 
 @pytest.mark.parametrize("panel", _ALL)
-def test_what_is_in_seconds_is_shown_in_seconds(panel: dict[str, Any]) -> None:
+def test_seconds_are_shown_as_seconds(panel: dict[str, Any]) -> None:
     is_time = [bool(re.search(r"_seconds(_(bucket|sum))?\b|:seconds\b", target["expr"])) for target in panel["targets"]]
     assert is_time == [panel["fieldConfig"]["defaults"]["unit"] == "s"] * len(is_time)
 
 
-def test_every_metric_is_shown_or_warned_of() -> None:
+def test_every_metric_is_in_a_panel_or_an_alert() -> None:
     asked = {
         selector.name
         for path in DASHBOARDS
@@ -115,7 +115,7 @@ def test_every_metric_is_shown_or_warned_of() -> None:
     assert unseen == []
 
 
-def test_who_shows_durations_leads_to_the_traces() -> None:
+def test_panels_of_durations_link_to_traces() -> None:
     for path in DASHBOARDS:
         for panel in _panels(path):
             if "_duration_seconds_bucket" in json.dumps(panel["targets"]):
@@ -123,7 +123,7 @@ def test_who_shows_durations_leads_to_the_traces() -> None:
 
 
 @pytest.mark.parametrize("panel", _LINKED)
-def test_a_link_to_jaeger_asks_for_what_there_is(panel: dict[str, Any]) -> None:
+def test_links_to_jaeger_name_existing_services_and_tags(panel: dict[str, Any]) -> None:
     for link in panel["links"]:
         parts = urlsplit(link["url"])
         assert parts.path == "/explore"
@@ -149,14 +149,14 @@ def test_datasources_are_services_of_the_composition() -> None:
     assert [source["uid"] for source in _DATASOURCES.values() if source.get("isDefault")] == ["prometheus"]
 
 
-def test_rates_are_taken_over_what_workers_send() -> None:
+def test_the_scrape_interval_is_the_export_interval() -> None:
     worker = composition(example_environment())["services"]["worker"]
     seconds = int(worker["environment"]["OTEL_METRIC_EXPORT_INTERVAL"]) // 1000
     assert _DATASOURCES["prometheus"]["jsonData"]["timeInterval"] == f"{seconds}s"
     assert yaml_of("prometheus/prometheus.yml")["global"]["scrape_interval"] == f"{seconds}s"
 
 
-def test_the_vendors_dashboards_fit_the_versions_that_run() -> None:
+def test_the_vendors_dashboards_match_the_versions_in_use() -> None:
     services = composition(example_environment())["services"]
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     fetched = dict(re.findall(r"^\w+ := https://\S+/([\w-]+)/v([\d.]+)/\S+\.json$", makefile, re.MULTILINE))

@@ -1,4 +1,4 @@
-"""What is installed beside this package: its licences are known and accepted, and what is not known is said."""
+"""Dependencies: their licences are known and accepted, and the audit reports unknown packages."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from deploy.dependencies import audit
 from deploy.dependencies.licences import ACCEPTED, of_extras, of_image, said_by
 from tests.support.composition import ROOT
 
-# Only on systems that this is not.
+# Installed on other operating systems only.
 ELSEWHERE = {"colorama"}
 
 
@@ -26,12 +26,12 @@ def _brought() -> dict[str, list[str]]:
 
 
 def _licences(expression: str) -> set[str]:
-    """Those of an expression; of a choice, the first one that is accepted."""
+    """The licences of an SPDX expression; of alternatives, the first accepted one."""
     parts = [re.split(r" OR ", part) for part in expression.split(" AND ")]
     return {next((one for one in part if one in ACCEPTED), part[0]) for part in parts}
 
 
-def test_every_package_is_listed_with_the_licence_that_it_names() -> None:
+def test_every_package_is_listed_with_its_licence() -> None:
     installed = of_image() | set().union(*of_extras().values())
     listed = _listed()
     assert set(listed) == installed
@@ -52,7 +52,7 @@ def test_every_licence_is_accepted() -> None:
         assert _licences(expression) <= ACCEPTED, f"{package}: {expression}"
 
 
-def test_the_image_names_the_licences_of_what_it_installs() -> None:
+def test_the_image_names_the_licences_of_its_packages() -> None:
     listed = _listed()
     named = re.search(r'image\.licenses="([^"]+)"', (ROOT / "Dockerfile").read_text(encoding="utf-8"))
     assert named is not None
@@ -60,7 +60,7 @@ def test_the_image_names_the_licences_of_what_it_installs() -> None:
     assert named[1].split(" AND ") == sorted(inside)
 
 
-def test_the_image_has_what_its_extras_need() -> None:
+def test_the_image_has_the_dependencies_of_its_extras() -> None:
     extras = of_extras()
     needed = extras[""] | extras["worker"] | extras["erasure"] | extras["console"]
     assert needed - of_image() == set()
@@ -86,7 +86,7 @@ def test_the_image_has_what_its_extras_need() -> None:
         (None, "WARNING:first\nERROR:no route to the service", 2, "as in CI (ERROR:no route to the service)."),
     ],
 )
-def test_an_audit_says_what_is_known(answer: object, errors: str, status: int, says: str) -> None:
+def test_an_audits_result_is_summarized(answer: object, errors: str, status: int, says: str) -> None:
     told = audit.report("" if answer is None else json.dumps(answer), errors)
     assert told[0] == status
     assert says in told[1]

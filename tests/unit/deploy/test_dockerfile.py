@@ -1,4 +1,4 @@
-"""The image's recipe, as far as it can be judged without a Docker engine, and the wheel that it installs."""
+"""The Dockerfile, as far as it can be checked without Docker, and the wheel that it installs."""
 
 import json
 import re
@@ -23,7 +23,7 @@ def _instructions() -> list[tuple[str, str]]:
 
 
 def _last(name: str) -> str:
-    """The last instruction of a kind: what counts in the final image."""
+    """The last instruction of a kind, which applies to the final image."""
     return [rest for instruction, rest in _instructions() if instruction == name][-1]
 
 
@@ -34,7 +34,7 @@ def _final_stage() -> list[tuple[str, str]]:
 
 
 def _copied() -> list[str]:
-    """What is copied from the folder of the build."""
+    """The paths copied from the build context."""
     sources = []
     for name, rest in _instructions():
         if name == "COPY" and not rest.startswith("--from="):
@@ -43,7 +43,7 @@ def _copied() -> list[str]:
 
 
 def _ignored(path: str) -> bool:
-    """Whether ``.dockerignore`` hides a path: the last line that fits it, or a folder above it, decides."""
+    """Whether ``.dockerignore`` excludes a path: the last line that matches it or a parent folder decides."""
     ignored = False
     parents = [str(parent) for parent in Path(path).parents if str(parent) != "."]
     for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines():
@@ -58,14 +58,14 @@ def _ignored(path: str) -> bool:
     return ignored
 
 
-def test_it_runs_as_a_numbered_user_who_is_not_root() -> None:
+def test_it_runs_as_a_numeric_non_root_user() -> None:
     instructions = _final_stage()
     users = [rest for name, rest in instructions if name == "USER"]
     assert users
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[-1])
 
 
-def test_it_starts_the_worker_and_stops_by_sigterm() -> None:
+def test_it_starts_the_worker_and_stops_on_sigterm() -> None:
     assert json.loads(_last("ENTRYPOINT")) == ["worker"]
     assert json.loads(_last("CMD")) == ["run"]
     assert _last("STOPSIGNAL") == "SIGTERM"
@@ -85,24 +85,24 @@ def test_it_holds_no_settings_and_no_secrets() -> None:
     assert not [value for value in values if re.search(r"URL|PASSWORD|SECRET|TOKEN|KEY|DOMAINS|OTEL", value)]
 
 
-def test_its_labels_say_what_it_is() -> None:
+def test_it_has_the_standard_labels() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]*)"', _last("LABEL")))
     assert (labels["title"], labels["description"]) == (project["name"], project["description"])
-    # Told by `make image`, which has the version from the one place where it stands.
+    # Passed by `make image`, which reads the version from its single source.
     told = {name: f"${{{name.upper()}}}" for name in ("version", "revision", "source")}
     assert told.items() <= labels.items()
     recipe = (ROOT / "Makefile").read_text(encoding="utf-8").partition("\nimage:")[2].partition("\n\n")[0]
     assert set(re.findall(r"--build-arg (\w+)=", recipe)) == {name.upper() for name in told}
     found = re.search(r"sed -n '(.*?)' (\S+)\)", recipe)
     assert found is not None
-    # As make hands it to sed.
+    # As make passes it to sed.
     script, place = found[1].replace("$$", "$"), found[2]
     read = subprocess.run(["/usr/bin/env", "sed", "-n", script, place], cwd=ROOT, capture_output=True, check=True)
     assert read.stdout.decode().strip() == worker.__version__
 
 
-def test_what_is_copied_exists_and_is_not_ignored() -> None:
+def test_copied_files_exist_and_are_not_ignored() -> None:
     assert _copied()
     for source in _copied():
         assert (ROOT / source).exists(), source
@@ -113,7 +113,7 @@ def test_what_is_copied_exists_and_is_not_ignored() -> None:
     "path",
     [".env", ".git", ".venv", "compose.yaml", "tests", "deploy", "requirements.lock", "worker/__pycache__/a.pyc"],
 )
-def test_nothing_else_reaches_the_build(path: str) -> None:
+def test_all_other_files_are_ignored(path: str) -> None:
     assert _ignored(path)
 
 
@@ -134,7 +134,7 @@ def test_the_wheel_is_complete(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
     build = tmp_path / "build"
     build.mkdir()
-    # Only what the image's build sees: a file that it does not copy is not in the wheel.
+    # Built from the files in the build context: a file that is not copied is missing from the wheel.
     for source in _copied():
         (build / source).symlink_to(ROOT / source)
     subprocess.run([*command, "--no-build-isolation", "--wheel-dir", str(tmp_path), str(build)], check=True)

@@ -1,4 +1,4 @@
-"""What makes a query wrong that Prometheus would answer with nothing, or with too much."""
+"""Finds errors in queries that Prometheus would answer with nothing, or with too much."""
 
 import pytest
 
@@ -21,7 +21,7 @@ _SERIES = {"hits_total": frozenset({"job", "end"}), "hits_bucket": frozenset({"j
         ("max_over_time(up[10m:1m]) == 0 or absent(hits_total)", {"job"}),
     ],
 )
-def test_the_labels_of_an_answer(text: str, found: set[str]) -> None:
+def test_the_labels_of_a_result(text: str, found: set[str]) -> None:
     assert labels(parsed(text), _SERIES) == found
 
 
@@ -38,12 +38,12 @@ def test_the_labels_of_an_answer(text: str, found: set[str]) -> None:
         "hits_total unless up",
     ],
 )
-def test_a_label_that_is_not_there_is_found(text: str) -> None:
+def test_a_missing_label_is_found(text: str) -> None:
     with pytest.raises(LabelMissing):
         labels(parsed(text), _SERIES)
 
 
-def test_a_series_that_is_not_there_is_found() -> None:
+def test_a_missing_series_is_found() -> None:
     with pytest.raises(KeyError):
         labels(parsed("rate(hits[5m])"), _SERIES)
 
@@ -54,6 +54,6 @@ def test_every_series_is_found() -> None:
 
 
 @pytest.mark.parametrize("text", ["sum by (a (b)", "rate(a)", "a{b=c}", ""])
-def test_what_is_no_expression_is_refused(text: str) -> None:
+def test_an_invalid_expression_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parsed(text)

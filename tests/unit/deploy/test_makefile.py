@@ -1,4 +1,4 @@
-"""``make lock`` and ``make clean``, which no other test may run."""
+"""``make lock`` and ``make clean``, which no test may run for real."""
 
 import re
 import subprocess
@@ -9,7 +9,7 @@ from tests.support.composition import ROOT
 
 
 def _recipe(target: str) -> str:
-    """The commands of a target, with the Makefile's own variables in place."""
+    """The commands of a target, with the Makefile's variables replaced."""
     text = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
     found = re.search(rf"^{target}:.*\n((?:\t.*\n)+)", text, re.MULTILINE)
     assert found is not None
@@ -17,7 +17,7 @@ def _recipe(target: str) -> str:
     return re.sub(r"\$\((\w+)\)", lambda match: variables.get(match[1], match[0]), found[1])
 
 
-def test_every_lock_is_written_and_in_one_way() -> None:
+def test_every_lock_is_compiled_with_the_same_options() -> None:
     lines = _recipe("lock").splitlines()
     written = [re.findall(r"-o (\S+)", line) for line in lines]
     assert Counter(name for names in written for name in names) == Counter(
@@ -25,30 +25,30 @@ def test_every_lock_is_written_and_in_one_way() -> None:
     )
     for line in lines:
         assert {"--universal", "--generate-hashes", "--no-emit-index-url"} <= set(line.split()), line
-        # The first decides the versions, and the rest follow it.
+        # The first lock chooses the versions; the others are constrained to them.
         assert ("--constraint requirements.lock" in line) == (line is not lines[0]), line
 
 
-def test_clean_removes_nothing_that_is_kept_in_version_control() -> None:
+def test_clean_removes_no_tracked_files() -> None:
     recipe = _recipe("clean")
     (removed,) = re.findall(r"rm -rf (?!\{)(.+)", recipe)
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
     for name in removed.split():
         assert f"{name}/" in ignored, name
-    # A stack that runs is stopped, and removes its folder itself.
+    # A running stack is stopped and removes its own folder.
     assert ".stack" not in removed.split()
     assert re.search(r"test -e \.stack; then \$\(MAKE\) .*down", recipe)
 
 
 def test_the_environment_of_another_clone_is_not_emptied(tmp_path: Path) -> None:
-    """A worktree's is often a link, and its lock newer than the stamp that the link leads to."""
+    """A worktree's ``.venv`` is often a link, and its lock newer than the stamp behind the link."""
     for name in ("Makefile", "requirements.lock", "pyproject.toml"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     others = tmp_path / "others"
     others.mkdir()
     (others / "kept").touch()
     (tmp_path / ".venv").symlink_to(others)
-    # Nothing is installed: what should make the environment does nothing.
+    # The command that creates the environment is replaced: nothing is installed.
     subprocess.run(["make", ".venv/.ready", "PYTHON=true"], cwd=tmp_path, capture_output=True, check=False)  # noqa: S607
     assert [path.name for path in others.iterdir()] == ["kept"]
     assert not (tmp_path / ".venv").is_symlink()

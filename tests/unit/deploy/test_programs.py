@@ -1,4 +1,4 @@
-"""Programs that run where they were unpacked. Stand-ins tell how they were called."""
+"""Programs that run from the folder that they were unpacked into. Stand-ins record how they were called."""
 
 import subprocess
 from dataclasses import replace
@@ -17,10 +17,10 @@ def _program(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
-def test_erlang_finds_itself_by_its_place_also_where_a_script_of_its_own_starts_it(tmp_path: Path) -> None:
+def test_erlang_finds_its_root_folder_also_when_its_own_script_starts_it(tmp_path: Path) -> None:
     root = tmp_path / "files" / ERLANG
     _program(root / "erts-15.2" / "bin" / "erlexec", 'echo "$ROOTDIR $BINDIR $*"')
-    # As it was made for: with another place in it.
+    # As built: it contains another root folder.
     _program(root / "bin" / "erl", "exit 1")
     _program(root / "bin" / "escript", 'exec "$ESCRIPT_EMULATOR" -escript "$@"')
     write_programs(replace(RABBITMQ, programs=(f"{ERLANG}/bin/erl", f"{ERLANG}/bin/escript")), tmp_path)
@@ -28,7 +28,7 @@ def test_erlang_finds_itself_by_its_place_also_where_a_script_of_its_own_starts_
     assert said == f"{root} {root}/erts-15.2/bin -escript a b\n"
 
 
-def test_a_library_that_came_along_is_found_and_a_program_by_its_name_alone(tmp_path: Path) -> None:
+def test_bundled_libraries_and_programs_by_name_are_found(tmp_path: Path) -> None:
     libraries = tmp_path / "files" / "usr" / "lib" / "x86_64-linux-gnu"
     libraries.mkdir(parents=True)
     (libraries / "libfew.so.1").touch()
@@ -41,7 +41,7 @@ def test_a_library_that_came_along_is_found_and_a_program_by_its_name_alone(tmp_
     assert one.stdout.rstrip().endswith(":/before")
 
 
-def test_a_program_that_did_not_come_is_told(tmp_path: Path) -> None:
+def test_a_missing_program_is_reported(tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
     with pytest.raises(
         StackError, match=r"the package rabbitmq-server brought no usr/lib/rabbitmq/bin/rabbitmq-server"

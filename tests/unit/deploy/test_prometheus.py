@@ -1,4 +1,4 @@
-"""What Prometheus scrapes, records and warns of: well-formed, about series that exist, and with advice that exists."""
+"""Prometheus' scrape jobs, recording rules and alerts: well-formed, with existing series and documented advice."""
 
 import re
 import shutil
@@ -86,7 +86,7 @@ def _configuration() -> _Configuration:
 
 
 def _headings() -> Mapping[str, str]:
-    """The sections of docs/operations.md by the anchor that GitHub gives them, each with its text."""
+    """The sections of docs/operations.md by their GitHub anchors, each with its text."""
     parts = re.split(r"^#+ (.+)$", (ROOT / "docs" / "operations.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
     return {
         re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-"): text
@@ -102,12 +102,12 @@ def test_rules_are_well_formed(name: str) -> None:
     assert all(group.rules for group in groups)
 
 
-def test_every_file_of_rules_is_read() -> None:
+def test_every_rule_file_is_loaded() -> None:
     files = {path.name for path in (DEPLOY / "prometheus").glob("*.yml")} - {"prometheus.yml"}
     assert set(_configuration().rule_files) == files
 
 
-def test_what_is_scraped_are_services_of_the_composition() -> None:
+def test_scrape_targets_are_services_of_the_composition() -> None:
     services = composition(example_environment())["services"]
     scrapes = _configuration().scrape_configs
     assert len(scrapes) == len({scrape.job_name for scrape in scrapes})
@@ -128,33 +128,33 @@ def test_workers_keep_their_own_job_and_instance() -> None:
     assert scrape.honor_labels
 
 
-def test_the_brokers_queues_are_scraped_for_what_is_asked_of_them() -> None:
+def test_the_broker_is_scraped_for_every_queue_metric_in_use() -> None:
     (scrape,) = (scrape for scrape in _configuration().scrape_configs if scrape.metrics_path == "/metrics/detailed")
     assert scrape.params == {"family": ["queue_coarse_metrics", "queue_consumer_count"]}
 
 
 @pytest.mark.parametrize("rule", rules("recording"), ids=lambda rule: rule["record"])
-def test_a_recorded_series_has_the_labels_that_its_name_begins_with(rule: dict[str, Any]) -> None:
+def test_a_recorded_series_has_the_labels_in_its_name(rule: dict[str, Any]) -> None:
     assert labels(parsed(rule["expr"]), series()) == recorded()[rule["record"]]
 
 
 @pytest.mark.parametrize("rule", _alerts(), ids=lambda rule: rule["alert"])
-def test_an_alert_asks_for_what_there_is_and_names_what_it_finds(rule: dict[str, Any]) -> None:
+def test_alerts_use_existing_series_and_name_their_labels(rule: dict[str, Any]) -> None:
     found = labels(parsed(rule["expr"]), series())
     assert named_labels(rule["annotations"]["summary"]) <= found
 
 
 @pytest.mark.parametrize("rule", [*_alerts(), *rules("recording")], ids=lambda rule: rule.get("alert", "recorded"))
-def test_what_is_asked_of_our_code_is_exported_by_it(rule: dict[str, Any]) -> None:
+def test_our_series_in_rules_are_exported_by_our_code(rule: dict[str, Any]) -> None:
     ours = {selector.name for selector in selectors(parsed(rule["expr"])) if (selector.name or "").startswith(PREFIXES)}
     assert ours <= set(exported_series())
 
 
 @pytest.mark.parametrize("rule", _alerts(), ids=lambda rule: rule["alert"])
-def test_an_alert_says_where_advice_is(rule: dict[str, Any]) -> None:
+def test_every_alert_links_to_its_advice(rule: dict[str, Any]) -> None:
     page, _, anchor = rule["annotations"]["runbook"].partition("#")
     assert page == "docs/operations.md"
-    # Each has its own section, of more than a line.
+    # Each alert has its own section, longer than a line.
     assert anchor == re.sub(r"(?<!^)(?=[A-Z])", "-", rule["alert"]).lower()
     assert len(_headings()[anchor].split()) > 30
 
@@ -171,22 +171,22 @@ def test_no_two_alerts_share_a_name() -> None:
     assert len(names) == len(set(names))
 
 
-def test_alerts_fire_when_they_should_and_not_when_not() -> None:
+def test_alerts_fire_exactly_when_expected() -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
-        pytest.skip("promtool, of Prometheus, is not installed")
+        pytest.skip("promtool is not installed")
     cases = Path(__file__).with_name("alerts.promtool.yaml")
     done = subprocess.run([promtool, "test", "rules", str(cases)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_alert_has_a_case_in_which_it_fires() -> None:
+def test_every_alert_fires_in_some_test_case() -> None:
     cases = Path(__file__).with_name("alerts.promtool.yaml").read_text(encoding="utf-8")
     assert {rule["alert"] for rule in _alerts()} == set(re.findall(r'alertname="(\w+)"', cases))
 
 
-def test_a_worker_that_ended_while_it_was_paused_wakes_nobody() -> None:
-    # The collector shows the last that it said until it forgets it.
+def test_a_worker_that_ended_while_paused_raises_no_alert() -> None:
+    # The collector exports a worker's last values until they expire.
     (alert,) = (rule for rule in _alerts() if rule["alert"] == "WorkersPaused")
     kept = yaml_of("otel/collector.yaml")["exporters"]["prometheus"]["metric_expiration"]
     assert _seconds(alert["for"]) > _seconds(kept)

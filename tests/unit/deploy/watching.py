@@ -1,4 +1,4 @@
-"""The files by which everything is watched, and every series that may be asked for."""
+"""The monitoring files, and every series that they may use."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.unit.deploy.instruments import exported_series
 DEPLOY = ROOT / "deploy"
 DASHBOARDS = sorted((DEPLOY / "grafana" / "dashboards").glob("*.json"))
 
-# Of others: what their documentation says, as far as it is asked for. Whatever is scraped has an instance and a job.
+# Series of other programs, as documented, as far as they are used. Every scraped series has an instance and a job.
 _TARGET = frozenset({"job", "instance"})
 _QUEUE = _TARGET | {"vhost", "queue"}
 _OTHERS = {
@@ -47,10 +47,10 @@ def rules(name: str) -> list[dict[str, Any]]:
 
 
 def recorded() -> dict[str, frozenset[str]]:
-    """The series that rules record; by convention, a name begins with its labels."""
+    """The recorded series; by convention, a name begins with its labels."""
     return {rule["record"]: frozenset(rule["record"].split(":")[0].split("_")) for rule in rules("recording")}
 
 
 def series() -> dict[str, frozenset[str]]:
-    """Every series that a dashboard or an alert may ask for, with its labels."""
+    """Every series that a dashboard or an alert may use, with its labels."""
     return {**_OTHERS, **recorded(), **exported_series()}

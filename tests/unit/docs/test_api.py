@@ -1,4 +1,4 @@
-"""The pages of the Python API are what the docstrings say."""
+"""The pages of the Python API are generated from the docstrings."""
 
 import re
 from importlib import import_module
@@ -9,7 +9,7 @@ from deploy.site import api
 from deploy.site.api_contents import PAGES, TASKS, Page
 
 
-def test_the_pages_are_made_of_the_docstrings() -> None:
+def test_the_pages_are_up_to_date() -> None:
     written = {file: (api.DOCS / file).read_text(encoding="utf-8") for file in api.written()}
     assert written == api.written(), "the docstrings have changed: call 'make api'"
 
@@ -29,7 +29,7 @@ def test_every_public_name_is_in_the_tables_and_described_once(page: Page) -> No
     assert len(described) == len(set(described))
 
 
-def test_what_a_task_needs_is_imported_as_the_page_says() -> None:
+def test_the_imports_on_the_page_work() -> None:
     for task in TASKS:
         for line in task.imports:
-            exec(line, {})  # noqa: S102  the documentation's own code
+            exec(line, {})  # noqa: S102  code of the documentation

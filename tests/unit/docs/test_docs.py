@@ -1,4 +1,4 @@
-"""What the documentation says is so: its code is the tested code, its links lead somewhere, its tables are complete."""
+"""The documentation is correct: its code is tested, its links exist, its tables are complete."""
 
 import ast
 import inspect
@@ -59,20 +59,20 @@ def first_cells(text: str) -> set[str]:
     }
 
 
-def test_no_page_holds_what_a_merge_could_not_decide() -> None:
+def test_no_page_contains_conflict_markers() -> None:
     marks = re.compile(r"^(<{7}|={7}|>{7}|\|{7})( |$)", re.MULTILINE)
     assert [path.name for path in PAGES if marks.search(path.read_text())] == []
 
 
-def test_the_readmes_decider_is_the_one_that_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_readmes_decider_is_the_tested_one(monkeypatch: pytest.MonkeyPatch) -> None:
     decider, test = code("README.md")
     for part in decider.strip().split("\n\n\n"):
         assert part in SHOP
-    # The test in the README is run as it stands, where its package is found.
+    # The README's test is run unchanged; its package can be imported.
     monkeypatch.setitem(sys.modules, "shop", shop)
     monkeypatch.setitem(sys.modules, "shop.orders", orders)
     names: dict[str, object] = {}
-    exec(test, names)  # noqa: S102  the README's own code
+    exec(test, names)  # noqa: S102  code of the README
     run = names["test_what_is_not_there_is_not_sold"]
     assert callable(run)
     run()
@@ -87,7 +87,7 @@ def test_every_page_is_listed_by_need() -> None:
     assert sorted(listed) == sorted(path.name for path in PAGES if path.parent.name == "docs" and path.stem != "index")
 
 
-def test_the_site_has_the_pages_of_the_index_by_need() -> None:
+def test_the_site_has_the_pages_of_the_index() -> None:
     first, *groups = pages.navigation(page("docs/index.md"))
     assert first == "index.md"
     assert [name for group in groups for name in group] == ["Learn", "Do", "Look up", "Understand"]
@@ -109,7 +109,7 @@ def test_every_command_is_described() -> None:
     for group, entries in COMMANDS.items():
         for entry in entries:
             words = f"worker {group} {entry.name}".replace("  ", " ")
-            # A row may name a second one of its group by its last word.
+            # A row may name a second command of its group by its last word.
             assert re.search(rf"`{words}\b|`worker {group} .*, `{entry.name}\b", text), words
 
 
@@ -119,7 +119,7 @@ def test_no_line_is_wider_than_a_screen(path: Path) -> None:
     assert [line for line in prose.splitlines() if len(line) > 120 and not line.startswith("|")] == []
 
 
-def test_the_field_that_erasure_shows_is_sealed() -> None:
+def test_the_field_in_the_erasure_guide_is_sealed() -> None:
     (shown,) = code("docs/erasure.md")
     names: dict[str, Any] = {}
     exec(shown, names)  # noqa: S102  the documentation's own code
@@ -131,7 +131,7 @@ def test_the_field_that_erasure_shows_is_sealed() -> None:
     assert json.loads(metadata)[SEALED].keys() == {"Name"}
 
 
-async def test_the_publisher_is_called_as_the_documentation_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_publisher_accepts_the_documented_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMQP_URL", "amqp://worker@mq/")
     publisher = create_autospec(Publisher, instance=True, spec_set=True)
     publisher.request.return_value = Reply(command_id=uuid4(), outcome="accepted")
@@ -146,7 +146,7 @@ async def test_the_publisher_is_called_as_the_documentation_shows(monkeypatch: p
     assert isinstance(program, CodeType)
     monkeypatch.setattr(worker, "Publisher", SimpleNamespace(connect=connect))
     names: dict[str, Any] = {}
-    exec("import os", names)  # noqa: S102  what every program has
+    exec("import os", names)  # noqa: S102  imports of the examples
     await eval(program, names)  # noqa: S307  the documentation's own code
     calls = publisher.request.await_args_list + publisher.publish.await_args_list
     assert len(calls) == 2
@@ -155,7 +155,7 @@ async def test_the_publisher_is_called_as_the_documentation_shows(monkeypatch: p
         library.parse(command_type, body, allow_unknown_fields=False)
 
 
-async def test_a_command_is_scheduled_as_the_documentation_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_documented_call_schedules_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMQP_URL", "amqp://worker@mq/")
     publisher = create_autospec(Publisher, instance=True, spec_set=True)
 
@@ -179,7 +179,7 @@ async def test_a_command_is_scheduled_as_the_documentation_shows(monkeypatch: py
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_links_and_pages_that_are_named_exist(path: Path) -> None:
+def test_links_and_named_pages_exist(path: Path) -> None:
     text = path.read_text()
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
         assert (path.parent / target).exists(), target
@@ -188,7 +188,7 @@ def test_links_and_pages_that_are_named_exist(path: Path) -> None:
 
 
 def anchors(path: Path) -> set[str]:
-    """What the headings of a page are called in a link."""
+    """The anchors of a page's headings."""
     headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -200,7 +200,7 @@ def test_links_lead_to_headings_that_exist(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["docs/architecture.md", "CONTRIBUTING.md"])
-def test_files_that_are_named_exist(name: str) -> None:
+def test_named_files_exist(name: str) -> None:
     tree = {path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py") if ".venv" not in path.parts}
     for named in re.findall(r"`(?:MODEL[^ ]* )?([\w/.]+\.py)`", page(name)):
         assert any(path == named or path.endswith(f"/{named}") for path in tree), named
@@ -226,9 +226,9 @@ def test_every_setting_is_described_with_its_default() -> None:
 def test_no_page_names_a_setting_that_does_not_exist(path: Path) -> None:
     named = set(re.findall(r"\b(?:WORKER|DATABASE|AMQP)_[A-Z_]+\b", path.read_text()))
     known = {name.upper() for name in Settings.described()} | {file_variable(name) for name in IN_FILES}
-    # Those for one domain, of the examples.
+    # Settings for one domain, in the examples.
     known |= set(own_variables(dict.fromkeys(named, "")))
-    # Variables of compose.yaml, which are no settings of the worker; and DATABASE_URL_<DOMAIN> and others like it.
+    # Variables of compose.yaml, not settings of the worker; and DATABASE_URL_<DOMAIN> and similar ones.
     assert {name.rstrip("_") for name in named} - known <= {"WORKER_IMAGE", "DATABASE"}
 
 
@@ -248,7 +248,7 @@ def test_every_reason_of_a_dead_letter_is_described() -> None:
     raised = set(re.findall(r'BadMessage\(\s*"(\w+)"', source)) | set(re.findall(r'_named\("(\w+)"\)', source))
     described = first_cells(page("docs/messages.md").split("| reason |")[1])
     raised |= set(BROKER_REASONS)
-    # A pause is never the reason of a dead letter; the default stands for what cannot happen.
+    # A pause is never the reason of a dead letter; the default is for impossible cases.
     assert raised - {"store_unavailable", "unknown_failure"} <= described
     assert {name for name in described if "_" in name and name.islower()} <= raised
 
@@ -290,19 +290,19 @@ def test_every_figure_of_a_load_run_is_described() -> None:
     assert first_cells(table) == set(Summary.model_fields)
 
 
-def test_the_scenario_in_the_documentation_is_the_one_that_is_run() -> None:
+def test_the_documented_scenario_is_the_tested_one() -> None:
     (*_, shown) = code("docs/handlers.md")
     assert shown.strip() in SHOP
 
 
-def test_the_upcasters_in_the_documentation_are_those_that_are_run() -> None:
+def test_the_documented_upcasters_are_the_tested_ones() -> None:
     (shown,) = [block for block in code("docs/handlers.md") if "Upcaster(" in block]
     tested = page("tests/support/domains/members.py")
     for part in shown.strip().split("\n\n\n"):
         assert part in tested
 
 
-def test_the_projection_in_the_documentation_is_the_one_that_is_run() -> None:
+def test_the_documented_projection_is_the_tested_one() -> None:
     declared, test, _ = code("docs/reading.md")
     source = page("handlers/library/projections.py")
     for part in declared.strip().split("\n\n\n"):
@@ -314,7 +314,7 @@ def test_the_projection_in_the_documentation_is_the_one_that_is_run() -> None:
     run()
 
 
-def test_the_reaction_and_the_relay_in_the_documentation_are_those_that_are_run() -> None:
+def test_the_documented_reaction_and_relay_are_the_tested_ones() -> None:
     reaction, test, relay = code("docs/reacting.md")
     source = page("handlers/library/reactions.py")
     for part in (*reaction.strip().split("\n\n\n"), relay.strip()):
@@ -326,7 +326,7 @@ def test_the_reaction_and_the_relay_in_the_documentation_are_those_that_are_run(
     run()
 
 
-async def test_a_program_waits_for_a_projection_as_the_documentation_shows() -> None:
+async def test_the_documented_program_waits_for_a_projection() -> None:
     *_, shown = code("docs/reading.md")
     models = create_autospec(ReadModels, instance=True, spec_set=True)
     models.__aenter__.return_value = models
@@ -339,8 +339,8 @@ async def test_a_program_waits_for_a_projection_as_the_documentation_shows() -> 
     assert library.projection("books-lent-out") is projections.lent_out
 
 
-def test_the_web_program_in_the_documentation_is_the_one_that_is_run() -> None:
-    # Methods are shown without the indentation that they have in their class.
+def test_the_documented_web_program_is_the_tested_one() -> None:
+    # Methods are shown without the indentation of their class.
     source = "\n".join(map(str.strip, WEB.splitlines()))
     blocks = code("docs/web.md")
     assert blocks
@@ -349,10 +349,10 @@ def test_the_web_program_in_the_documentation_is_the_one_that_is_run() -> None:
             assert "\n".join(map(str.strip, part.splitlines())) in source
 
 
-def test_a_role_behind_pgbouncer_is_given_what_connections_bring() -> None:
+def test_a_role_behind_pgbouncer_has_the_settings_of_our_connections() -> None:
     text = page("docs/database.md")
     assert dict(re.findall(r"^ALTER ROLE worker SET (\w+) = '([^']+)';$", text, re.MULTILINE)) == SESSION_SETTINGS
     ignored = re.search(r"^ignore_startup_parameters = (.*)$", text, re.MULTILINE)
     assert ignored is not None
-    # PgBouncer knows the application's name by itself, and passes it on.
+    # PgBouncer passes the application's name on by itself.
     assert set(ignored[1].split(",")) == set(SESSION_SETTINGS)

@@ -1,4 +1,4 @@
-"""The guides for a newcomer: the tutorial, the recipes and the programs are run, with what stands in for servers."""
+"""The guides: the tutorial, the recipes and the programs are run with stand-ins for the servers."""
 
 import ast
 import re
@@ -49,14 +49,14 @@ def run_tests(found: ModuleType) -> int:
 
 
 def printed(command: str) -> str:
-    """Return what the tutorial shows below a command."""
+    """Return the output that the tutorial shows below a command."""
     (step,) = [step for step in tutorial.steps() if isinstance(step, Typed) and step.command == command]
     return step.printed
 
 
 @pytest.fixture
 def shop(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The tutorial's file, found by the programs of other pages as well."""
+    """The tutorial's file, which the programs of other pages import as well."""
     made = module("shop", tutorial.files()["shop.py"])
     monkeypatch.setitem(sys.modules, "shop", made)
     return made
@@ -64,9 +64,9 @@ def shop(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> MemoryEventStore:
-    """A store in memory, where programs open one on PostgreSQL: with ``async with`` or with ``await``."""
+    """A memory store in place of PostgreSQL, opened with ``async with`` or ``await``."""
     made = MemoryEventStore()
-    made.close = AsyncMock()  # type: ignore[attr-defined]  # only the one on servers has it
+    made.close = AsyncMock()  # type: ignore[attr-defined]  # only the PostgreSQL store has this method
 
     class Opened:
         def __await__(self) -> Any:
@@ -108,16 +108,14 @@ def test_the_tutorials_test_passes(shop: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("breakage", [("if pieces < command.pieces:", "if False:"), ("if placed:", "if False:")])
-def test_the_tutorials_test_finds_what_it_is_there_for(
-    breakage: tuple[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_tutorials_test_fails_without_the_rule(breakage: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "shop", module("shop", tutorial.files()["shop.py"].replace(*breakage)))
     with pytest.raises(AssertionError):
         run_tests(module("test_shop", tutorial.files()["test_shop.py"]))
 
 
 @pytest.mark.parametrize(("name", "count"), [("README.md", 5), ("docs/tutorial.md", 7)])
-def test_a_guide_types_commands_that_there_are(name: str, count: int) -> None:
+def test_the_guides_commands_exist(name: str, count: int) -> None:
     text = (DOCS.parent / name).read_text(encoding="utf-8")
     calls = [shlex.split(line.removesuffix(" &")) for line in re.findall(r"^\$ worker (.*)$", text, re.MULTILINE)]
     assert len(calls) == count
@@ -125,17 +123,17 @@ def test_a_guide_types_commands_that_there_are(name: str, count: int) -> None:
         assert CliRunner().invoke(app, [*arguments, "--help"]).exit_code == 0, arguments
 
 
-def test_the_tutorial_tells_when_its_worker_takes_commands(shop: ModuleType) -> None:
+def test_the_tutorial_waits_until_its_worker_consumes(shop: ModuleType) -> None:
     text = tutorial.PAGE.read_text(encoding="utf-8")
     assert '_log.info("consuming %s", ' in (DOCS.parent / "worker" / "process.py").read_text(encoding="utf-8")
-    # Waiting comes between the worker and the first command, and all that was started is stopped.
+    # It waits between the worker and the first command, and stops every program that it starts.
     ready = f"`consuming {shop.domain.name}.commands`"
     steps = ["dist up", "worker db migrate", "worker run &", ready, "worker publish", "kill %1 && wait", "CLONE down"]
     places = [text.index(step) for step in steps]
     assert places == sorted(places)
 
 
-async def test_the_tutorials_program_is_called_as_it_shows(
+async def test_the_tutorials_program_works_as_shown(
     shop: ModuleType, store: MemoryEventStore, publisher: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert shop.domain.name == "orders"
@@ -154,13 +152,13 @@ def test_the_recipes_are_run() -> None:
 
 
 @pytest.mark.parametrize("value", [0.5, datetime(2026, 1, 5, tzinfo=UTC), [1], None], ids=repr)
-def test_no_predicate_finds_what_the_recipes_say_none_does(value: Any) -> None:
+def test_no_predicate_matches_what_the_recipes_say_none_does(value: Any) -> None:
     with pytest.raises(InvalidFilter):
         P("field", value)
 
 
 class Refused(Exception):
-    """What FastAPI's ``HTTPException`` is."""
+    """A stand-in for FastAPI's ``HTTPException``."""
 
     def __init__(self, status_code: int, detail: str | None) -> None:
         super().__init__(status_code, detail)
@@ -168,7 +166,7 @@ class Refused(Exception):
 
 
 class Application:
-    """As much of FastAPI as the page uses: it keeps each function beside its method and path."""
+    """The part of FastAPI that the page uses: stores each function by its method and path."""
 
     def __init__(self, *, lifespan: Callable[[Any], Any]) -> None:
         self.state = SimpleNamespace()
@@ -186,7 +184,7 @@ class Application:
 
 
 @pytest.mark.usefixtures("shop")
-async def test_the_web_application_answers_as_the_page_says(
+async def test_the_web_application_responds_as_documented(
     store: MemoryEventStore, publisher: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fastapi = SimpleNamespace(FastAPI=Application, HTTPException=Refused, Request=object)

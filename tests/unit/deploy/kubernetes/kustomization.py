@@ -1,6 +1,6 @@
-"""A folder of manifests as kustomize builds it: as much of kustomize as ``deploy/kubernetes`` uses, and no more.
+"""The part of kustomize that ``deploy/kubernetes`` uses: builds the manifests of a folder.
 
-What it does not know, it refuses, so that a manifest cannot rely on something that no test has seen.
+It refuses every other feature, so that no manifest relies on something untested.
 """
 
 from collections.abc import Callable
@@ -22,21 +22,21 @@ EXAMPLE = ROOT / "deploy" / "kubernetes" / "overlays" / "example"
 _HEAD = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
 _KEYS = {*_HEAD, "namespace", "resources", "patches", "images", "configMapGenerator"}
 _WITHOUT_NAMESPACE = {"Namespace"}
-# By which member a strategic merge knows the members of a list; every other list is replaced as a whole.
+# The merge keys of lists in a strategic merge; every other list is replaced as a whole.
 _MERGE_KEYS = {"containers": "name", "volumes": "name", "env": "name", "volumeMounts": "mountPath"}
 
 
 class KustomizationError(Exception):
-    """Raised by ``build``: kustomize would refuse the folder, or do something else than it says."""
+    """Raised by ``build``: kustomize would refuse the folder or ignore a part of it."""
 
 
 def build(folder: Path) -> list[Manifest]:
-    """Return the manifests that a folder stands for.
+    """Return the manifests of a folder.
 
     The names of generated ConfigMaps have no hash.
 
     Raises:
-        KustomizationError: The folder is not sound, or uses what is not known here.
+        KustomizationError: The folder is invalid, or uses an unsupported feature.
     """
     kustomization = _loaded(folder / "kustomization.yaml")[0]
     _require(kustomization.items() >= _HEAD.items(), f"{folder}: no kustomization")
@@ -64,7 +64,7 @@ def build(folder: Path) -> list[Manifest]:
     _require(len(identities) == len(set(identities)), f"{folder}: an object is there twice")
     listed = {*kustomization["resources"], *(patch["path"] for patch in kustomization.get("patches", ()))}
     forgotten = {path.name for path in folder.glob("*.yaml")} - listed - {"kustomization.yaml"}
-    _require(not forgotten, f"{folder}: nobody names {forgotten}")
+    _require(not forgotten, f"{folder}: no resource names {forgotten}")
     return manifests
 
 
@@ -72,7 +72,7 @@ def named(manifests: list[Manifest], kind: str, name: str) -> Manifest:
     """Return the one manifest of a kind and name.
 
     Raises:
-        KustomizationError: There is none.
+        KustomizationError: It does not exist.
     """
     for manifest in manifests:
         if (manifest["kind"], manifest["metadata"]["name"]) == (kind, name):
@@ -81,7 +81,7 @@ def named(manifests: list[Manifest], kind: str, name: str) -> Manifest:
 
 
 def pod_template(manifest: Manifest) -> Manifest:
-    """Return what the pods of a manifest are made from; an empty one, if it makes none."""
+    """Return the pod template of a manifest; an empty one if it has none."""
     spec = manifest.get("spec", {})
     template: Manifest = spec.get("jobTemplate", {}).get("spec", spec).get("template", {})
     return template

@@ -1,4 +1,4 @@
-"""What the API server of a cluster would say of a manifest."""
+"""Validates manifests as a cluster's API server does."""
 
 from functools import cache
 from pathlib import Path
@@ -14,19 +14,19 @@ __all__ = ["SchemaError", "validate"]
 
 _VERSION = "1.37"
 _DEFINITIONS = Path(__file__).with_name("crds")
-# The pure loader takes seconds for half a megabyte.
+# The pure Python loader takes seconds for half a megabyte.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class SchemaError(Exception):
-    """Raised by ``validate``: the manifest breaks its schema, or there is none for it."""
+    """Raised by ``validate``: the manifest violates its schema, or has none."""
 
 
 def validate(manifest: Manifest) -> None:
-    """Hold a manifest against its kind's schema. A field that the schema does not know is an error.
+    """Validate a manifest against its kind's schema. An unknown field is an error.
 
     Raises:
-        SchemaError: It breaks it, or the kind and version have none.
+        SchemaError: The manifest is invalid, or its kind and version have no schema.
     """
     if schema := _custom().get((manifest["apiVersion"], manifest["kind"])):
         try:
@@ -45,7 +45,7 @@ def _custom() -> dict[tuple[str, str], dict[str, Any]]:
     """The schemas of custom resources, by version and kind."""
     schemas = {}
     for path in _DEFINITIONS.glob("*.yaml"):
-        definition = yaml.load(path.read_text(encoding="utf-8"), _LOADER)["spec"]  # noqa: S506  a safe one, either way
+        definition = yaml.load(path.read_text(encoding="utf-8"), _LOADER)["spec"]  # noqa: S506  both are safe loaders
         for version in definition["versions"]:
             api = f"{definition['group']}/{version['name']}"
             schemas[api, definition["names"]["kind"]] = _closed(version["schema"]["openAPIV3Schema"])
@@ -53,7 +53,7 @@ def _custom() -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def _closed(schema: dict[str, Any]) -> dict[str, Any]:
-    """Refuse fields that are not described. The API server would drop them, and warn."""
+    """Refuse unknown fields. The API server would drop them with a warning."""
     schema = dict(schema)
     if isinstance(properties := schema.get("properties"), dict):
         schema["properties"] = {name: _closed(member) for name, member in properties.items()}

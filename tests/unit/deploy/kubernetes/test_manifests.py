@@ -1,4 +1,4 @@
-"""The manifests are sound: kustomize can build them, and a cluster would accept every object."""
+"""The manifests are valid: kustomize can build them, and a cluster would accept every object."""
 
 import json
 import re
@@ -41,7 +41,7 @@ def example() -> list[Manifest]:
     return build(EXAMPLE)
 
 
-def test_the_example_has_everything(example: list[Manifest]) -> None:
+def test_the_example_is_complete(example: list[Manifest]) -> None:
     assert sorted((manifest["kind"], manifest["metadata"]["name"]) for manifest in example) == _OBJECTS
 
 
@@ -63,7 +63,7 @@ def test_a_cluster_would_accept_every_object(folder: Path) -> None:
         ("RabbitmqCluster", "broker", ("spec", "replicas"), "3"),
     ],
 )
-def test_the_schemas_refuse_what_is_wrong(
+def test_the_schemas_refuse_invalid_manifests(
     example: list[Manifest], kind: str, name: str, path: tuple[str, ...], value: Any
 ) -> None:
     manifest = deepcopy(named(example, kind, name))
@@ -85,7 +85,7 @@ def test_a_kind_without_a_schema_is_refused() -> None:
     ("old", "new", "complaint"),
     [
         ("- database.yaml", "- databases.yaml", "databases.yaml does not exist"),
-        ("- database.yaml", "", "nobody names {'database.yaml'}"),
+        ("- database.yaml", "", "no resource names {'database.yaml'}"),
         ("- path: worker.yaml", "- path: worker.yaml\n    target: {kind: Job}", "a patch is a path here"),
         ("name: dynamic-streams-worker", "name: another", "no container has the image another"),
         ("name: worker-settings", "name: settings", "there is no ConfigMap settings"),
@@ -93,7 +93,7 @@ def test_a_kind_without_a_schema_is_refused() -> None:
         ("- namespace.yaml", "- namespace.yaml\n  - namespace.yaml", "an object is there twice"),
     ],
 )
-def test_what_kustomize_would_refuse_is_refused(tmp_path: Path, old: str, new: str, complaint: str) -> None:
+def test_an_invalid_kustomization_is_refused(tmp_path: Path, old: str, new: str, complaint: str) -> None:
     shutil.copytree(BASE.parent, tmp_path / "kubernetes")
     folder = tmp_path / "kubernetes" / EXAMPLE.relative_to(BASE.parent)
     text = (folder / "kustomization.yaml").read_text()
@@ -111,18 +111,18 @@ def test_a_patch_without_its_target_is_refused(tmp_path: Path) -> None:
         build(folder)
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl to compare with")
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 @pytest.mark.parametrize("folder", [BASE, EXAMPLE], ids=lambda folder: folder.name)
 def test_kustomize_builds_the_same(folder: Path) -> None:
     command = ["kubectl", "kustomize", str(folder)]
     built = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    # It names generated objects by a hash of their content.
+    # kustomize appends a hash of the content to the names of generated objects.
     without_hash = re.sub(r"\b(worker-settings)-[a-z0-9]{10}\b", r"\1", built)
     assert _sorted(yaml.safe_load_all(without_hash)) == _sorted(build(folder))
 
 
 def _sorted(value: Any) -> Any:
-    """Bring what has names, or is a list of objects, into an order that does not matter to a cluster."""
+    """Sort mappings and lists of objects, whose order does not matter to a cluster."""
     if isinstance(value, dict):
         return {key: _sorted(member) for key, member in value.items()}
     if not isinstance(value, str) and hasattr(value, "__iter__"):

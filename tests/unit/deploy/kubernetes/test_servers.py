@@ -1,4 +1,4 @@
-"""The example's database, broker and autoscaler fit the workers, and each other."""
+"""The example's database, broker and autoscaler match the workers and each other."""
 
 import re
 from typing import Any
@@ -13,11 +13,11 @@ from worker.reading.service import POOL_SIZE
 from worker.settings import Settings
 from worker.topology import Topology
 
-# For migrations, checks and people, and what PostgreSQL keeps for superusers (superuser_reserved_connections).
+# For migrations, checks and operators, and for superusers (superuser_reserved_connections).
 _SPARE = 20
-# The primary's pool and the replicas': after a failover, both can end at one server.
+# The pools for the primary and the replicas: after a failover, both can connect to one server.
 _POOLS = 2
-# Of the process that decides poison messages, while there are any.
+# Of the isolation process, which decides poison messages while there are any.
 _FOR_SUSPECTS = 1
 
 
@@ -55,7 +55,7 @@ def mounted_secrets(manifest: Manifest) -> set[tuple[str, str]]:
     }
 
 
-def test_all_processes_find_room_in_the_database(
+def test_the_database_has_connections_for_all_processes(
     example: list[Manifest], settings: Settings, database: Manifest, scaling: Manifest
 ) -> None:
     _, of_workers = _workers(example, settings, scaling)
@@ -82,7 +82,7 @@ def test_the_sum_in_the_guide_is_this_one(
 
 
 def _workers(example: list[Manifest], settings: Settings, scaling: Manifest) -> tuple[str, int]:
-    """What they open at most, as it is written, and what it comes to."""
+    """The most connections that workers open: the formula as written, and its value."""
     most, surge = scaling["maxReplicaCount"], _surge(example, "worker")
     written = f"({most} + {surge}) * ({settings.pool_size} * {_POOLS} + {_FOR_SUSPECTS})"
     return written, (most + surge) * (settings.pool_size * _POOLS + _FOR_SUSPECTS)
@@ -100,7 +100,7 @@ def _surge(example: list[Manifest], name: str) -> int:
     return int(named(example, "Deployment", name)["spec"]["strategy"]["rollingUpdate"]["maxSurge"])
 
 
-def test_the_guides_secret_is_the_one_that_is_mounted(example: list[Manifest], database: Manifest) -> None:
+def test_the_guides_secret_is_mounted(example: list[Manifest], database: Manifest) -> None:
     text = (ROOT / "docs" / "deployment.md").read_text()
     command = re.search(r"kubectl --namespace (\S+) create secret generic (\S+) --type (\S+)(.*?)\n\$", text, re.DOTALL)
     assert command is not None
@@ -119,7 +119,7 @@ def test_the_guides_secret_is_the_one_that_is_mounted(example: list[Manifest], d
         assert address.path == f"/{database['bootstrap']['initdb']['database']}"
 
 
-def test_a_commit_is_on_two_instances_and_a_failover_keeps_it(database: Manifest) -> None:
+def test_a_commit_is_on_two_instances_and_survives_a_failover(database: Manifest) -> None:
     assert database["instances"] == 3
     assert database["postgresql"]["synchronous"] == {
         "method": "any",
@@ -127,12 +127,12 @@ def test_a_commit_is_on_two_instances_and_a_failover_keeps_it(database: Manifest
         "dataDurability": "required",
         "failoverQuorum": True,
     }
-    # The store refuses to append with less.
+    # The store refuses to append with a lower setting.
     assert database["postgresql"]["parameters"]["synchronous_commit"] in {"on", "remote_apply"}
     assert not {"fsync", "full_page_writes"} & set(database["postgresql"]["parameters"])
 
 
-def test_the_group_role_is_there_before_its_member_and_before_the_migration(database: Manifest) -> None:
+def test_the_group_role_is_created_before_its_member_and_the_migration(database: Manifest) -> None:
     initdb = database["bootstrap"]["initdb"]
     assert initdb["postInitSQL"] == [
         "CREATE ROLE eventstore_runtime NOLOGIN",
@@ -144,7 +144,7 @@ def test_the_group_role_is_there_before_its_member_and_before_the_migration(data
     assert not {"superuser", "createdb", "createrole", "replication", "bypassrls"} & set(role)
 
 
-def test_secrets_are_those_that_the_operators_make_or_the_guide_does(example: list[Manifest]) -> None:
+def test_secrets_are_created_by_the_operators_or_the_guide(example: list[Manifest]) -> None:
     database = named(example, "Cluster", "database")
     broker = named(example, "RabbitmqCluster", "broker")["metadata"]["name"]
     (role,) = database["spec"]["managed"]["roles"]
@@ -177,7 +177,7 @@ def test_the_policies_lead_to_the_servers(example: list[Manifest]) -> None:
     assert {"app.kubernetes.io/name": broker} in destinations
 
 
-def test_every_node_of_the_broker_is_elsewhere_and_one_may_go(example: list[Manifest]) -> None:
+def test_broker_nodes_are_on_different_hosts_and_one_may_fail(example: list[Manifest]) -> None:
     broker = named(example, "RabbitmqCluster", "broker")["spec"]
     assert broker["replicas"] == 3
     ((term,),) = (rules for rules in broker["affinity"]["podAntiAffinity"].values())
@@ -203,11 +203,11 @@ def test_the_autoscaler_watches_the_queue_that_workers_consume(
     assert [trigger["metadata"]["queueName"] for trigger in scaling["triggers"]] == queues
     for trigger in scaling["triggers"]:
         assert trigger["authenticationRef"] == {"name": "broker"}
-        # What workers hold already does not wait in the queue, and must not matter beside what does.
+        # Prefetched messages do not count as ready, so they must be few compared with the target.
         assert int(trigger["metadata"]["value"]) >= 5 * settings.prefetch
 
 
-def test_workers_are_taken_away_one_by_one_each_after_a_drain(
+def test_workers_are_removed_one_at_a_time_after_a_drain(
     example: list[Manifest], settings: Settings, scaling: Manifest
 ) -> None:
     down: dict[str, Any] = scaling["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"]
@@ -215,7 +215,7 @@ def test_workers_are_taken_away_one_by_one_each_after_a_drain(
     assert (policy["type"], policy["value"]) == ("Pods", 1)
     assert policy["periodSeconds"] > settings.worker_drain_deadline
     assert down["stabilizationWindowSeconds"] >= 300
-    # Workers declare the queue: with none, it may not even be there to be measured.
+    # Workers declare the queue: with no worker, it may not exist and cannot be measured.
     assert 2 <= scaling["minReplicaCount"] < scaling["maxReplicaCount"]
-    # Or the loss of a node could take all of them.
+    # Otherwise the loss of a node could end all of them.
     assert named(example, "PodDisruptionBudget", "worker")["spec"]["maxUnavailable"] < scaling["minReplicaCount"]

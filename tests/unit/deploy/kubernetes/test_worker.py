@@ -1,4 +1,4 @@
-"""The worker's pods say what the program says: its settings, its probes, its time to stop, its user."""
+"""The worker's pods match the program: its settings, probes, time to stop and user."""
 
 import re
 from pathlib import PurePosixPath
@@ -43,7 +43,7 @@ def container(pod: Manifest) -> Manifest:
 
 
 def variables(manifests: list[Manifest], kind: str, name: str) -> dict[str, str]:
-    """What a container finds in its environment."""
+    """The environment variables of a container."""
     found: dict[str, str] = {}
     described = container(pod(manifests, kind, name))
     for source in described.get("envFrom", ()):
@@ -52,7 +52,7 @@ def variables(manifests: list[Manifest], kind: str, name: str) -> dict[str, str]
 
 
 def mounted(pod: Manifest) -> dict[str, tuple[str, str]]:
-    """The Secret and its key by the path of each file that a container finds."""
+    """The Secret and key of each file mounted in a container, by path."""
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     files = {}
     for mount in container(pod)["volumeMounts"]:
@@ -65,7 +65,7 @@ def mounted(pod: Manifest) -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("kind", "name"), _PODS)
-def test_every_variable_is_a_setting_or_a_librarys(manifests: list[Manifest], kind: str, name: str) -> None:
+def test_every_variable_is_a_setting_or_belongs_to_a_library(manifests: list[Manifest], kind: str, name: str) -> None:
     known = {field.upper() for field in Settings.described()} | {file_variable(field) for field in IN_FILES}
     of_libraries = {"PGSSLMODE", "PGSSLROOTCERT"}
     found = set(variables(manifests, kind, name))
@@ -84,7 +84,7 @@ def test_the_settings_accept_the_values(settings: dict[str, str], monkeypatch: p
 
 
 @pytest.mark.parametrize(("kind", "name"), _PODS)
-def test_every_file_that_is_named_is_mounted_and_no_other(manifests: list[Manifest], kind: str, name: str) -> None:
+def test_exactly_the_named_files_are_mounted(manifests: list[Manifest], kind: str, name: str) -> None:
     values = variables(manifests, kind, name)
     files = mounted(pod(manifests, kind, name))
     assert {value for value in values.values() if value.startswith("/")} == set(files)
@@ -95,21 +95,21 @@ def test_every_file_that_is_named_is_mounted_and_no_other(manifests: list[Manife
     )
 
 
-def test_no_address_with_a_password_and_no_secret_is_written_down() -> None:
+def test_the_manifests_contain_no_passwords_and_no_secrets() -> None:
     for path in sorted(BASE.parent.rglob("*.yaml")):
         text = path.read_text()
         assert not re.search(r"://[^/\s]*@", text), path
         assert not re.search(r"^kind: Secret$", text, re.MULTILINE), path
 
 
-def test_workers_see_no_administrators_password_and_no_private_key() -> None:
+def test_workers_have_no_administrators_password_and_no_private_key() -> None:
     for folder in (BASE, EXAMPLE):
         secrets = mounted(pod(build(folder))).values()
         assert not {"worker-admin", "database-app"} & {secret for secret, _ in secrets}
         assert not [key for _, key in secrets if key.endswith(".key")]
 
 
-def test_only_the_workers_user_reads_the_mounted_secrets(manifests: list[Manifest]) -> None:
+def test_only_the_workers_user_can_read_the_mounted_secrets(manifests: list[Manifest]) -> None:
     for kind, name in _PODS:
         found = pod(manifests, kind, name)
         (volume,) = (volume for volume in found["volumes"] if volume["name"] == "credentials")
@@ -117,7 +117,7 @@ def test_only_the_workers_user_reads_the_mounted_secrets(manifests: list[Manifes
         assert found["securityContext"]["fsGroup"] == found["securityContext"]["runAsGroup"]
 
 
-def test_probes_ask_what_the_health_server_answers(manifests: list[Manifest], settings: dict[str, str]) -> None:
+def test_probes_request_paths_of_the_health_server(manifests: list[Manifest], settings: dict[str, str]) -> None:
     described = container(pod(manifests))
     ports = {port["name"]: str(port["containerPort"]) for port in described["ports"]}
     paths = {}
@@ -127,8 +127,8 @@ def test_probes_ask_what_the_health_server_answers(manifests: list[Manifest], se
         assert request.get("scheme", "HTTP") == "HTTP"
         paths[probe] = request["path"]
     assert paths == {"startupProbe": LIVE_PATH, "livenessProbe": LIVE_PATH, "readinessProbe": READY_PATH}
-    # Probes come from outside of the container.
-    assert settings["WORKER_HEALTH_HOST"] == "0.0.0.0"  # noqa: S104  there is no other way
+    # Probes come from outside the container.
+    assert settings["WORKER_HEALTH_HOST"] == "0.0.0.0"  # noqa: S104  probes reach the pod's address only
 
 
 def test_a_worker_may_drain_before_it_is_killed(manifests: list[Manifest], settings: dict[str, str]) -> None:
@@ -143,37 +143,37 @@ def test_the_image_is_the_one_that_is_built() -> None:
         assert container(pod(build(BASE), kind, name))["image"] == built
         registry, slash, rest = container(pod(build(EXAMPLE), kind, name))["image"].rpartition("/")
         assert (registry, slash) == ("registry.example", "/")
-        # Never "latest": what runs would depend on when it was started.
+        # Never "latest": the version would depend on when a pod was started.
         assert re.fullmatch(rf"{built}:\d+\.\d+\.\d+", rest)
 
 
-def test_it_runs_what_the_image_offers(manifests: list[Manifest]) -> None:
+def test_commands_are_the_images(manifests: list[Manifest]) -> None:
     services: dict[str, Any] = composition(example_environment())["services"]
     offered = {_WORKER: "worker", _FOLLOWER: "follow", _MIGRATION: "migrate"}
     for (kind, name), service in offered.items():
         assert container(pod(manifests, kind, name))["args"] == services[service]["command"]
     for kind, name in _PODS:
-        assert "command" not in container(pod(manifests, kind, name))  # it would replace the entry point
+        assert "command" not in container(pod(manifests, kind, name))  # ``command`` would replace the entry point
 
 
-def test_the_console_is_there_for_who_asks_and_open_to_nobody_else(manifests: list[Manifest]) -> None:
+def test_the_console_is_optional_and_not_reachable_from_other_pods(manifests: list[Manifest]) -> None:
     assert named(manifests, *_CONSOLE)["spec"]["replicas"] == 0
     described = container(pod(manifests, *_CONSOLE))
-    # It listens inside of the pod, and so needs no password.
+    # It listens only inside the pod, and so needs no password.
     assert described["args"] == ["console"]
     assert "ports" not in described
 
 
-def test_receipts_are_deleted_only_by_who_wants_it_and_as_the_program_can(manifests: list[Manifest]) -> None:
+def test_pruning_is_optional_and_uses_valid_options(manifests: list[Manifest]) -> None:
     job = named(manifests, *_PRUNING)["spec"]
     assert job["suspend"] is True
     assert job["concurrencyPolicy"] == "Forbid"
     described = container(pod(manifests, *_PRUNING))
     command = CliRunner().invoke(app, [*described["args"], "--help"])
     assert command.exit_code == 0, command.output
-    # Nobody is there to ask.
+    # The job has no terminal for a confirmation.
     assert described["args"] == ["db", "prune", "--older-than", "90d", "--yes"]
-    # The owner's address is mounted as the migration has it.
+    # The owner's address is mounted as in the migration.
     migration = pod(manifests, *_MIGRATION)
     assert pod(manifests, *_PRUNING)["volumes"] == migration["volumes"]
     assert described["env"] == container(migration)["env"]
@@ -203,20 +203,20 @@ def test_pods_are_restricted(manifests: list[Manifest], kind: str, name: str) ->
     assert "memory" in container(found)["resources"]["limits"]
 
 
-def test_old_workers_stay_until_new_ones_work(manifests: list[Manifest]) -> None:
+def test_old_workers_stay_until_new_ones_are_ready(manifests: list[Manifest]) -> None:
     strategy = named(manifests, "Deployment", "worker")["spec"]["strategy"]
     assert strategy["type"] == "RollingUpdate"
     assert strategy["rollingUpdate"]["maxUnavailable"] == 0
 
 
-def test_whatever_selects_workers_finds_them(manifests: list[Manifest]) -> None:
+def test_selectors_of_workers_match_exactly_the_workers(manifests: list[Manifest]) -> None:
     deployment = named(manifests, "Deployment", "worker")["spec"]
     labels = deployment["template"]["metadata"]["labels"].items()
     selectors = [deployment["selector"], named(manifests, "PodDisruptionBudget", "worker")["spec"]["selector"]]
     selectors += [spread["labelSelector"] for spread in pod(manifests)["topologySpreadConstraints"]]
     for selector in selectors:
         assert selector["matchLabels"].items() <= labels
-        # The pods of the migration and of the pruning are no workers: they must not count as some.
+        # The pods of the migration and of the pruning must not be selected as workers.
         for kind, name in (_MIGRATION, _PRUNING):
             others = pod_template(named(manifests, kind, name))["metadata"]["labels"]
             assert not selector["matchLabels"].items() <= others.items()
@@ -228,14 +228,14 @@ def test_nodes_can_be_drained_while_the_database_is_down(manifests: list[Manifes
 
 
 def _selects(selector: Manifest, labels: dict[str, str]) -> bool:
-    """Whether a policy is for pods with these labels."""
+    """Whether a policy selects pods with these labels."""
     expressions = selector.get("matchExpressions", ())
     assert {each["operator"] for each in expressions} <= {"In"}
     within = all(labels.get(each["key"]) in each["values"] for each in expressions)
     return within and selector["matchLabels"].items() <= labels.items()
 
 
-def test_nobody_connects_to_workers_and_all_that_they_reach_is_named() -> None:
+def test_network_policies_refuse_ingress_and_name_all_egress() -> None:
     manifests = build(EXAMPLE)
     policies = [manifest["spec"] for manifest in manifests if manifest["kind"] == "NetworkPolicy"]
     assert not [rule for policy in policies for rule in policy.get("ingress", ())]
@@ -255,7 +255,7 @@ def test_nobody_connects_to_workers_and_all_that_they_reach_is_named() -> None:
         assert reached == ({53, 5432, 5672, 4317} if kind == "Deployment" else {53, 5432})
 
 
-def test_postgresql_is_verified_by_whoever_connects() -> None:
+def test_every_client_verifies_postgresqls_certificate() -> None:
     manifests = build(EXAMPLE)
     for kind, name in _PODS:
         values = variables(manifests, kind, name)
