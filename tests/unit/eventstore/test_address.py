@@ -1,4 +1,4 @@
-"""A database address that is none is refused without being quoted."""
+"""An invalid database address is refused without being quoted."""
 
 from urllib.parse import urlsplit
 
@@ -28,7 +28,7 @@ from eventstore.postgres.connections.address import Address
         "postgresql:///events?host=a&port=secret",
         "postgresql://app@db/events?connect_timeout=secret",
         "postgresql://app@db/events?sslmode",
-        # Two addresses, of which the second would be the name of a database.
+        # Two addresses; the second one would be taken for a database name.
         "postgresql://app@a/events,postgresql://app:secret@b/events",
         "postgresql://app:secret%ff@db/events",
         "postgresql://app:secret%00@db/events",
@@ -51,7 +51,7 @@ def test_an_unusable_address_is_not_quoted(url: str) -> None:
         "postgresql://app@[::1]:5432,b/events?sslmode=x",
     ],
 )
-def test_a_usable_address_is_left_to_the_driver(url: str) -> None:
+def test_a_valid_address_is_passed_to_the_driver(url: str) -> None:
     assert Address.of(url).url == url
 
 
@@ -63,7 +63,7 @@ def test_a_usable_address_is_left_to_the_driver(url: str) -> None:
         "postgresql://app:50%off@db/events",
     ],
 )
-def test_drivers_that_read_an_address_differently_are_given_one_that_they_read_alike(url: str) -> None:
+def test_addresses_that_drivers_parse_differently_are_normalized(url: str) -> None:
     assert Address.of(url).url == "postgresql://app:50%25off@db/events"
 
 
@@ -81,12 +81,12 @@ def test_drivers_that_read_an_address_differently_are_given_one_that_they_read_a
         ("postgresql://a/events?service=x", []),
     ],
 )
-def test_hosts_are_found_where_the_driver_finds_them(url: str, servers: list[str]) -> None:
+def test_hosts_are_parsed_as_by_the_driver(url: str, servers: list[str]) -> None:
     assert [str(server) for server in Address.of(url).servers] == servers
 
 
-def test_hosts_in_brackets_beside_others_are_read_or_a_way_is_told() -> None:
-    """What Python makes of them depends on its release."""
+def test_bracketed_hosts_among_others_are_parsed_or_an_alternative_is_named() -> None:
+    """Python's parsing of them depends on its release."""
     url = "postgresql://app@a,b:2,[::1]:3,[::2]/events"
     try:
         urlsplit(url)
@@ -97,7 +97,7 @@ def test_hosts_in_brackets_beside_others_are_read_or_a_way_is_told() -> None:
         assert [str(server) for server in Address.of(url).servers] == ["a:5432", "b:2", "[::1]:3", "[::2]:5432"]
 
 
-def test_hosts_and_ports_may_lie_in_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hosts_and_ports_may_come_from_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGHOST", "a,b")
     monkeypatch.setenv("PGPORT", "1,2")
     assert [str(server) for server in Address.of("postgresql:///events").servers] == ["a:1", "b:2"]
@@ -116,7 +116,7 @@ def test_hosts_and_ports_may_lie_in_variables(monkeypatch: pytest.MonkeyPatch) -
         "fallback_application_name=x",
     ],
 )
-def test_what_means_something_to_other_clients_is_left_out(parameter: str) -> None:
+def test_parameters_of_other_clients_are_removed(parameter: str) -> None:
     address = Address.of(f"postgresql://db/events?sslmode=prefer&{parameter}&options=-c%20a%3Db")
     assert address.url == "postgresql://db/events?sslmode=prefer&options=-c%20a%3Db"
     assert address.left_out == (parameter.partition("=")[0],)
@@ -132,19 +132,19 @@ def test_what_means_something_to_other_clients_is_left_out(parameter: str) -> No
         ("statement_timeout=5", "a setting of the server goes into options"),
     ],
 )
-def test_what_would_be_ignored_though_it_matters_is_refused(parameter: str, said: str) -> None:
+def test_unsupported_parameters_that_matter_are_refused(parameter: str, said: str) -> None:
     with pytest.raises(StoreMisconfigured, match=said) as raised:
         Address.of(f"postgresql://db/events?{parameter}")
     assert "secret" not in str(raised.value)
 
 
-def test_what_a_variable_demands_is_not_ignored_either(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsupported_variables_that_matter_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGCHANNELBINDING", "require")
     with pytest.raises(StoreMisconfigured, match="PGCHANNELBINDING is set: it asks for channel_binding=require"):
         Address.of("postgresql://db/events")
 
 
-def test_a_server_is_dialled_for_as_long_as_the_address_says() -> None:
+def test_the_address_sets_the_connection_timeout() -> None:
     assert Address.of("postgresql://db/events?connect_timeout=7").seconds == 7.0
     assert Address.of("postgresql://db/events?connect_timeout=1").seconds == 2.0
     assert Address.of("postgresql://db/events?connect_timeout=0").seconds is None

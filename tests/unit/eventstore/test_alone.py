@@ -1,4 +1,4 @@
-"""The event store without what only workers need, and without drivers that are not asked for."""
+"""The event store without the workers' dependencies, and without drivers that are not used."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ asyncio.run(used())
 """
 
 
-def test_the_store_needs_nothing_that_only_workers_need() -> None:
+def test_the_store_does_not_import_the_workers_dependencies() -> None:
     ran = subprocess.run(
         [sys.executable, "-c", _ALONE, *_OF_WORKERS, *_OF_EXTRAS], capture_output=True, text=True, check=False
     )
@@ -47,6 +47,6 @@ async def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch, 
     assert "\n" not in str(raised.value)
 
 
-async def test_a_driver_that_is_none_is_named() -> None:
+async def test_an_unknown_driver_is_named() -> None:
     with pytest.raises(StoreMisconfigured, match="no driver is called 'pg8000': name one of asyncpg, psycopg, sqlalch"):
-        await PostgresEventStore.connect("postgresql://localhost/a", driver="pg8000")  # type: ignore[arg-type]  # it is none
+        await PostgresEventStore.connect("postgresql://localhost/a", driver="pg8000")  # type: ignore[arg-type]  # an unknown driver

@@ -29,7 +29,7 @@ def test_defaults_are_filled_in() -> None:
     assert asked.outcome is ACCEPTED
 
 
-def test_what_was_passed_is_kept() -> None:
+def test_given_arguments_are_kept() -> None:
     position = Position(number=3, token=7)
     asked = append(boundary=BOOK, after=position, key=KEY, digest=b"mine")
     assert (asked.key, asked.digest) == (KEY, b"mine")
@@ -48,7 +48,7 @@ def digest(*events: Event, boundary: Filter | None = None) -> bytes | None:
     return append(*events, boundary=boundary, key=KEY).digest
 
 
-def test_the_same_request_has_one_digest_whenever_and_by_whomever_it_is_made() -> None:
+def test_equal_requests_have_one_digest_in_every_process() -> None:
     first = Event(type="Lent", payload={"a": 1}, metadata={"by": "x"}, occurred_at=datetime(2026, 1, 5, tzinfo=UTC))
     again = Event(type="Lent", payload={"a": 1}, metadata={"by": "y"})
     assert digest(first, boundary=BOOK) == digest(again, boundary=BOOK)
@@ -63,12 +63,12 @@ def test_the_order_of_a_payloads_fields_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize("outcome", [None, "accepted", {"kind": "accepted"}])
-def test_what_is_no_outcome_is_refused(outcome: object) -> None:
+def test_an_invalid_outcome_is_refused(outcome: object) -> None:
     with pytest.raises(InvalidRequest, match="as its outcome"):
         append(lent(), outcome=outcome)
 
 
-def test_the_boundarys_digest_does_not_depend_on_how_it_was_put() -> None:
+def test_equivalent_boundaries_have_one_digest() -> None:
     one = Filter.matching().any_predicate_of(P("a", 1), P("b", 1))
     other = Filter.matching().any_predicate_of(P("b", Decimal("1.0")), P("a", 1))
     assert digest(boundary=one) == digest(boundary=other)
@@ -125,12 +125,12 @@ def test_an_argument_of_another_type_is_named(name: str, arguments: dict[str, An
 
 
 @pytest.mark.parametrize("event", [RECORDED, {"type": "Lent"}, None])
-def test_what_is_no_event_is_refused(event: Any) -> None:
+def test_anything_but_an_event_is_refused(event: Any) -> None:
     with pytest.raises(InvalidRequest, match="as its event"):
         append(lent(), event)
 
 
-def test_a_batch_holds_one_or_more() -> None:
+def test_an_empty_batch_is_refused() -> None:
     check_batch_size(1)
     for size in (0, -1):
         with pytest.raises(InvalidRequest, match="1 or more"):

@@ -1,4 +1,4 @@
-"""Archived rows in files: how many of them are held at once, and that they are on the disk."""
+"""Archived rows in files: few are in memory at a time, and all are synced to disk."""
 
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ def row_of(number: int, size: int) -> ArchivedRow:
     return ArchivedRow(number, number, "Large", 0, "x" * size, "{}")
 
 
-def test_large_events_are_read_back_a_few_at_a_time(tmp_path: Path) -> None:
-    """All of them in one statement would be more than one can be, and could never be restored."""
+def test_large_events_are_restored_in_small_batches(tmp_path: Path) -> None:
+    """One statement with all of them would exceed PostgreSQL's limit: they could never be restored."""
     written = [row_of(number, _MIB) for number in range(1, 71)]
     with EventTableWriter(tmp_path / "file") as writer:
         writer.add(written)
@@ -29,9 +29,7 @@ def test_large_events_are_read_back_a_few_at_a_time(tmp_path: Path) -> None:
     assert max(sum(len(row.payload) for row in rows) for rows in found) <= 32 * _MIB
 
 
-def test_a_directory_that_is_made_is_on_the_disk_before_anything_hangs_on_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_new_directory_is_synced_before_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flushed: list[Path] = []
     monkeypatch.setattr(manifest, "_flush", flushed.append)
     manifest.make_directory(tmp_path / "deep" / "archive")
@@ -51,13 +49,13 @@ def test_a_directory_that_is_made_is_on_the_disk_before_anything_hangs_on_it(
         ("/srv/\udcff", r"^'/srv/\\udcff' is no text in UTF-8"),
     ],
 )
-async def test_what_is_no_directory_of_this_machine_is_refused_before_anything_is_done(to: str, told: str) -> None:
+async def test_an_invalid_directory_is_refused_first(to: str, told: str) -> None:
     with pytest.raises(InvalidRequest, match=told):
         await archive("postgresql://nobody@127.0.0.1:9/nowhere", before=5, to=Path(to))
 
 
 class LargeEvents:
-    """A log of events that are as large as an import allows."""
+    """A log of events of the largest size that an import allows."""
 
     def __init__(self) -> None:
         self.asked: list[int] = []
@@ -67,7 +65,7 @@ class LargeEvents:
         return [row_of(number, _MIB) for number in range(seen + 1, min(last, seen + count) + 1)]
 
 
-async def test_large_events_are_fetched_a_few_at_a_time() -> None:
+async def test_large_events_are_fetched_in_small_batches() -> None:
     connection: Any = LargeEvents()
     described = Described(first=1, last=200, events=200, checksum="0")
     numbers = [row.number async for rows in moving._rows(connection, described) for row in rows]

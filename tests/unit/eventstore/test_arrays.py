@@ -1,4 +1,4 @@
-"""Arrays as one text: each element by itself, whatever is in it."""
+"""Arrays of JSON texts as one text: no element's content affects another element."""
 
 import pytest
 
@@ -12,10 +12,10 @@ from eventstore.postgres.arrays import json_array
         (["{}"], '{"{}"}'),
         (['{"a":1}', '{"b":"x,y}"}'], r'{"{\"a\":1}","{\"b\":\"x,y}\"}"}'),
         ([r'{"a":"\\"}', r'{"a":"\""}'], r'{"{\"a\":\"\\\\\"}","{\"a\":\"\\\"\"}"}'),
-        # What is no JSON stays an element, and is refused as the one that it is.
+        # Invalid JSON remains one element, and is refused as that element.
         (["\x01", "{}"], '{"\x01","{}"}'),
         (["{\x01}"], '{"{\x01}"}'),
     ],
 )
-def test_texts_of_json_stay_apart(texts: list[str], written: str) -> None:
+def test_elements_stay_separate(texts: list[str], written: str) -> None:
     assert json_array(texts) == written

@@ -1,4 +1,4 @@
-"""The backoff: bounds that double, up to the longest, and begin anew."""
+"""The backoff: bounds that double up to a maximum, and are reset."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from eventstore.backoff import Backoff
 
 @pytest.fixture
 def ranges(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
-    """Note between what each wait is chosen; the longest is."""
+    """Record the range of each wait, and choose its upper bound."""
     found: list[tuple[float, float]] = []
 
     def longest(low: float, high: float) -> float:
@@ -20,7 +20,7 @@ def ranges(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
     return found
 
 
-def test_bounds_double_until_the_longest_and_begin_anew(ranges: list[tuple[float, float]]) -> None:
+def test_bounds_double_up_to_the_maximum_and_are_reset(ranges: list[tuple[float, float]]) -> None:
     backoff = Backoff(first=0.5, longest=3.0)
     assert [backoff.next_wait() for _ in range(5)] == [0.5, 1.0, 2.0, 3.0, 3.0]
     assert backoff.waits == 5
@@ -31,14 +31,14 @@ def test_bounds_double_until_the_longest_and_begin_anew(ranges: list[tuple[float
 
 
 @pytest.mark.parametrize(("jitter", "least"), [(1.0, 0.0), (0.5, 0.5), (0.0, 1.0)])
-def test_the_jitter_is_the_share_that_is_left_to_chance(
+def test_the_jitter_is_the_random_share_of_the_wait(
     ranges: list[tuple[float, float]], jitter: float, least: float
 ) -> None:
     Backoff(first=1.0, longest=8.0, jitter=jitter).next_wait()
     assert ranges == [(least, 1.0)]
 
 
-async def test_a_rest_takes_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_rest_sleeps_for_the_next_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""What waits while a batch is in flight: who shares the next, who is asked again, and who has left."""
+"""The batcher: how requests share a batch, are asked again, and are cancelled while a batch is in flight."""
 
 import asyncio
 from collections.abc import Awaitable, Sequence
@@ -14,7 +14,7 @@ from eventstore.postgres.reads.lookup import Answer, Lookup
 
 
 class Weighty(Batcher[int, int]):
-    """A question is its own weight, and comes back as its answer."""
+    """A question is a number: it is its own weight and its own answer."""
 
     def __init__(self) -> None:
         super().__init__(Pool(cast("Any", None), "nowhere", cast("Any", None)), "question")
@@ -43,7 +43,7 @@ class Weighty(Batcher[int, int]):
 
 
 async def turns() -> None:
-    """Let every task that can go on do so."""
+    """Run every ready task."""
     for _ in range(5):
         await asyncio.sleep(0)
 
@@ -57,19 +57,19 @@ def batcher() -> Weighty:
     return Weighty()
 
 
-async def test_who_asks_in_one_turn_shares_a_batch(batcher: Weighty) -> None:
+async def test_requests_of_one_loop_iteration_share_a_batch(batcher: Weighty) -> None:
     assert await together(*map(batcher.ask, [1, 2, 3])) == [1, 2, 3]
     assert batcher.batches == [[1, 2, 3]]
 
 
-async def test_a_batch_takes_as_many_as_it_may_have_and_one_at_least(batcher: Weighty) -> None:
+async def test_a_batch_is_filled_up_to_its_weight_with_at_least_one_request(batcher: Weighty) -> None:
     questions = [100, 28, 1, 128, 200, 64, 65]
     assert await together(*map(batcher.ask, questions)) == questions
     assert batcher.batches == [[100, 28], [1], [128], [200], [64], [65]]
 
 
 class Sized(Coalescer):
-    """Notes how many share a statement, and answers that there is nothing."""
+    """Records the number of queries per statement, and returns empty answers."""
 
     def __init__(self) -> None:
         super().__init__(Pool(cast("Any", None), "nowhere", cast("Any", None)), "query", cast("Any", None), seconds=1)
@@ -83,20 +83,20 @@ class Sized(Coalescer):
 @pytest.mark.parametrize(
     ("callers", "sizes"), [(1, [1]), (16, [16]), (20, [16, 4]), (40, [20, 16, 4]), (128, [32, 32, 32, 16, 16])]
 )
-async def test_queries_leave_half_of_those_that_wait_to_the_next_statement(callers: int, sizes: list[int]) -> None:
-    """What all share, all wait for, and while they go on together no server has anything to do."""
+async def test_a_statement_takes_half_of_the_waiting_queries(callers: int, sizes: list[int]) -> None:
+    """If one statement took all, all callers would wait for it, and the server would idle while they continue."""
     queries = Sized()
     await asyncio.gather(*(queries.ask(Lookup(())) for _ in range(callers)))
     assert queries.sizes == sizes
 
 
-async def test_a_batch_takes_as_many_bytes_as_it_may_have_and_one_question_at_least(batcher: Weighty) -> None:
+async def test_a_batch_is_filled_up_to_its_bytes_with_at_least_one_request(batcher: Weighty) -> None:
     batcher.sizes = {1: 600_000, 2: 400_000, 3: 1, 4: 5_000_000, 5: 1}
     assert await together(*map(batcher.ask, [1, 2, 3, 4, 5])) == [1, 2, 3, 4, 5]
     assert batcher.batches == [[1, 2], [3], [4], [5]]
 
 
-async def test_who_is_to_be_asked_again_comes_first_and_in_order(batcher: Weighty) -> None:
+async def test_requests_to_be_asked_again_come_first_and_in_order(batcher: Weighty) -> None:
     batcher.again = {1, 3}
     batcher.gate.clear()
     asked = [asyncio.create_task(batcher.ask(question)) for question in (1, 2, 3)]
@@ -108,7 +108,7 @@ async def test_who_is_to_be_asked_again_comes_first_and_in_order(batcher: Weight
     assert batcher.batches == [[1, 2, 3], [1, 3, 4]]
 
 
-async def test_who_is_refused_fails_alone(batcher: Weighty) -> None:
+async def test_a_refused_request_fails_alone(batcher: Weighty) -> None:
     batcher.refused = {2, 5}
     found = await together(*map(batcher.ask, [1, 2, 3, 4, 5]))
     assert [type(answer) for answer in found] == [int, InvalidRequest, int, int, InvalidRequest]
@@ -117,7 +117,7 @@ async def test_who_is_refused_fails_alone(batcher: Weighty) -> None:
 
 
 @pytest.mark.parametrize("failure", [EventStoreError("it is down"), RuntimeError("nobody has thought of this")])
-async def test_a_failure_is_everybodys_and_each_has_an_error_of_its_own(batcher: Weighty, failure: Exception) -> None:
+async def test_a_failed_batch_raises_a_separate_error_for_each_request(batcher: Weighty, failure: Exception) -> None:
     batcher.broken = failure
     found = await together(*map(batcher.ask, [1, 2]))
     assert all(isinstance(error, EventStoreError) and str(failure) in str(error) for error in found)
@@ -126,7 +126,7 @@ async def test_a_failure_is_everybodys_and_each_has_an_error_of_its_own(batcher:
     assert await batcher.ask(3) == 3
 
 
-async def test_who_gives_up_before_being_sent_is_not_sent_unless_bound(batcher: Weighty) -> None:
+async def test_a_cancelled_waiting_request_is_not_sent_unless_bound(batcher: Weighty) -> None:
     batcher.gate.clear()
     first = asyncio.create_task(batcher.ask(1))
     await turns()
@@ -142,15 +142,15 @@ async def test_who_gives_up_before_being_sent_is_not_sent_unless_bound(batcher: 
     assert batcher.batches == [[1], [3, 4]]
 
 
-async def test_who_gives_up_in_the_turn_of_the_sending_is_not_sent(batcher: Weighty) -> None:
+async def test_a_request_cancelled_just_before_the_sending_is_not_sent(batcher: Weighty) -> None:
     left = asyncio.create_task(batcher.ask(1))
     await asyncio.sleep(0)
-    left.cancel()  # the sender's turn comes before the cancelled one's
+    left.cancel()  # the sender runs before the cancelled task
     assert await batcher.ask(2) == 2
     assert batcher.batches == [[2]]
 
 
-async def test_closing_waits_for_what_outlives_its_caller(batcher: Weighty) -> None:
+async def test_closing_waits_for_a_batch_whose_callers_are_cancelled(batcher: Weighty) -> None:
     batcher.gate.clear()
     left = asyncio.create_task(batcher.ask(1))
     await turns()

@@ -1,4 +1,4 @@
-"""Counted things, and that sentences use them: nobody reads of 1 events."""
+"""Numbers with singular or plural nouns, and their use in messages: never "1 events"."""
 
 import re
 from pathlib import Path
@@ -9,9 +9,9 @@ from eventstore.counted import counted
 
 PACKAGES = ("eventstore", "handlers", "worker", "deploy")
 ROOT = Path(__file__).parents[3]
-# A number right before a noun in the plural, as an f-string or a log line has it.
+# A number before a plural noun in an f-string or a log message.
 _NUMBERED = re.compile(r"(?:%d|\{[^{}]*(?::,|len\([^{}]*\))\}) (?:more )?(?!ms\b)[a-z]+s\b")
-# Where the number is a bound of ours or of many, and never 1.
+# Numbers that are never 1.
 _NEVER_ONE = {
     "MAX_DIGITS",
     "LARGEST_APPEND",
@@ -28,16 +28,16 @@ _NEVER_ONE = {
 @pytest.mark.parametrize(
     ("count", "said"), [(0, "0 events"), (1, "1 event"), (2, "2 events"), (12_345, "12,345 events"), (-1, "-1 events")]
 )
-def test_a_number_has_the_form_of_its_noun(count: int, said: str) -> None:
+def test_a_noun_is_singular_after_one(count: int, said: str) -> None:
     assert counted(count, "event") == said
 
 
-def test_a_noun_may_have_a_plural_or_a_verb_of_its_own() -> None:
+def test_a_noun_may_have_an_irregular_plural_or_a_verb() -> None:
     assert [counted(count, "copy", "copies") for count in (1, 2)] == ["1 copy", "2 copies"]
     assert [counted(count, "letter is", "letters are") for count in (1, 2)] == ["1 letter is", "2 letters are"]
 
 
-def test_no_sentence_counts_in_the_plural_whatever_the_number() -> None:
+def test_no_message_has_a_fixed_plural() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
         for package in PACKAGES

@@ -1,4 +1,4 @@
-"""Files of events: what is read, and what is said of what cannot be."""
+"""Files of events: accepted forms, and the errors for invalid lines."""
 
 import gzip
 import json
@@ -46,13 +46,13 @@ def test_lines_of_json_are_events(tmp_path: Path) -> None:
     assert len(list(file.events())) == 2, "a file is read twice"
 
 
-def test_what_a_person_exports_as_json_is_read(tmp_path: Path) -> None:
+def test_json_exports_are_read(tmp_path: Path) -> None:
     line = b'{"sequence_number":1,"type":"A","occurred_at":"2026-01-05T10:00:00Z","payload":{},"metadata":{}}'
     (event,) = ndjson(tmp_path, line).events()
     assert (event.type, event.metadata) == ("A", {"original_sequence_number": 1})
 
 
-def test_csv_is_read_with_its_quotes_and_lines(tmp_path: Path) -> None:
+def test_csv_is_read_with_quotes_and_newlines(tmp_path: Path) -> None:
     rows = (
         b'4,2026-01-05 10:00:00.123+00,Counted,"{""Key"": ""a,b\\n""}",\r\n'
         b'\n9,2026-01-05 12:00:00.123+02,"Coun\nted","{""Key"":\n 1.50}","{""By"": null}"\n'
@@ -66,14 +66,14 @@ def test_csv_is_read_with_its_quotes_and_lines(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["events.ndjson.gz", "events.data"])
-def test_what_is_packed_is_unpacked_whatever_it_is_called(tmp_path: Path, kind: str) -> None:
+def test_compressed_files_are_recognized_by_content(tmp_path: Path, kind: str) -> None:
     path = tmp_path / kind
     path.write_bytes(gzip.compress(json.dumps(_GOOD).encode()))
     (event,) = EventFile(path=path, format=FileFormat.NDJSON).events()
     assert event.type == "Counted"
 
 
-def test_the_name_says_how_a_file_is_written() -> None:
+def test_the_extension_chooses_the_format() -> None:
     names = {"a.ndjson": "ndjson", "a.JSONL.gz": "ndjson", "a.json": "ndjson", "b.csv": "csv", "b.csv.gz": "csv"}
     assert {name: FileFormat.of(Path(name)) for name in names} == names
     assert FileFormat.of(Path("dump.gz")) is None
@@ -137,11 +137,11 @@ def test_a_bad_row_is_named_with_its_cause(tmp_path: Path, rows: bytes, told: st
 
 
 @pytest.mark.parametrize("header", [b"type,payload", b"type,event_type,payload,occurred_at", b"1,2,A,{},{}", b"\xff"])
-def test_a_table_without_the_names_of_its_columns_is_refused(tmp_path: Path, header: bytes) -> None:
+def test_a_csv_file_without_a_header_is_refused(tmp_path: Path, header: bytes) -> None:
     assert refusal(csv(tmp_path, header + b"\n1,2\n")).startswith("line 1: it ")
 
 
-def test_a_record_of_any_length_does_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_overlong_record_does_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("eventstore.event_file._LONGEST_RECORD", 1000)
     assert refusal(ndjson(tmp_path, {**_GOOD, "payload": {"a": "b" * 1000}})) == "line 1: it is longer than 0 MiB"
     rows = b'4,2026-01-05 10:00:00+00,"' + b"a" * 900 + b"\n" + b"b" * 900 + b'",{},{}\n'

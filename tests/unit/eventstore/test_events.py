@@ -15,7 +15,7 @@ from eventstore.events import UnreadEvent
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 
-def test_an_event_happens_now_unless_it_says_otherwise() -> None:
+def test_an_event_occurs_now_by_default() -> None:
     before = datetime.now(UTC)
     event = Event(type="Lent", payload={})
     assert before <= event.occurred_at <= datetime.now(UTC)
@@ -74,14 +74,14 @@ def test_a_type_has_up_to_200_characters(event_type: str) -> None:
         ("Le\udc00nt", "lone surrogate"),
     ],
 )
-def test_what_is_no_type_is_refused(event_type: Any, reason: str) -> None:
+def test_an_invalid_type_is_refused(event_type: Any, reason: str) -> None:
     with pytest.raises(InvalidEvent, match=reason):
         Event(type=event_type, payload={})
 
 
 def test_a_time_without_a_zone_is_refused() -> None:
     with pytest.raises(InvalidEvent, match="needs a time zone"):
-        Event(type="Lent", payload={}, occurred_at=datetime(2026, 1, 5))  # noqa: DTZ001  what is refused
+        Event(type="Lent", payload={}, occurred_at=datetime(2026, 1, 5))  # noqa: DTZ001  the test is about naive times
 
 
 def test_a_time_outside_the_calendar_is_refused() -> None:
@@ -106,7 +106,7 @@ def test_a_refusal_is_an_invalid_request_and_a_value_error() -> None:
 
 def test_an_event_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
-        Event(type="Lent", payload={}).type = "Returned"  # type: ignore[misc]  # the point of the test
+        Event(type="Lent", payload={}).type = "Returned"  # type: ignore[misc]  # the assignment must fail
 
 
 def test_a_recorded_event_is_a_position() -> None:
@@ -132,7 +132,7 @@ def read() -> RecordedEvent:
     )
 
 
-def test_an_unread_event_is_the_one_that_it_is_read_as() -> None:
+def test_a_lazy_event_equals_its_parsed_form() -> None:
     assert unread() == read()
     assert read() == unread()
     assert unread() == unread()
@@ -142,7 +142,7 @@ def test_an_unread_event_is_the_one_that_it_is_read_as() -> None:
     assert repr(unread()) == repr(read())
 
 
-def test_an_unread_event_is_read_once() -> None:
+def test_a_lazy_event_is_parsed_once() -> None:
     event = unread()
     event.payload["Price"] = 2
     assert event.payload is event.payload
@@ -150,16 +150,16 @@ def test_an_unread_event_is_read_once() -> None:
     assert event.metadata is event.metadata
 
 
-def test_an_unread_event_cannot_be_changed() -> None:
+def test_a_lazy_event_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
-        unread().payload = {}  # type: ignore[misc]  # it cannot be set
+        unread().payload = {}  # type: ignore[misc]  # the assignment must fail
 
 
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda event: pickle.loads(pickle.dumps(event))])  # noqa: S301  its own
-def test_an_unread_event_is_copied_as_one_that_is_read(copied: Callable[[RecordedEvent], RecordedEvent]) -> None:
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda event: pickle.loads(pickle.dumps(event))])  # noqa: S301  pickled by the test itself
+def test_a_lazy_event_is_copied_as_a_parsed_one(copied: Callable[[RecordedEvent], RecordedEvent]) -> None:
     assert copied(unread()) == read()
     assert msgspec.structs.replace(copied(unread()), token=8).payload == {"Price": Decimal("1.50")}
 
 
-def test_an_unread_event_is_written_as_the_objects_that_it_has() -> None:
+def test_a_lazy_event_is_written_with_its_stored_objects() -> None:
     assert msgspec.json.decode(msgspec.json.encode(unread()))["metadata"] == {"by": "me"}

@@ -1,4 +1,4 @@
-"""What a filter asks, and that equal questions are one, however they were put."""
+"""Filters: what they match, and that equivalent filters are equal."""
 
 import pickle
 import subprocess
@@ -50,7 +50,7 @@ def test_all_predicates_are_needed() -> None:
     assert not matches(boundary, Book="b", Reader="s")
 
 
-def test_two_values_of_one_field_never_hold_together() -> None:
+def test_two_values_of_one_field_never_match_together() -> None:
     boundary = Filter.matching().all_predicates_of(P("Book", "b"), P("Book", "c"))
     assert not matches(boundary, Book="b")
     assert not matches(boundary, Book="c")
@@ -65,14 +65,14 @@ def test_two_values_of_one_field_never_hold_together() -> None:
         Filter.matching().all_predicates_of(P("Book", "b")).and_any_event_type_of("Lent"),
     ],
 )
-def test_types_and_predicates_are_needed_together_in_either_order(boundary: Filter) -> None:
+def test_types_and_predicates_must_both_match_in_either_order(boundary: Filter) -> None:
     assert matches(boundary, "Lent", Book="b")
     assert not matches(boundary, "Returned", Book="b")
     assert not matches(boundary, "Lent", Book="c")
     assert boundary == Filter.matching().any_event_type_of("Lent").and_any_predicate_of(P("Book", "b"))
 
 
-def test_the_order_of_the_steps_keeps_all_apart_from_any() -> None:
+def test_all_and_any_stay_distinct_in_every_order_of_steps() -> None:
     both = P("Book", "b"), P("Reader", "r")
     assert not matches(Filter.matching().all_predicates_of(*both).and_any_event_type_of("Lent"), Book="b")
     assert not matches(Filter.matching().any_event_type_of("Lent").and_all_predicates_of(*both), Book="b")
@@ -126,7 +126,7 @@ types = st.permutations(["A", "B"])
 
 
 @given(st.data())
-def test_equal_questions_are_equal_filters_in_whatever_order_they_are_put(data: st.DataObject) -> None:
+def test_equivalent_filters_are_equal_in_any_order_of_steps(data: st.DataObject) -> None:
     def build() -> Filter:
         items = [
             FilterItem(event_types=("A",)),
@@ -166,13 +166,13 @@ def different() -> list[Filter]:
     ]
 
 
-def test_different_questions_are_different_filters() -> None:
+def test_filters_with_different_conditions_differ() -> None:
     filters = different()
     assert len(set(filters)) == len(filters)
     assert len({boundary.digest for boundary in filters}) == len(filters)
 
 
-def test_one_predicate_is_both_any_and_all_of_itself() -> None:
+def test_any_and_all_of_one_predicate_are_equal() -> None:
     any_of, all_of = Filter.matching().any_predicate_of(P("a", 1)), Filter.matching().all_predicates_of(P("a", 1))
     assert any_of == all_of == Filter.matching().all_predicates_of(P("a", 1), P("a", Decimal("1.0")))
     assert any_of.digest == all_of.digest
@@ -215,7 +215,7 @@ def test_a_digest_is_the_same_in_every_process_and_release() -> None:
         ),
     ],
 )
-def test_a_filter_knows_what_kind_of_question_it_is(boundary: Filter, shape: FilterShape) -> None:
+def test_a_filter_reports_its_kind(boundary: Filter, shape: FilterShape) -> None:
     assert boundary.shape is shape
 
 
@@ -233,17 +233,17 @@ def test_a_step_leaves_the_filter_before_it_unchanged() -> None:
     before.sequence_number_higher_than(9)
     assert before == Filter.matching().any_event_type_of("A")
     with pytest.raises(AttributeError):
-        before.above = 3  # type: ignore[misc]  # the point of the test
+        before.above = 3  # type: ignore[misc]  # the assignment must fail
 
 
-def test_an_item_knows_how_many_of_its_predicates_are_needed() -> None:
+def test_an_item_counts_its_required_predicates() -> None:
     two: tuple[Predicate, ...] = (P("a", 1), P("b", 1))
     assert FilterItem(event_types=("A",)).predicates_needed == 0
     assert FilterItem(predicates=two).predicates_needed == 1
     assert FilterItem(predicates=two, all_predicates=True).predicates_needed == 2
 
 
-def test_filters_equal_nothing_else() -> None:
+def test_a_filter_equals_only_filters() -> None:
     assert Filter.matching_any_event() != "any event"
     with pytest.raises(InvalidFilter):
         Filter.matching_any_event().sequence_number_higher_than(-1)

@@ -1,4 +1,4 @@
-"""What a filter refuses: each would otherwise be a silently different question, or fail inside an engine."""
+"""Refusals of filters: each input would otherwise silently mean something else, or fail inside an engine."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from eventstore import Filter, InvalidFilter, InvalidRequest, P
 
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
-NAIVE = datetime(2026, 1, 5)  # noqa: DTZ001  what is refused
+NAIVE = datetime(2026, 1, 5)  # noqa: DTZ001  the test is about naive times
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ NAIVE = datetime(2026, 1, 5)  # noqa: DTZ001  what is refused
         (Filter, "write 'Filter', or Filter.__name__, not the class"),
     ],
 )
-def test_what_is_no_event_type_is_refused(event_type: Any, reason: str) -> None:
+def test_an_invalid_event_type_is_refused(event_type: Any, reason: str) -> None:
     with pytest.raises(InvalidFilter, match=reason):
         Filter.matching().any_event_type_of(event_type)
     with pytest.raises(InvalidFilter, match=reason):
@@ -31,14 +31,14 @@ def test_what_is_no_event_type_is_refused(event_type: Any, reason: str) -> None:
 
 
 @pytest.mark.parametrize("predicate", ["a", ("a", 1), {"a": 1}, None])
-def test_what_is_no_predicate_is_refused(predicate: Any) -> None:
+def test_an_invalid_predicate_is_refused(predicate: Any) -> None:
     with pytest.raises(InvalidFilter, match=r"made with P\(key, value\)"):
         Filter.matching().any_predicate_of(predicate)
     with pytest.raises(InvalidFilter, match=r"made with P\(key, value\)"):
         Filter.matching().any_event_type_of("A").and_all_predicates_of(P("a", 1), predicate)
 
 
-def test_no_condition_at_all_is_a_type_error() -> None:
+def test_a_missing_condition_is_a_type_error() -> None:
     builder: Any = Filter.matching()
     for step in (builder.any_event_type_of, builder.any_predicate_of, builder.all_predicates_of):
         with pytest.raises(TypeError):
@@ -77,11 +77,11 @@ BOUNDS = {"occurred_from", "occurred_until", "sequence_number_higher_than"}
         (Filter.matching_any_event().sequence_number_higher_than(1), set()),
     ],
 )
-def test_each_step_offers_only_what_can_follow(value: object, offered: set[str]) -> None:
+def test_each_step_has_only_the_valid_next_steps(value: object, offered: set[str]) -> None:
     assert steps(value) == offered
 
 
-def test_a_filter_that_is_not_complete_is_none() -> None:
+def test_an_incomplete_filter_is_no_filter() -> None:
     assert not isinstance(Filter.matching(), Filter)
     assert not isinstance(Filter.matching().any_event_type_of("A").or_matching(), Filter)
 
@@ -111,7 +111,7 @@ def test_a_time_outside_the_calendar_is_refused() -> None:
 
 
 @pytest.mark.parametrize("number", [-1, 2**63, 1.5, True, "1", None])
-def test_a_sequence_bound_that_no_event_can_have_is_refused(number: Any) -> None:
+def test_an_impossible_sequence_bound_is_refused(number: Any) -> None:
     with pytest.raises(InvalidFilter, match="from 0 to 9223372036854775807"):
         Filter.matching_any_event().sequence_number_higher_than(number)
 

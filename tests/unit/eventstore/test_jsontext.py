@@ -18,7 +18,7 @@ from eventstore.jsontext import MAX_DEPTH, NotJson, NumberTooLong, Unstorable, c
 
 @dataclass
 class Holder:
-    """Hides a value from whoever looks at plain JSON values only."""
+    """An object that the JSON writer converts to its value."""
 
     value: object
 
@@ -43,7 +43,7 @@ class Name(StrEnum):
 
 
 class Count(int):
-    """Looks like an integer to everyone but the JSON writer."""
+    """An integer that is converted to another JSON value."""
 
 
 texts = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]))
@@ -58,7 +58,7 @@ unhurried = settings(max_examples=60)
 
 @unhurried
 @given(objects)
-def test_whatever_json_can_hold_comes_back_equal_and_reads_alike_to_everyone(value: dict[str, Any]) -> None:
+def test_every_json_value_round_trips_and_is_standard_json(value: dict[str, Any]) -> None:
     text = encode_object(value)
     assert decode_object(text) == value
     assert json.loads(text, parse_float=Decimal) == value
@@ -76,7 +76,7 @@ def test_fractions_keep_every_digit(number: str) -> None:
     assert str(decode_object(encode_object({"x": Decimal(number)}))["x"]) == number
 
 
-def test_a_float_comes_back_as_the_decimal_that_it_is_written_as() -> None:
+def test_a_float_is_read_back_as_a_decimal() -> None:
     assert decode_object(encode_object({"x": 0.1, "y": 1e22})) == {"x": Decimal("0.1"), "y": Decimal("1e22")}
 
 
@@ -116,7 +116,7 @@ KEYS: dict[object, str] = {
 
 
 @pytest.mark.parametrize(("key", "written"), KEYS.items(), ids=repr)
-def test_a_key_is_written_as_the_string_that_it_is_as_a_value(key: object, written: str) -> None:
+def test_a_key_is_written_like_the_same_value(key: object, written: str) -> None:
     for value, found in (({key: 1}, {written: 1}), ({"x": [{key: {}}]}, {"x": [{written: {}}]})):
         assert decode_object(encode_object(value)) == found
 
@@ -149,7 +149,7 @@ def test_any_mapping_is_an_object() -> None:
 
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "null", "\\u0000", "1e9999", "9" * 2000, "[[[", "\x01"])
-def test_a_string_may_say_what_a_number_may_not_be(text: str) -> None:
+def test_a_string_may_contain_a_number_that_is_refused(text: str) -> None:
     assert decode_object(encode_object({text: [text]})) == {text: [text]}
 
 
@@ -192,7 +192,7 @@ UNSTORABLE: dict[str, tuple[object, str]] = {
 
 
 @pytest.mark.parametrize(("value", "reason"), UNSTORABLE.values(), ids=UNSTORABLE)
-def test_what_cannot_be_stored_is_refused_by_name(value: Any, reason: str) -> None:
+def test_values_that_cannot_be_stored_are_refused_with_their_path(value: Any, reason: str) -> None:
     with pytest.raises(Unstorable, match=reason):
         encode_object(value)
 
@@ -208,7 +208,7 @@ def deeper_in_the_stack(frames: int, call: Callable[[], object]) -> object:
     return call() if frames == 0 else deeper_in_the_stack(frames - 1, call)
 
 
-def test_what_can_be_written_can_be_read_deep_in_the_stack() -> None:
+def test_texts_can_be_read_deep_in_the_stack() -> None:
     text = encode_object(nested(MAX_DEPTH))
     assert deeper_in_the_stack(300, lambda: decode_object(text)) == nested(MAX_DEPTH)
 
@@ -223,16 +223,14 @@ def test_what_can_be_written_can_be_read_deep_in_the_stack() -> None:
         ("[" * 100_000, NotJson, "the text is nested too deeply"),
     ],
 )
-def test_a_text_that_cannot_be_read_is_refused_by_one_kind_of_error(
-    text: str | bytes, error: type[NotJson], said: str
-) -> None:
+def test_an_unreadable_text_raises_one_kind_of_error(text: str | bytes, error: type[NotJson], said: str) -> None:
     with pytest.raises(NotJson, match=said) as raised:
         decode_object(text)
     assert type(raised.value) is error
 
 
 @pytest.mark.parametrize("levels", [MAX_DEPTH + 1, 800, 100_000])
-def test_what_is_nested_too_deeply_is_refused(levels: int) -> None:
+def test_too_deep_nesting_is_refused(levels: int) -> None:
     with pytest.raises(Unstorable, match="nested too deeply"):
         encode_object(nested(levels))
 
@@ -243,8 +241,8 @@ def test_many_brackets_side_by_side_are_not_deep() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"x": NaN}', b"\xff", "{} {}"])
-def test_what_is_no_json_is_a_value_error(text: str | bytes) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011  whatever the parser says
+def test_invalid_json_is_a_value_error(text: str | bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  the parser's message varies
         decode_object(text)
 
 

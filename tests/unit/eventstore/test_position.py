@@ -24,7 +24,7 @@ def test_one_number_with_two_tokens_is_two_positions() -> None:
 
 
 @pytest.mark.parametrize(("number", "token"), [(-1, 0), (0, -1), (LAST_NUMBER + 1, 0), (1, LAST_NUMBER + 1)])
-def test_what_no_log_can_reach_is_refused(number: int, token: int) -> None:
+def test_an_impossible_position_is_refused(number: int, token: int) -> None:
     with pytest.raises(ValueError, match="lie between 0 and 9223372036854775807"):
         Position(number=number, token=token)
 
@@ -32,11 +32,11 @@ def test_what_no_log_can_reach_is_refused(number: int, token: int) -> None:
 @pytest.mark.parametrize(
     "text", ["", "3", "3:", ":7", "3:7:9", "-3:7", "+3:7", " 3:7", "3 : 7", "3.0:7", "1_0:7", "three:7", "٣:7", "²:7"]
 )
-def test_what_was_not_written_by_a_position_is_refused(text: str) -> None:
+def test_an_invalid_text_of_a_position_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="written as number:token"):
         Position.parse(text)
 
 
-def test_a_written_position_that_no_log_can_reach_is_refused() -> None:
+def test_the_text_of_an_impossible_position_is_refused() -> None:
     with pytest.raises(ValueError, match="lie between 0 and"):
         Position.parse(f"{2**63}:1")

@@ -17,7 +17,7 @@ class Field(StrEnum):
     BOOK = "BookID"
 
 
-class OldField(str, Enum):  # noqa: UP042  code older than StrEnum writes it so
+class OldField(str, Enum):  # noqa: UP042  as in code from before StrEnum
     BOOK = "BookID"
 
 
@@ -33,8 +33,8 @@ class Colour(Enum):
     NONE = None
 
 
-class Size(str, Enum):  # noqa: UP042  code older than StrEnum writes it so
-    """Of two kinds of strings, payloads have the first."""
+class Size(str, Enum):  # noqa: UP042  as in code from before StrEnum
+    """A string with another ``value``: payloads contain the string."""
 
     LARGE = ("L", "large")
 
@@ -44,14 +44,14 @@ class Size(str, Enum):  # noqa: UP042  code older than StrEnum writes it so
         return member
 
 
-# Decimals are written out, so their exponents stay small here; the bounds have a test of their own.
+# Decimals are written in full, so exponents are small here; the bounds have their own test.
 decimals = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**30), max_value=10**30)
 texts = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]))
 scalars: st.SearchStrategy[Scalar] = texts | st.booleans() | st.integers()
 values = scalars | decimals
 
 
-def test_a_number_its_text_and_a_boolean_are_three_values() -> None:
+def test_a_number_its_text_and_a_boolean_differ() -> None:
     three = [P("x", 1), P("x", "1"), P("x", True)]
     assert len(set(three)) == 3
     for predicate in three:
@@ -85,11 +85,11 @@ def test_equal_values_make_equal_predicates(value: Scalar, same: Scalar | UUID |
 @pytest.mark.parametrize(
     "value", [Field.BOOK, OldField.BOOK, Number.ONE, Colour.RED, Colour.FIVE, Size.LARGE, date(2026, 1, 5), uuid4()]
 )
-def test_what_stands_for_a_value_matches_the_payload_that_was_written_with_it(value: UUID | date | Enum) -> None:
+def test_a_converted_value_matches_a_payload_written_with_it(value: UUID | date | Enum) -> None:
     predicate = P("x", value)
     assert predicate.matches(decode_object(encode_object({"x": value})))
     assert type(predicate.value) in {str, int}
-    assert pickle.loads(pickle.dumps(predicate)) == predicate  # noqa: S301  our own bytes
+    assert pickle.loads(pickle.dumps(predicate)) == predicate  # noqa: S301  pickled by the test itself
 
 
 @pytest.mark.parametrize(
@@ -113,14 +113,14 @@ def test_different_values_make_different_predicates(value: Scalar, other: Scalar
 
 
 @pytest.mark.parametrize("key", [Field.BOOK, OldField.BOOK])
-def test_a_key_may_be_an_enumeration_of_strings(key: str) -> None:
+def test_a_key_may_be_a_string_enumeration(key: str) -> None:
     assert P(key, 1) == P("BookID", 1)
     assert type(P(key, 1).key) is str
     assert P(key, 1).key == "BookID"
 
 
 @given(texts, values)
-def test_a_predicate_matches_the_payload_that_was_written_with_its_value(key: str, value: Scalar) -> None:
+def test_a_predicate_matches_a_payload_written_with_its_value(key: str, value: Scalar) -> None:
     predicate = P(key, value)
     assert predicate.matches(decode_object(encode_object({key: value, f"{key}'": "another"})))
     assert predicate.matches(decode_object(predicate.fragment))
@@ -143,7 +143,7 @@ def test_only_the_scalar_itself_matches(found: Any) -> None:
 @pytest.mark.parametrize(
     "value", ["quote\" and 'quote'", "back\\slash", "line\nbreak\t\x01", "Ærø 日本 🐍", "\u2028\uffff"]
 )
-def test_any_text_is_kept_as_it_is(value: str) -> None:
+def test_texts_are_kept_unchanged(value: str) -> None:
     predicate = P(value, value)
     assert (predicate.key, predicate.value) == (value, value)
     assert decode_object(predicate.fragment) == {value: value}
@@ -197,7 +197,7 @@ def test_the_longest_numbers_pass_and_keep_every_digit() -> None:
         (timedelta(days=1), "such as 'P1D'$"),
     ],
 )
-def test_what_no_engine_can_compare_is_refused(value: Any, reason: str) -> None:
+def test_values_that_no_engine_can_compare_are_refused(value: Any, reason: str) -> None:
     with pytest.raises(InvalidFilter, match=reason):
         P("x", value)
 
@@ -206,7 +206,7 @@ def test_what_no_engine_can_compare_is_refused(value: Any, reason: str) -> None:
     ("key", "reason"),
     [("a\x00b", "NUL character"), ("\udfff", "lone surrogate"), (1, "not int"), (None, "not NoneType")],
 )
-def test_a_key_that_no_payload_can_have_is_refused(key: Any, reason: str) -> None:
+def test_an_impossible_key_is_refused(key: Any, reason: str) -> None:
     with pytest.raises(InvalidFilter, match=reason):
         P(key, 1)
 
@@ -216,8 +216,8 @@ def test_a_predicate_cannot_be_changed() -> None:
         P("x", 1).value = 2
 
 
-def test_a_predicate_reads_as_it_is_written_and_survives_pickling() -> None:
+def test_a_predicates_repr_is_its_constructor_and_it_can_be_pickled() -> None:
     predicate = P("x", Decimal("0.50"))
     assert repr(predicate) == "P('x', Decimal('0.5'))"
-    assert pickle.loads(pickle.dumps(predicate)) == predicate  # noqa: S301  our own bytes
+    assert pickle.loads(pickle.dumps(predicate)) == predicate  # noqa: S301  pickled by the test itself
     assert predicate != "P('x', Decimal('0.5'))"

@@ -1,4 +1,4 @@
-"""Partitions ahead of the log: that the last append is not passed over while some are being created."""
+"""Partitions ahead of the log: an append during their creation is not missed."""
 
 import asyncio
 from typing import Any, cast
@@ -10,7 +10,7 @@ SIZE = 10
 
 
 class SlowPrimary:
-    """Answers as ``eventstore.extend_v1`` would, each time only after it was told to."""
+    """Answers as ``eventstore.extend_v1`` does, each time when the test lets it."""
 
     def __init__(self, *dues: int) -> None:
         self.dues = list(dues)
@@ -26,17 +26,17 @@ class SlowPrimary:
 
 
 async def turns() -> None:
-    """Let the task that was answered go on until it waits or ends."""
+    """Run the answered task until it waits or ends."""
     for _ in range(10):
         await asyncio.sleep(0)
 
 
-async def test_what_was_appended_while_partitions_were_created_counts() -> None:
+async def test_appends_during_the_creation_of_partitions_count() -> None:
     primary = SlowPrimary(16, 116)
     room = Room(cast("Pool", primary))
     room.note(1)
     await primary.asked.acquire()
-    room.note(100)  # the last append: nothing notes a number after it
+    room.note(100)  # the last append: no later one triggers a check
     primary.answer.release()
     async with asyncio.timeout(60):
         await primary.asked.acquire()
@@ -46,7 +46,7 @@ async def test_what_was_appended_while_partitions_were_created_counts() -> None:
     await room.close()
 
 
-async def test_while_another_process_creates_them_it_is_asked_once_for_each_append() -> None:
+async def test_while_another_process_creates_partitions_each_append_asks_once() -> None:
     primary = SlowPrimary(1, 1, 1)
     room = Room(cast("Pool", primary))
     for number, asked in ((5, 2), (6, 1)):

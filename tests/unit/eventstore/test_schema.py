@@ -1,4 +1,4 @@
-"""The schema of a store: which names it may have, and that all SQL of ours is read for it, whichever file it is in."""
+"""The schema of a store: valid names, and the replacement of the schema in all SQL files."""
 
 import inspect
 import re
@@ -14,7 +14,7 @@ from eventstore.schema_name import LONGEST_NAME, schema_name_complaint
 
 TENANT = Schema("tenant_1")
 TEXTS = list(sql_texts())
-# A call with its first argument, and what may stand there: a number, or the hash of a text.
+# A call with its first argument, and its valid forms: a number, or the hash of a text.
 LOCKS = re.compile(r"pg_(?:try_)?advisory_\w*lock\w*\(\s*(hashtextextended\([^\n]*?, \d+\)|[^,)]+)")
 NAMED = re.compile(r'(?<![\w"])(eventstore|' + "|".join(schemas_beside()) + r")(?:_\w+)?(?=\.[a-z%])")
 
@@ -24,7 +24,7 @@ def without_comments(sql: str) -> str:
 
 
 @pytest.mark.parametrize("name", ["eventstore", "a", "tenant_1", "well_read", "spread_sheets", "x" * LONGEST_NAME])
-def test_what_a_schema_may_be_called(name: str) -> None:
+def test_a_valid_schema_name_is_accepted(name: str) -> None:
     assert schema_name_complaint(name) is None
     assert Schema(name).role("runtime") == f"{name}_runtime"
 
@@ -34,7 +34,7 @@ def test_what_a_schema_may_be_called(name: str) -> None:
     [
         *("", "Tenant", "1st", "a-b", "a b", 'a"b', "a;b", "größe", "_a", "a\n", "x" * (LONGEST_NAME + 1)),
         *("user", "order", "values", "time", "public", "information_schema", "pg_temp", "pg_tenant"),
-        # What belongs to the store of the usual name, or to one that is called a.
+        # Names of objects of the default store, or of a store named a.
         *(
             "reading",
             "schedule",
@@ -47,7 +47,7 @@ def test_what_a_schema_may_be_called(name: str) -> None:
         ),
     ],
 )
-def test_what_it_may_not_be_called_is_refused_in_a_sentence(name: str) -> None:
+def test_an_invalid_schema_name_is_refused_in_a_sentence(name: str) -> None:
     complaint = schema_name_complaint(name)
     assert complaint is not None
     assert "\n" not in complaint
@@ -56,8 +56,8 @@ def test_what_it_may_not_be_called_is_refused_in_a_sentence(name: str) -> None:
             refusing()
 
 
-def test_what_is_named_after_a_store_can_be_no_other_store() -> None:
-    """Whatever the files of SQL make beside a store: a store of that name would be in its way."""
+def test_names_derived_from_a_stores_schema_are_no_valid_schema_names() -> None:
+    """SQL files create schemas beside a store: another store must not have such a name."""
     roles = {name for sql in TEXTS for name in re.findall(r"\beventstore(_[a-z]+)\b", without_comments(sql))}
     assert roles == {"_runtime", "_projections"}
     assert {"reading", "schedule"} <= schemas_beside()
@@ -65,7 +65,7 @@ def test_what_is_named_after_a_store_can_be_no_other_store() -> None:
         assert schema_name_complaint(name) is not None, name
 
 
-def test_all_files_are_read_for_the_schema_and_are_as_they_were_for_the_usual_one() -> None:
+def test_all_files_are_changed_for_another_schema_and_unchanged_for_the_default() -> None:
     found: set[str] = set()
     for sql in TEXTS:
         assert Schema().render(sql) == sql
@@ -79,7 +79,7 @@ def test_all_files_are_read_for_the_schema_and_are_as_they_were_for_the_usual_on
     assert {"eventstore", *schemas_beside()} == found
 
 
-def test_what_is_no_name_of_ours_stays_as_it_is() -> None:
+def test_other_names_are_unchanged() -> None:
     for text in (
         'SELECT FROM "eventstore"."reading" r WHERE r."schedule" = $1',
         "SELECT FROM my_eventstore.events",
@@ -91,8 +91,8 @@ def test_what_is_no_name_of_ours_stays_as_it_is() -> None:
         assert TENANT.render(text) == text
 
 
-def test_each_store_has_advisory_locks_of_its_own() -> None:
-    """Those that take any: a lock that two stores share would have one wait for the other."""
+def test_each_store_has_its_own_advisory_locks() -> None:
+    """With a shared lock, one store would wait for the other."""
     other, seen = Schema("other"), 0
     for sql in TEXTS:
         ours, theirs = (LOCKS.findall(schema.render(without_comments(sql))) for schema in (Schema(), TENANT))
@@ -102,12 +102,12 @@ def test_each_store_has_advisory_locks_of_its_own() -> None:
     assert seen >= 6
     assert len({schema.lock(7) for schema in (Schema(), TENANT, other)}) == 3
     assert Schema().lock(7) == 7
-    # Two numbers are of 32 bits each.
+    # The form with two arguments takes 32-bit numbers.
     (first,) = re.findall(r"\((\d+), 13\)", TENANT.render("SELECT pg_advisory_xact_lock(1163284301, 13)"))
     assert int(first) < 2**31
 
 
-def test_whatever_asks_for_the_address_of_a_store_also_asks_for_its_schema() -> None:
+def test_every_function_with_a_stores_address_also_takes_its_schema() -> None:
     asking: dict[str, Callable[..., object]] = {
         "connect": PostgresEventStore.connect,
         "over": PostgresEventStore.over,

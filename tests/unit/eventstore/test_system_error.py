@@ -1,4 +1,4 @@
-"""What the operating system says is told without its number."""
+"""Errors of the operating system are reported without their number."""
 
 import ssl
 
@@ -17,5 +17,5 @@ from eventstore.system_error import said_of
         (TimeoutError(), ""),
     ],
 )
-def test_the_words_of_a_system_error(error: Exception, said: str) -> None:
+def test_a_system_error_is_reported_in_words(error: Exception, said: str) -> None:
     assert said_of(error) == said
