@@ -1,4 +1,4 @@
-"""A domain for the framework's tests: lamps that are switched on."""
+"""A domain for the tests of handlers: lamps that are switched on."""
 
 from pydantic import Field, field_validator, model_validator
 

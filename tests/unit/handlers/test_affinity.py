@@ -1,4 +1,4 @@
-"""A domain's affinity: which text a command is spread by, and which domains cannot be."""
+"""A domain's affinity: the affinity key of a command, and invalid domains."""
 
 from dataclasses import replace
 from datetime import date
@@ -29,7 +29,7 @@ def test_a_domain_has_no_affinity_unless_it_says_so() -> None:
     assert domain.affinity_key(COMMAND) is None
 
 
-def test_a_command_is_spread_by_its_key() -> None:
+def test_a_command_has_an_affinity_key() -> None:
     by_jar = replace(domain, affinity=lambda command: command.jar)
     assert by_jar.shards == 8
     assert by_jar.affinity_key(COMMAND) == "j1"
@@ -56,18 +56,18 @@ def test_a_key_has_one_text(key: Any, text: str) -> None:
 
 
 @pytest.mark.parametrize("key", [None, 1.5, b"tea", ["tea"], "a\x00b", "\ud800"])
-def test_what_is_no_key_is_refused(key: Any) -> None:
+def test_an_invalid_key_is_refused(key: Any) -> None:
     with pytest.raises(InvalidKey, match=f"returns {kind_of(key)} for Drop: use a str"):
         replace(domain, affinity=lambda _: key).affinity_key(COMMAND)
 
 
-def test_what_the_function_raises_is_not_hidden() -> None:
+def test_an_exception_of_the_function_is_not_hidden() -> None:
     with pytest.raises(AttributeError):
         replace(domain, affinity=lambda command: command.shelf).affinity_key(COMMAND)
 
 
 @pytest.mark.parametrize("shards", [0, -1, 129, True, "8", 2.0])
-def test_a_number_of_shards_that_cannot_be_is_refused(shards: Any) -> None:
+def test_an_invalid_number_of_shards_is_refused(shards: Any) -> None:
     with pytest.raises(InvalidDomain, match="can have 1 to 128 shards"):
         replace(domain, affinity=lambda command: command.jar, shards=shards)
 

@@ -1,4 +1,4 @@
-"""Values are the same if they fold on to the same; what cannot be told apart is no change."""
+"""Values are the same if later folds cannot differ; indistinguishable values count as unchanged."""
 
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
@@ -30,7 +30,7 @@ class Slotted:
 
 
 class Extended(Slotted):
-    """Has a ``__dict__`` besides."""
+    """Has slots and a ``__dict__``."""
 
 
 class Alone:
@@ -38,11 +38,11 @@ class Alone:
 
 
 class Named(UUID):
-    """A UUID that has attributes."""
+    """A UUID with attributes."""
 
 
 class Number(int):
-    """An integer that has attributes."""
+    """An integer with attributes."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,9 @@ def two() -> int:
         (OrderedDict(a=1), OrderedDict(a=2)),
         (datetime(2026, 1, 2, tzinfo=BERLIN), datetime(2026, 1, 2, tzinfo=timezone(timedelta(hours=1)))),
         (datetime(2026, 1, 2, tzinfo=BERLIN), datetime(2026, 1, 2, tzinfo=ZoneInfo("Europe/Paris"))),
-        (datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 2)),  # noqa: DTZ001  that is the point
+        (datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 2)),  # noqa: DTZ001  the naive time must differ
         (time(1, tzinfo=UTC), time(1)),
-        (datetime(2026, 10, 25, 2, 30), datetime(2026, 10, 25, 2, 30, fold=1)),  # noqa: DTZ001  as above
+        (datetime(2026, 10, 25, 2, 30), datetime(2026, 10, 25, 2, 30, fold=1)),  # noqa: DTZ001  naive times that differ in ``fold``
         (Slotted(["a"]), Slotted(["b"])),
         (Slotted([], 1), Slotted([], 2)),
         (Extended(["a"]), Extended(["b"])),
@@ -131,7 +131,7 @@ def test_a_copy_is_the_same(compare: Callable[[Any, Any], bool], value: Any) -> 
 
 
 @pytest.mark.parametrize("value", [Summed(), Model()])
-def test_what_is_computed_once_is_no_change(value: Any) -> None:
+def test_a_cached_property_is_no_change(value: Any) -> None:
     copied = deepcopy(value)
     assert value.total == 3
     assert same(copied, value)
@@ -139,6 +139,6 @@ def test_what_is_computed_once_is_no_change(value: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", [object, Alone])
-def test_what_shows_nothing_to_compare_is_no_change_and_yet_not_the_same(kind: type) -> None:
+def test_opaque_objects_are_unchanged_but_not_the_same(kind: type) -> None:
     assert seems_same({"a": kind()}, {"a": kind()})
     assert not same({"a": kind()}, {"a": kind()})

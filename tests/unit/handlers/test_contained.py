@@ -1,4 +1,4 @@
-"""Code of a domain's ends nothing but what asked for it, and what it raises can always be told."""
+"""Contained code of a domain cannot end the program, and its exceptions can always be reported."""
 
 import asyncio
 
@@ -45,7 +45,7 @@ class Deadly(Exception):
         (Deadly(), "Deadly, which cannot say what it is"),
     ],
 )
-def test_what_ends_a_program_or_cannot_be_told_becomes_an_error(raised: BaseException, text: str) -> None:
+def test_an_exception_that_ends_the_program_or_cannot_be_printed_is_replaced(raised: BaseException, text: str) -> None:
     with pytest.raises(HandlerCrashed) as crash, Contained():
         raise raised
     assert (str(crash.value), crash.value.__cause__) == (text, raised)
@@ -63,7 +63,7 @@ def test_what_ends_a_program_or_cannot_be_told_becomes_an_error(raised: BaseExce
         EventStoreError("odd"),
     ],
 )
-def test_what_only_a_store_can_say_is_a_bug_of_who_says_it(raised: EventStoreError) -> None:
+def test_a_store_error_raised_by_a_domain_is_a_bug_of_the_domain(raised: EventStoreError) -> None:
     with pytest.raises(HandlerCrashed) as crash, Contained():
         raise raised
     assert (str(crash.value), crash.value.__cause__) == (f"{type(raised).__name__}: {raised}", raised)
@@ -72,7 +72,7 @@ def test_what_only_a_store_can_say_is_a_bug_of_who_says_it(raised: EventStoreErr
 @pytest.mark.parametrize(
     "raised", [InvalidEvent("no type"), InvalidFilter("a NUL"), KeyError("x"), KeyboardInterrupt()]
 )
-def test_an_error_and_an_interrupt_are_let_through(raised: BaseException) -> None:
+def test_other_errors_and_interrupts_pass_through(raised: BaseException) -> None:
     with pytest.raises(type(raised)) as told, Contained():
         raise raised
     assert told.value is raised

@@ -1,4 +1,4 @@
-"""What a command reads, and what is refused as it."""
+"""Deciders: the parts of a command, and invalid decisions and declarations."""
 
 from collections.abc import Callable, Iterator
 from functools import partial, wraps
@@ -69,12 +69,12 @@ def test_decide_gets_the_state_of_each_part_in_order() -> None:
         (lambda _: light.at_each(["a", "b", "c", "d"]), "names 4 parts; a command reads at most 3"),
         (lambda command: light.at(command.watts), "the view light takes str for lamp, not int"),
         (
-            lambda _: light.at(),  # type: ignore[call-arg]  # that is the point
+            lambda _: light.at(),  # type: ignore[call-arg]  # invalid on purpose
             "the key of the view light is made of lamp: missing a required argument: 'lamp'",
         ),
     ],
 )
-def test_what_is_no_part_is_told_with_the_deciders_own_line(parts: Callable[[SwitchOn], Any], problem: str) -> None:
+def test_an_invalid_part_is_reported_with_the_deciders_line(parts: Callable[[SwitchOn], Any], problem: str) -> None:
     made = reading(parts)
     line = parts.__code__.co_firstlineno
     with pytest.raises(InvalidParts) as raised:
@@ -84,7 +84,7 @@ def test_what_is_no_part_is_told_with_the_deciders_own_line(parts: Callable[[Swi
     assert said.removeprefix(": ").removeprefix(" ") == problem
 
 
-def test_a_value_that_no_event_can_hold_is_the_commands_fault() -> None:
+def test_an_impossible_key_value_is_a_fault_of_the_command() -> None:
     with pytest.raises(InvalidFilter):
         decider.reads(SwitchOn(lamp="a\x00"))
 
@@ -95,8 +95,8 @@ def test_a_decider_cannot_be_changed() -> None:
 
 
 @pytest.mark.parametrize("given", ["function", "partial", "object", "builtin", "wrapped"])
-def test_a_place_is_where_the_domains_own_code_stands(given: str) -> None:
-    class Callable_:  # noqa: N801  it stands for one
+def test_the_reported_location_is_in_the_domains_code(given: str) -> None:
+    class Callable_:  # noqa: N801  in the place of a function
         def __call__(self) -> None: ...
 
     def plain() -> None: ...
@@ -134,23 +134,23 @@ def test_the_events_of_an_acceptance_may_come_from_any_iterable() -> None:
     ("make", "sentence"),
     [
         (
-            lambda: Accepted(events=SwitchedOn(lamp="a", watts=5)),  # type: ignore[arg-type]  # that is the point
+            lambda: Accepted(events=SwitchedOn(lamp="a", watts=5)),  # type: ignore[arg-type]  # invalid on purpose
             "an accepted command has a tuple of events, not a SwitchedOn: write events=(…,)",
         ),
         (
-            lambda: Accepted(events=None),  # type: ignore[arg-type]  # that is the point
+            lambda: Accepted(events=None),  # type: ignore[arg-type]  # invalid on purpose
             "an accepted command has a tuple of events, not None",
         ),
         (
-            lambda: Accepted(events=("on",)),  # type: ignore[arg-type]  # that is the point
+            lambda: Accepted(events=("on",)),  # type: ignore[arg-type]  # invalid on purpose
             "an accepted command records events, and a str is none",
         ),
         (
-            lambda: Rejected(reason=None),  # type: ignore[arg-type]  # that is the point
+            lambda: Rejected(reason=None),  # type: ignore[arg-type]  # invalid on purpose
             "a rejected command has a text as its reason, not None",
         ),
         (
-            lambda: Rejected(reason="no", event=()),  # type: ignore[arg-type]  # that is the point
+            lambda: Rejected(reason="no", event=()),  # type: ignore[arg-type]  # invalid on purpose
             "a rejected command records events, and a tuple is none",
         ),
     ],
@@ -192,13 +192,13 @@ def test_a_decider_without_functions_is_refused(change: dict[str, Any], sentence
     assert str(raised.value) == sentence
 
 
-def test_parts_that_raise_stop_iteration_are_told() -> None:
+def test_parts_that_raise_stop_iteration_are_reported() -> None:
     made = reading(lambda _: next(iter(())))
     with pytest.raises(RuntimeError, match=r"parts of SwitchOn \(.*\) raised StopIteration"):
         made.reads(SwitchOn(lamp="a"))
 
 
-def test_decisions_are_equal_by_what_they_say() -> None:
+def test_decisions_are_compared_by_value() -> None:
     on = SwitchedOn(lamp="a", watts=5)
     assert Accepted(events=(on,)) == Accepted(events=(SwitchedOn(lamp="a", watts=5),))
     assert Rejected(reason="no") != Rejected(reason="no", event=on)
@@ -209,4 +209,4 @@ def test_decisions_are_equal_by_what_they_say() -> None:
 @pytest.mark.parametrize("value", [SwitchOn(lamp="a"), SwitchedOn(lamp="a", watts=5)])
 def test_commands_and_events_cannot_be_changed(value: Command | DomainEvent) -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        value.lamp = "b"  # type: ignore[union-attr]  # that is the point
+        value.lamp = "b"  # type: ignore[union-attr]  # invalid on purpose

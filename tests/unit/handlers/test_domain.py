@@ -1,4 +1,4 @@
-"""What a domain accepts as its parts, its commands and its events."""
+"""Domains: accepted declarations, commands and events."""
 
 import sys
 from dataclasses import replace
@@ -44,12 +44,12 @@ def another_broke() -> type[DomainEvent]:
 
 
 @pytest.mark.parametrize("name", ["a", "lamps", "night-lamps_2", "a" * 50])
-def test_a_name_that_can_name_queues_is_taken(name: str) -> None:
+def test_a_name_that_is_valid_for_queues_is_accepted(name: str) -> None:
     assert Domain(name=name, views=(light,), deciders=(decider,), events=(Broke,)).name == name
 
 
 @pytest.mark.parametrize("name", ["", "Lamps", "2lamps", "-lamps", "night lamps", "lamps.on", "lamps\n", "a" * 51, 5])
-def test_another_name_is_refused(name: Any) -> None:
+def test_an_invalid_name_is_refused(name: Any) -> None:
     with pytest.raises(InvalidDomain, match="up to 50 small letters"):
         Domain(name=name, views=(light,), deciders=(decider,), events=(Broke,))
 
@@ -63,7 +63,7 @@ def test_another_name_is_refused(name: Any) -> None:
         ((decider,), (Broke, another_broke()), "the domain lamps has two kinds of event with one name: Broke"),
     ],
 )
-def test_parts_that_do_not_fit_together_are_refused(
+def test_inconsistent_declarations_are_refused(
     deciders: tuple[AnyDecider, ...], events: tuple[type[DomainEvent], ...], message: str
 ) -> None:
     with pytest.raises(InvalidDomain) as raised:
@@ -86,13 +86,13 @@ def test_parts_that_do_not_fit_together_are_refused(
         ({"events": (Broke(lamp="a"),)}, "lists Broke(lamp='a') among its events, which is no subclass of DomainEvent"),
     ],
 )
-def test_what_is_listed_wrong_is_told(change: dict[str, Any], message: str) -> None:
+def test_invalid_lists_are_reported(change: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidDomain) as raised:
         replace(domain, **change)
     assert str(raised.value) == f"the domain lamps {message}"
 
 
-def test_a_decider_of_no_command_is_told() -> None:
+def test_a_decider_without_a_command_is_reported() -> None:
     nothing: Any = None
     made = Decider(command=nothing, parts=decider.parts, decide=decider.decide)
     assert repr(made) == "Decider(None)"
@@ -102,7 +102,7 @@ def test_a_decider_of_no_command_is_told() -> None:
         replace(domain, deciders=(made,))
 
 
-def test_lists_are_taken_for_tuples() -> None:
+def test_lists_are_accepted_as_tuples() -> None:
     views: Any = [light]
     assert replace(domain, views=views) == domain
 
@@ -120,7 +120,7 @@ def test_a_command_is_made_from_its_json_names() -> None:
         ({"Lamp": "a", "Watts": 4}, "Watts: must be odd"),
         ({"Lamp": "candle", "Watts": 7}, "a candle has at most 5 watts"),
         ({"Watts": None}, "Lamp is missing; Watts: input should be a valid integer"),
-        # The names in Python are not those in JSON: no filter would find an event by them.
+        # Python names are refused: no filter would find an event by them.
         ({"lamp": "a"}, "Lamp is missing"),
     ],
 )
@@ -130,18 +130,18 @@ def test_each_wrong_field_is_named_with_the_reason(body: dict[str, Any], problem
     assert str(raised.value) == f"SwitchOn: {problems}"
 
 
-def test_values_are_not_told() -> None:
+def test_values_are_not_in_the_message() -> None:
     with pytest.raises(InvalidCommand) as raised:
         domain.parse("SwitchOn", {"Lamp": ["secret"], "Watts": "secret"})
     assert "secret" not in str(raised.value)
 
 
-def test_a_newer_publishers_fields_are_passed_over() -> None:
+def test_unknown_fields_of_a_newer_publisher_are_ignored() -> None:
     assert domain.parse("SwitchOn", {"Lamp": "a", "Colour": "red"}) == SwitchOn(lamp="a")
 
 
 @pytest.mark.parametrize("field", ["Colour", "lamp", "Lmap"])
-def test_a_persons_unknown_fields_are_refused(field: str) -> None:
+def test_unknown_fields_from_the_command_line_are_refused(field: str) -> None:
     with pytest.raises(InvalidCommand) as raised:
         domain.parse("SwitchOn", {"Lamp": "a", field: "red"}, allow_unknown_fields=False)
     assert str(raised.value) == f"SwitchOn: {field} is not a field of it"
@@ -156,7 +156,7 @@ def test_a_persons_unknown_fields_are_refused(field: str) -> None:
         ("SwitchedOn", "did you mean SwitchOn?"),
     ],
 )
-def test_an_unknown_command_is_told_with_those_that_are_known(name: str, known: str) -> None:
+def test_an_unknown_command_is_reported_with_the_known_ones(name: str, known: str) -> None:
     with pytest.raises(UnknownCommand) as raised:
         domain.parse(name, {})
     assert str(raised.value) == f"the domain lamps has no decider of the command {name!r}; {known}"
@@ -167,11 +167,11 @@ def test_a_recorded_event_is_read_by_its_json_names() -> None:
     assert event == SwitchedOn(lamp="a", watts=5)
 
 
-def test_a_newer_workers_fields_are_passed_over() -> None:
+def test_unknown_fields_of_a_newer_worker_are_ignored() -> None:
     assert domain.recorded(recorded("Broke", {"Lamp": "a", "Cause": "age"})) == Broke(lamp="a")
 
 
-def test_an_event_of_an_unknown_type_is_an_error_and_not_silence() -> None:
+def test_an_event_of_an_unknown_type_is_an_error() -> None:
     with pytest.raises(UnknownEventType) as raised:
         domain.recorded(recorded("Vanished", {"Lamp": "a"}))
     assert str(raised.value) == "event 7 has the type Vanished, which the domain lamps does not know"
@@ -187,7 +187,7 @@ def test_an_event_of_an_unknown_type_is_an_error_and_not_silence() -> None:
         ({"Lamp": "a", "Watts": Decimal("5.5")}, "Watts: input should be a valid integer"),
     ],
 )
-def test_an_unreadable_event_is_told_by_number_and_field(payload: dict[str, Any], problems: str) -> None:
+def test_an_unreadable_event_is_reported_with_number_and_field(payload: dict[str, Any], problems: str) -> None:
     with pytest.raises(UnreadableEvent) as raised:
         domain.recorded(recorded("SwitchedOn", payload, number=12))
     assert str(raised.value).startswith(f"event 12 (SwitchedOn) cannot be read: {problems}")
@@ -205,7 +205,7 @@ def test_an_event_is_recorded_by_its_json_names_and_read_back_the_same() -> None
 
 
 @pytest.mark.parametrize("kind", [another_broke(), type("Vanished", (DomainEvent,), {})])
-def test_an_event_that_could_not_be_read_back_is_not_recorded(kind: type[DomainEvent]) -> None:
+def test_an_event_that_cannot_be_read_back_is_not_recorded(kind: type[DomainEvent]) -> None:
     with pytest.raises(UnknownEventType) as raised:
         domain.to_record(kind(), {})
     assert (
@@ -231,7 +231,7 @@ def test_a_view_is_found_by_its_name() -> None:
 @pytest.mark.parametrize(
     ("name", "hint"), [("lihgt", "did you mean light?"), ("shelf", "known are light"), ("", "known are light")]
 )
-def test_an_unknown_view_is_told_with_what_was_meant(name: str, hint: str) -> None:
+def test_an_unknown_view_is_reported_with_a_suggestion(name: str, hint: str) -> None:
     with pytest.raises(UnknownView) as raised:
         domain.view(name)
     assert str(raised.value) == f"the domain lamps has no view {name!r}; {hint}"
@@ -293,7 +293,7 @@ stock = Domain(name="stock", views=(sold,), deciders=domain.deciders, events=(So
     ("warehouse", "raised"),
     [("east", "StopIteration"), ("broken", "RuntimeError: no such\nwarehouse"), ("ended", "SystemExit: 3")],
 )
-def test_whatever_a_check_raises_ends_no_fold_in_silence(warehouse: str, raised: str) -> None:
+def test_an_exception_of_a_validator_never_ends_a_fold_silently(warehouse: str, raised: str) -> None:
     log = [
         recorded("Sold", {"piece": number, "Warehouse": warehouse if number == 2 else "north"}, number)
         for number in (1, 2, 3)
@@ -309,15 +309,15 @@ def stop(*_: Any) -> Any:
 
 
 def forgetful(*_: object) -> frozenset[str]:
-    return None  # type: ignore[return-value]  # as a branch without a return does
+    return None  # type: ignore[return-value]  # as a branch without a return
 
 
 def optional(*_: object) -> DomainEvent | None:
     return None
 
 
-def test_a_state_that_got_lost_is_told_where_it_was() -> None:
-    """Or whoever reads the view would fail of None, at a line that is not to blame."""
+def test_evolve_returning_none_is_reported_with_its_location() -> None:
+    """Otherwise the next reader of the state would fail on None, at an unrelated line."""
     log = [recorded("Sold", {"piece": 1, "Warehouse": "north"}, 1)]
     lost = View(name="sold", events=sold.events, initial=frozenset, evolve=forgetful).at()
     said = f"evolve of the view sold ({__file__}:{forgetful.__code__.co_firstlineno}) returns None at %s, and declares "
@@ -327,13 +327,13 @@ def test_a_state_that_got_lost_is_told_where_it_was() -> None:
     with pytest.raises(InvalidState) as raised:
         lost.advanced(frozenset(), [stock.recorded(log[0])])
     assert str(raised.value).startswith(said % "a Sold")
-    # None is a state as good as others, where nothing says otherwise.
+    # None is a valid state unless the declared type excludes it.
     for good in (optional, lambda *_: None):
         view = View(name="sold", events=sold.events, initial=lambda: None, evolve=good)
         assert stock.fold(view.at(), None, log) is None
 
 
-def test_no_function_of_the_domains_ends_a_fold_or_a_decision_by_stop_iteration() -> None:
+def test_stop_iteration_of_a_domain_never_ends_a_fold_or_a_decision() -> None:
     stopping = View(name="sold", events=sold.events, initial=int, evolve=stop)
     log = [recorded("Sold", {"piece": 1, "Warehouse": "north"}, 1)]
     with pytest.raises(RuntimeError, match=r"evolve of the view sold \(.*\) raised StopIteration at event 1 \(Sold\)"):

@@ -1,4 +1,4 @@
-"""Filters that no event of a domain can ever match are found, and no others."""
+"""The examination finds exactly the filters that no event of a domain can match."""
 
 from collections.abc import Hashable
 from datetime import UTC, date, datetime, timedelta
@@ -60,7 +60,7 @@ class Bought(DomainEvent):
     described: Annotated[str, WithJsonSchema({"type": "integer"})] = ""
     adorned: str = Field(default="", json_schema_extra={"type": "integer"})
 
-    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated property
+    @computed_field  # type: ignore[prop-decorator]  # mypy does not support decorated properties
     @property
     def total(self) -> int:
         return self.pieces
@@ -129,7 +129,7 @@ def bought(*predicates: Predicate) -> Filter:
         P("total", 5),
     ],
 )
-def test_what_an_event_can_match_is_left_alone(predicate: Predicate) -> None:
+def test_a_filter_that_an_event_can_match_is_accepted(predicate: Predicate) -> None:
     assert found(bought(predicate)) == []
 
 
@@ -168,7 +168,7 @@ def test_what_an_event_can_match_is_left_alone(predicate: Predicate) -> None:
         (P("spelt", 5), "asks Bought for P('spelt', 5), but spelt holds a text there"),
     ],
 )
-def test_what_no_event_can_match_is_told(predicate: Predicate, problem: str) -> None:
+def test_a_filter_that_no_event_can_match_is_reported(predicate: Predicate, problem: str) -> None:
     assert found(bought(predicate)) == [problem]
 
 
@@ -183,12 +183,12 @@ def test_each_type_that_is_listed_must_be_able_to_match() -> None:
     ]
 
 
-def test_without_types_one_event_is_enough() -> None:
+def test_without_types_one_matching_event_is_enough() -> None:
     assert found(Filter.matching().any_predicate_of(P("Product", "tea"))) == []
     assert found(Filter.matching_any_event()) == []
 
 
-def test_a_type_that_the_domain_does_not_list_is_told() -> None:
+def test_an_unlisted_type_is_reported() -> None:
     events = Filter.matching().any_event_type_of("Solt").or_matching().any_event_type_of("Bought")
     assert found(events) == ["names the event type Solt, which the domain does not list (did you mean Sold?)"]
 
@@ -199,7 +199,7 @@ def by_product(product: str, pieces: int, order: UUID, size: Size, price: Decima
     )
 
 
-def undeclared(product, pieces: Hashable) -> Filter:  # type: ignore[no-untyped-def]  # noqa: ANN001  that is the point
+def undeclared(product, pieces: Hashable) -> Filter:  # type: ignore[no-untyped-def]  # noqa: ANN001  undeclared on purpose
     return bought(P("Product", product), P("pieces", str(pieces)))
 
 
@@ -207,7 +207,7 @@ def failing(product: str) -> Filter:
     raise LookupError(product)
 
 
-def test_views_are_looked_at_with_a_sample_of_what_they_declare() -> None:
+def test_views_are_examined_with_samples_of_their_declared_keys() -> None:
     made = Domain(
         name="trade",
         views=(
@@ -226,7 +226,7 @@ def test_views_are_looked_at_with_a_sample_of_what_they_declare() -> None:
     assert unseen.endswith(") cannot be examined: events declares no type for product that has a sample")
 
 
-def test_a_filter_that_is_another_one_when_it_is_made_again_is_told() -> None:
+def test_a_filter_that_differs_on_each_call_is_reported() -> None:
     def recent(product: str) -> Filter:
         of_product = Filter.matching().any_event_type_of("Bought").and_any_predicate_of(P("Product", product))
         return of_product.occurred_from(datetime.now(UTC) - timedelta(hours=1))
@@ -249,5 +249,5 @@ def test_a_filter_that_is_another_one_when_it_is_made_again_is_told() -> None:
     assert list(made.examination.problems_of(views[0].at("sample"))) == problems[:1]
 
 
-def test_the_lamps_are_well() -> None:
+def test_the_lamps_domain_passes() -> None:
     assert [*domain.examination.problems(), *domain.examination.unsampled()] == []

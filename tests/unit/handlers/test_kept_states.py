@@ -1,4 +1,4 @@
-"""Kept states: what is found again, what moves forward, and what has to go."""
+"""The cache of states: lookup, monotonic positions, and eviction."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -43,7 +43,7 @@ def test_entries_only_move_forward() -> None:
     assert states.find(part) == kept(6, "newest")
 
 
-def test_a_part_is_found_by_view_version_key_and_filter_alone() -> None:
+def test_a_part_is_identified_by_view_version_key_and_filter() -> None:
     states = KeptStates()
     states.keep(COUNTED.at("a"), kept(1, "kept"))
     assert states.find(_view().at("a")) == kept(1, "kept")
@@ -51,7 +51,7 @@ def test_a_part_is_found_by_view_version_key_and_filter_alone() -> None:
     assert [states.find(other) for other in others] == [None] * 3
 
 
-def test_keys_that_python_takes_for_equal_have_states_of_their_own() -> None:
+def test_keys_that_are_equal_in_python_only_have_separate_states() -> None:
     def events(key: Any) -> Filter:
         return Filter.matching().any_predicate_of(P("Key", key))
 
@@ -63,7 +63,7 @@ def test_keys_that_python_takes_for_equal_have_states_of_their_own() -> None:
     assert states.find(anything.at("1")) is None
 
 
-def test_what_was_not_used_for_longest_goes_first() -> None:
+def test_the_least_recently_used_entry_is_evicted_first() -> None:
     states = KeptStates(most=2)
     for key in ("a", "b"):
         states.keep(COUNTED.at(key), kept(1))
@@ -73,19 +73,19 @@ def test_what_was_not_used_for_longest_goes_first() -> None:
     assert states.find(COUNTED.at("b")) is None
 
 
-def test_large_states_make_room_for_each_other() -> None:
+def test_large_states_evict_each_other() -> None:
     states = KeptStates(most_bytes=250_000)
     for key in ("a", "b", "c"):
         states.keep(COUNTED.at(key), kept(1, "x" * 100_000))
     assert [states.find(COUNTED.at(key)) is not None for key in ("a", "b", "c")] == [False, True, True]
     assert states.bytes < 250_000
-    # One that is larger than all may be together finds no room, and takes none from others.
+    # A state above the total limit is not cached, and evicts nothing.
     states.keep(COUNTED.at("d"), kept(1, "x" * 300_000))
     assert [states.find(COUNTED.at(key)) is not None for key in ("b", "c", "d")] == [True, True, False]
     assert 200_000 < states.bytes < 250_000
 
 
-def test_a_state_that_grows_counts_as_what_it_has_become() -> None:
+def test_a_growing_state_counts_with_its_present_size() -> None:
     states = KeptStates(most_bytes=100_000)
     part = COUNTED.at("a")
     for number in range(1, 50_000, 100):
@@ -96,13 +96,13 @@ def test_a_state_that_grows_counts_as_what_it_has_become() -> None:
     assert states.find(part) is None
 
 
-def test_nothing_is_kept_where_nothing_may_be() -> None:
+def test_nothing_is_cached_with_a_limit_of_zero() -> None:
     states = KeptStates(most=0)
     states.keep(COUNTED.at("a"), kept(1))
     assert states.find(COUNTED.at("a")) is None
 
 
-def test_everything_is_forgotten_at_once() -> None:
+def test_clear_removes_everything() -> None:
     states = KeptStates()
     states.keep(COUNTED.at("a"), kept(1))
     states.forget()
@@ -126,7 +126,7 @@ class Shelf:
         (Shelf, 0, 0),
     ],
 )
-def test_sizes_are_about_right(state: object, least: int, most: int) -> None:
+def test_estimated_sizes_are_accurate(state: object, least: int, most: int) -> None:
     assert least <= state_size(state) <= most
 
 
@@ -162,7 +162,7 @@ class Deadly:
 @pytest.mark.parametrize(
     "state", [Slotted("x" * 5000), Packed("x" * 5000), (Shy(), "x" * 5000), (Deadly(), "x" * 5000)]
 )
-def test_whatever_a_state_is_made_of_is_measured(state: object) -> None:
+def test_every_kind_of_state_is_measured(state: object) -> None:
     assert 5000 < state_size(state) < 7000
 
 

@@ -1,4 +1,4 @@
-"""A domain whose commands and events would not be read as they were written is refused when it is made."""
+"""A domain is refused at its creation if its commands or events would be read differently from how they are written."""
 
 import warnings
 from collections import deque
@@ -143,14 +143,14 @@ class Closed(BaseModel):
 
     watts: int
 
-    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorator on top of it
+    @computed_field  # type: ignore[prop-decorator]  # mypy does not support decorated properties
     @property
     def milliwatts(self) -> int:
         return self.watts * 1000
 
 
 class Handmade:
-    """A class that takes nothing but its own objects."""
+    """A class that validates only its own instances."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, *_: Any) -> CoreSchema:
@@ -178,12 +178,12 @@ UNREAD = "which is not read back as it is written"
         ),
     ],
 )
-def test_what_is_never_read_back_is_refused(kind: Any, problem: str) -> None:
-    """Of an event, nothing that it concerns could be decided any more; a command that is right would be refused."""
+def test_a_field_that_cannot_be_read_back_is_refused(kind: Any, problem: str) -> None:
+    """After such an event, no command that reads it could be decided; a valid command would be refused."""
     test_a_model_that_is_not_read_as_it_is_written_is_refused({"value": (kind, ...)}, problem)
 
 
-def test_an_event_that_will_be_judged_by_a_later_clock_is_refused() -> None:
+def test_an_event_with_a_validator_that_depends_on_the_clock_is_refused() -> None:
     problem = "must lie in the future whenever it is read, and will not; check it where it is decided"
     for kind in (FutureDate, list[FutureDatetime]):
         with pytest.raises(InvalidDomain, match=rf"Broken\.value {problem}"):
@@ -208,8 +208,8 @@ class Doubled(DomainEvent):
         return self.watts + 1
 
 
-def test_two_fields_that_are_written_by_one_name_are_refused() -> None:
-    """The first would be lost, and read as the second."""
+def test_two_fields_with_one_json_name_are_refused() -> None:
+    """The first value would be lost, and read as the second."""
     fields = {
         "watts": (int, Field(alias="Watts")),
         "more": (int, Field(validation_alias=AliasChoices("Watts", "More"), serialization_alias="Watts")),
@@ -222,7 +222,7 @@ def test_two_fields_that_are_written_by_one_name_are_refused() -> None:
         replace(domain, deciders=(decider,))
 
 
-def test_an_event_that_leaves_out_what_it_needs_is_refused() -> None:
+def test_an_event_that_omits_a_required_field_is_refused() -> None:
     sometimes = event(note=(str, Field(exclude_if=lambda note: not note)))
     with pytest.raises(
         InvalidDomain, match=r"Broken\.note is left out at times when it is written, and has no default"
@@ -271,7 +271,7 @@ class Half(Enum):
         (dict[Literal[1], int], "has keys of the type Literal, and those of JSON are texts; use a str for them"),
     ],
 )
-def test_an_event_that_could_never_be_recorded_or_read_is_refused(kind: Any, problem: str) -> None:
+def test_an_event_that_can_never_be_recorded_or_read_is_refused(kind: Any, problem: str) -> None:
     with pytest.raises(InvalidDomain) as raised:
         replace(domain, events=(*domain.events, event(value=(kind, ...))))
     assert str(raised.value) == f"the domain lamps has the event Broken, but Broken.value {problem}"
@@ -323,19 +323,19 @@ class Found(Enum):
         (Annotated[Size, PlainSerializer(lambda size: size.name), BeforeValidator(lambda name: Size[name])], "SMALL"),
     ],
 )
-def test_an_event_that_is_recorded_and_read_as_it_was_is_taken(kind: Any, value: Any) -> None:
+def test_an_event_that_round_trips_is_accepted(kind: Any, value: Any) -> None:
     made = event(value=(kind, ...))
     more = replace(domain, events=(*domain.events, made))
     fact = made(value=value)
     with warnings.catch_warnings():
-        # Of a type that a validator has changed.
+        # A type with a validator that changes the value.
         warnings.simplefilter("ignore", UserWarning)
         recorded = more.to_record(fact, {})
     assert more.recorded(recorded.recorded(1, 0)) == fact
 
 
 @pytest.mark.parametrize("kind", [HttpUrl, Path, SecretStr, Json[int], dict[Decimal, int]])
-def test_a_command_may_hold_what_is_only_read(kind: Any) -> None:
+def test_a_command_may_have_fields_that_are_never_written(kind: Any) -> None:
     made = command(value=(kind, ...))
     decider = Decider(command=made, parts=lambda _: (), decide=lambda _: Unchanged())
     assert replace(domain, deciders=(decider,)).has_command("Break")
@@ -352,7 +352,7 @@ def test_a_strict_model_is_refused() -> None:
         replace(domain, events=(*domain.events, StrictEvent))
 
 
-def test_an_event_that_leaves_a_field_out_is_refused() -> None:
+def test_an_event_that_excludes_a_field_is_refused() -> None:
     with pytest.raises(InvalidDomain, match=r"Broken\.note is left out when it is written"):
         replace(domain, events=(event(note=(str, Field(exclude=True))),))
 
@@ -367,17 +367,17 @@ def test_an_event_that_leaves_a_field_out_is_refused() -> None:
         {"inner": (Mapping[str, Any], {})},
     ],
 )
-def test_a_model_that_is_read_as_it_is_written_is_taken(fields: dict[str, Field_]) -> None:
+def test_a_model_that_round_trips_is_accepted(fields: dict[str, Field_]) -> None:
     kind = event(**fields)
     assert kind in replace(domain, events=(*domain.events, kind)).events
 
 
 class Both(Command, DomainEvent):
-    """A command that is an event as well."""
+    """Both a command and an event."""
 
 
 @pytest.mark.parametrize("model", [Broke, Both, Command, str])
-def test_only_a_command_is_decided(model: Any) -> None:
+def test_a_decider_needs_a_command(model: Any) -> None:
     with pytest.raises(InvalidDomain) as raised:
         replace(domain, deciders=(Decider(command=model, parts=lambda _: (), decide=lambda _: Unchanged()),))
     assert str(raised.value) == f"the domain lamps lists {model.__name__} among its commands, which is " + (
@@ -386,7 +386,7 @@ def test_only_a_command_is_decided(model: Any) -> None:
 
 
 @pytest.mark.parametrize("model", [SwitchOn, Both, DomainEvent, str])
-def test_only_an_event_is_listed_as_one(model: Any) -> None:
+def test_only_events_are_accepted_as_events(model: Any) -> None:
     with pytest.raises(InvalidDomain) as raised:
         replace(domain, events=(*domain.events, model))
     assert str(raised.value) == f"the domain lamps lists {model.__name__} among its events, which is " + (

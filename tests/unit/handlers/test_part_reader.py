@@ -1,4 +1,4 @@
-"""The part reader: what it reads, what it keeps and stores, and what it does not trust."""
+"""The part reader: reads, cached and stored states, and states that it rejects."""
 
 import asyncio
 import gc
@@ -34,7 +34,7 @@ EVENTUAL = Consistency.EVENTUAL
 
 @dataclass(frozen=True)
 class Odd:
-    """A state that JSON does not tell from another: a tuple comes back as a list."""
+    """A state that does not round-trip through JSON: a tuple is read back as a list."""
 
     name: str
     pair: Any = None
@@ -55,7 +55,7 @@ def reader(store: WatchedStore) -> PartReader:
 
 
 async def stored(store: WatchedStore) -> StoredState:
-    """Have the state of ten coins stored, by a reader of its own."""
+    """Store the state of ten coins with a separate reader."""
     await fill(store, *[dropped()] * 10)
     reader = PartReader(store, domain, KeptStates())
     await reader.read([saved.at("a")], consistency=EVENTUAL)
@@ -64,7 +64,7 @@ async def stored(store: WatchedStore) -> StoredState:
     return kept
 
 
-async def test_parts_are_read_together_and_then_only_what_is_new(store: WatchedStore, reader: PartReader) -> None:
+async def test_parts_are_read_together_and_later_only_new_events(store: WatchedStore, reader: PartReader) -> None:
     await fill(store, dropped("a", 5), dropped("b", 7))
     parts = [jar.at("a"), jar.at("b")]
     found = await reader.read(parts, consistency=EVENTUAL)
@@ -76,25 +76,25 @@ async def test_parts_are_read_together_and_then_only_what_is_new(store: WatchedS
     assert store.statements == 2
 
 
-async def test_nothing_is_asked_where_nothing_is_read(store: WatchedStore, reader: PartReader) -> None:
+async def test_without_parts_the_store_is_not_asked(store: WatchedStore, reader: PartReader) -> None:
     assert (await reader.read([], consistency=EVENTUAL)) == {}
     assert store.statements == 0
 
 
-async def test_a_long_history_is_streamed_once_whoever_asks(store: WatchedStore, reader: PartReader) -> None:
+async def test_a_long_history_is_streamed_once_for_all_callers(store: WatchedStore, reader: PartReader) -> None:
     count = LONGEST_AT_ONCE + 1
     await fill(store, *[dropped()] * count, dropped("b"))
     store.gate = asyncio.Event()
     part, other = jar.at("a"), jar.at("b")
     asking = [asyncio.create_task(reader.read([part, other], consistency=EVENTUAL)) for _ in range(5)]
     await store.began.wait()
-    # Others go on meanwhile.
+    # Other parts are read meanwhile.
     assert (await reader.read([other], consistency=EVENTUAL))[other].state == Jar("b", 1, 1)
     store.gate.set()
     for found in await asyncio.gather(*asking):
         assert found[part].state == Jar("a", count, count)
     assert store.streamed == [part.filter]
-    # From whoever is as far as the snapshot that told how long it is: a primary may show a commit later than a standby.
+    # From a server that has reached the snapshot of the count: a primary may show a commit later than a standby.
     assert [least.number for least in store.least if least] == [count + 1]
 
 
@@ -111,9 +111,7 @@ async def test_long_histories_are_streamed_one_at_a_time(store: WatchedStore, re
     assert [one[jar.at(name)].events for one, name in zip(found, "ab", strict=True)] == [LONGEST_AT_ONCE + 1] * 2
 
 
-async def test_who_gives_up_waiting_for_a_long_history_does_not_end_it_for_others(
-    store: WatchedStore, reader: PartReader
-) -> None:
+async def test_a_cancelled_caller_does_not_end_a_long_read_for_others(store: WatchedStore, reader: PartReader) -> None:
     await fill(store, *[dropped()] * (LONGEST_AT_ONCE + 1))
     store.gate = asyncio.Event()
     part = jar.at("a")
@@ -126,9 +124,7 @@ async def test_who_gives_up_waiting_for_a_long_history_does_not_end_it_for_other
     assert len(store.streamed) == 1
 
 
-async def test_a_long_history_that_cannot_be_read_fails_all_who_wait_and_is_tried_anew(
-    store: WatchedStore, reader: PartReader
-) -> None:
+async def test_a_failed_long_read_fails_all_its_callers_and_is_retried(store: WatchedStore, reader: PartReader) -> None:
     broken = replace(dropped(), payload={"jar": "a"})
     await fill(store, *[dropped()] * LONGEST_AT_ONCE, broken)
     part = jar.at("a")
@@ -140,7 +136,7 @@ async def test_a_long_history_that_cannot_be_read_fails_all_who_wait_and_is_trie
         await reader.read([part], consistency=EVENTUAL)
 
 
-async def test_a_long_history_that_cannot_be_read_after_all_have_given_up_is_no_ones_error(
+async def test_a_failed_long_read_without_callers_is_not_reported(
     store: WatchedStore, reader: PartReader, caplog: pytest.LogCaptureFixture
 ) -> None:
     await fill(store, *[dropped()] * LONGEST_AT_ONCE, replace(dropped(), payload={"jar": "a"}))
@@ -155,9 +151,7 @@ async def test_a_long_history_that_cannot_be_read_after_all_have_given_up_is_no_
     assert caplog.records == []
 
 
-async def test_a_rewritten_history_and_one_that_was_cut_back_are_forgotten(
-    store: WatchedStore, reader: PartReader
-) -> None:
+async def test_states_of_a_rewritten_or_truncated_history_are_dropped(store: WatchedStore, reader: PartReader) -> None:
     part = jar.at("a")
     await fill(store, dropped(coin=5), dropped(coin=5))
     await reader.read([part], consistency=EVENTUAL)
@@ -171,7 +165,7 @@ async def test_a_rewritten_history_and_one_that_was_cut_back_are_forgotten(
     assert (await reader.read([part], consistency=EVENTUAL))[part].state == Jar("a", 1, 5)
 
 
-async def test_a_stored_state_and_its_tail_are_as_good_as_the_history(store: WatchedStore) -> None:
+async def test_a_stored_state_with_its_tail_equals_the_history(store: WatchedStore) -> None:
     await stored(store)
     await fill(store, dropped(coin=7))
     store.asked.clear()
@@ -180,7 +174,7 @@ async def test_a_stored_state_and_its_tail_are_as_good_as_the_history(store: Wat
     assert store.asked == [(10, 1)]
 
 
-async def test_a_stored_state_of_another_version_of_the_view_is_not_looked_at(store: WatchedStore) -> None:
+async def test_a_stored_state_of_another_view_version_is_ignored(store: WatchedStore) -> None:
     kept = await stored(store)
     other = with_checksum(kept.key, kept.position, kept.events, b'{"name": "a", "coins": 99, "value": 99}')
     store._states[kept.key] = replace(kept, state=other)
@@ -190,12 +184,12 @@ async def test_a_stored_state_of_another_version_of_the_view_is_not_looked_at(st
     changed = replace(domain, views=(jar, newer, total))
     found = await PartReader(store, changed, KeptStates()).read([newer.at("a")], consistency=EVENTUAL)
     assert found[newer.at("a")].state == Jar("a", 10, 10)
-    # The older one is believed, as any cache is.
+    # The state of the same version is trusted, like any cache.
     found = await PartReader(store, domain, KeptStates()).read([saved.at("a")], consistency=EVENTUAL)
     assert found[saved.at("a")].state == Jar("a", 99, 99)
 
 
-async def test_a_state_is_stored_whenever_enough_was_folded_also_by_our_own_appends(store: WatchedStore) -> None:
+async def test_a_state_is_stored_after_enough_events_including_own_appends(store: WatchedStore) -> None:
     kept = KeptStates()
     reader, part = PartReader(store, domain, kept), saved.at("a")
     for number in range(1, 26):
@@ -208,11 +202,11 @@ async def test_a_state_is_stored_whenever_enough_was_folded_also_by_our_own_appe
     await reader.close()
     (stored,) = store._states.values()
     assert (stored.events, stored.position.number) == (20, 20)
-    # Each read found nothing new: what was validated is known.
+    # No read found new events: own appends are known already.
     assert store.asked == [(number, 0) for number in range(25)]
 
 
-async def test_views_that_do_not_ask_for_it_are_not_stored(store: WatchedStore, reader: PartReader) -> None:
+async def test_views_without_stored_every_are_not_stored(store: WatchedStore, reader: PartReader) -> None:
     await fill(store, *[dropped()] * 20)
     await reader.read([jar.at("a"), total.at()], consistency=EVENTUAL)
     await reader.close()
@@ -222,50 +216,50 @@ async def test_views_that_do_not_ask_for_it_are_not_stored(store: WatchedStore, 
 @pytest.mark.parametrize(
     "state", [b"{", b'{"name": "a", "coins": "many", "value": 1}'], ids=["no JSON", "another form"]
 )
-async def test_a_state_that_cannot_be_read_is_passed_over(store: WatchedStore, state: bytes) -> None:
+async def test_an_unreadable_state_is_ignored(store: WatchedStore, state: bytes) -> None:
     kept = await stored(store)
     sealed = with_checksum(kept.key, kept.position, kept.events, state)
-    await passed_over(store, replace(kept, state=sealed))
+    await ignored(store, replace(kept, state=sealed))
 
 
 @pytest.mark.parametrize("position", [Position(number=10, token=5), Position(number=99, token=5)], ids=str)
-async def test_a_state_of_another_history_is_passed_over(store: WatchedStore, position: Position) -> None:
+async def test_a_state_of_another_history_is_ignored(store: WatchedStore, position: Position) -> None:
     kept = await stored(store)
     sealed = with_checksum(kept.key, position, kept.events, b'{"name": "a", "coins": 99, "value": 1}')
-    await passed_over(store, replace(kept, state=sealed, position=position))
+    await ignored(store, replace(kept, state=sealed, position=position))
 
 
-async def test_a_state_that_is_not_as_it_was_stored_is_passed_over(store: WatchedStore) -> None:
-    """A view would read each of them, and a decision would be made of coins that there never were."""
+async def test_a_damaged_state_is_ignored(store: WatchedStore) -> None:
+    """The view could read each of them, and a decision would count coins that never existed."""
     kept = await stored(store)
     assert kept.state.endswith(b'{"name":"a","coins":10,"value":10}')
-    await passed_over(store, replace(kept, state=kept.state.replace(b"10", b"99")))
-    await passed_over(store, replace(kept, state=b'{"name":"a","coins":99,"value":99}'))
-    await passed_over(store, replace(kept, state=b""))
-    await passed_over(store, replace(kept, position=START))
-    await passed_over(store, replace(kept, position=store._log.events[4].position))
-    await passed_over(store, replace(kept, events=3))
+    await ignored(store, replace(kept, state=kept.state.replace(b"10", b"99")))
+    await ignored(store, replace(kept, state=b'{"name":"a","coins":99,"value":99}'))
+    await ignored(store, replace(kept, state=b""))
+    await ignored(store, replace(kept, position=START))
+    await ignored(store, replace(kept, position=store._log.events[4].position))
+    await ignored(store, replace(kept, events=3))
     await fill(store, *[dropped("b", 3)] * 10)
     another = PartReader(store, domain, KeptStates())
     await another.read([saved.at("b")], consistency=EVENTUAL)
     await another.close()
     other = next(each for key, each in store._states.items() if key != kept.key)
-    await passed_over(store, replace(other, key=kept.key))
+    await ignored(store, replace(other, key=kept.key))
 
 
-async def passed_over(store: WatchedStore, damaged: StoredState) -> None:
+async def ignored(store: WatchedStore, damaged: StoredState) -> None:
     store._states[damaged.key] = damaged
     reader = PartReader(store, domain, KeptStates())
     found = await reader.read([saved.at("a")], consistency=EVENTUAL)
     assert found[saved.at("a")].state == Jar("a", 10, 10)
-    # And replaced by what is right.
+    # And replaced by the correct state.
     await reader.close()
     found = await PartReader(store, domain, KeptStates()).read([saved.at("a")], consistency=EVENTUAL)
     assert found[saved.at("a")].state == Jar("a", 10, 10)
 
 
-async def test_who_asks_for_more_than_there_is_costs_others_nothing(store: WatchedStore) -> None:
-    """Neither is what is kept forgotten, nor the stored state suspected, which would cost as long a wait again."""
+async def test_a_request_beyond_the_head_does_not_affect_others(store: WatchedStore) -> None:
+    """Neither the cache is dropped nor the stored state rejected, which would cost another long read."""
     await stored(store)
     kept = KeptStates()
     reader = PartReader(store, domain, kept)
@@ -280,7 +274,7 @@ async def test_who_asks_for_more_than_there_is_costs_others_nothing(store: Watch
     assert kept.find(jar.at("a")) is not None
 
 
-async def test_a_view_whose_states_are_not_read_back_is_not_stored_which_is_said_once(
+async def test_a_view_whose_states_do_not_round_trip_is_not_stored_and_logged_once(
     store: WatchedStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     odd = View(name="odd", events=coins_of, initial=Odd, evolve=paired, stored_every=1)
@@ -298,7 +292,7 @@ async def test_a_view_whose_states_are_not_read_back_is_not_stored_which_is_said
     ]
 
 
-async def test_a_state_that_the_store_does_not_take_costs_nothing_else(
+async def test_a_state_that_the_store_refuses_does_not_affect_reads(
     store: WatchedStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def refuse(_: StoredState) -> None:
@@ -314,7 +308,7 @@ async def test_a_state_that_the_store_does_not_take_costs_nothing_else(
     assert "was not stored: not now" in caplog.text
 
 
-async def test_of_several_states_that_are_due_the_latest_is_stored_and_one_at_a_time(
+async def test_of_several_due_states_only_the_latest_is_stored_one_at_a_time(
     store: WatchedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader, part = PartReader(store, domain, KeptStates()), saved.at("a")
@@ -336,7 +330,7 @@ async def test_of_several_states_that_are_due_the_latest_is_stored_and_one_at_a_
     assert written == [10, 50]
 
 
-async def test_closing_does_not_wait_for_what_is_only_a_cache(
+async def test_closing_does_not_wait_for_the_storing_of_states(
     store: WatchedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def never(_: StoredState) -> None:

@@ -1,4 +1,4 @@
-"""Persistent collections are what plain ones are, and are left alone by what is made of them."""
+"""Persistent collections behave like plain ones, and are unchanged by derived collections."""
 
 import pickle
 from copy import deepcopy
@@ -14,7 +14,7 @@ STEPS = st.lists(st.tuples(st.booleans(), st.integers(0, 5), st.text(max_size=3)
 
 
 @given(STEPS)
-def test_a_map_is_a_dict_that_is_made_anew(steps: list[tuple[bool, int, str]]) -> None:
+def test_a_map_behaves_like_a_copied_dict(steps: list[tuple[bool, int, str]]) -> None:
     plain: dict[int, str] = {}
     made: PersistentMap[int, str] = PersistentMap()
     for put, key, value in steps:
@@ -31,11 +31,11 @@ def test_a_map_is_a_dict_that_is_made_anew(steps: list[tuple[bool, int, str]]) -
         assert (key in made) == (key in plain)
     again = PersistentMap(plain)
     assert (again, hash(again)) == (made, hash(made))
-    assert pickle.loads(pickle.dumps(made)) == deepcopy(made) == made  # noqa: S301  its own bytes
+    assert pickle.loads(pickle.dumps(made)) == deepcopy(made) == made  # noqa: S301  pickled by the test itself
 
 
 @given(STEPS)
-def test_a_set_is_a_set_that_is_made_anew(steps: list[tuple[bool, int, str]]) -> None:
+def test_a_set_behaves_like_a_copied_set(steps: list[tuple[bool, int, str]]) -> None:
     plain: set[int] = set()
     made: PersistentSet[int] = PersistentSet()
     for put, member, _ in steps:
@@ -51,10 +51,10 @@ def test_a_set_is_a_set_that_is_made_anew(steps: list[tuple[bool, int, str]]) ->
         assert (len(made), set(made), member in made) == (len(plain), plain, member in plain)
     again = PersistentSet(plain)
     assert (again, hash(again)) == (made, hash(made))
-    assert pickle.loads(pickle.dumps(made)) == deepcopy(made) == made  # noqa: S301  its own bytes
+    assert pickle.loads(pickle.dumps(made)) == deepcopy(made) == made  # noqa: S301  pickled by the test itself
 
 
-def test_what_changes_nothing_is_the_same() -> None:
+def test_an_operation_without_effect_returns_the_same_object() -> None:
     held, members = PersistentMap({"a": 1}), PersistentSet(["a"])
     assert held.discard("b") is held
     assert members.discard("b") is members.insert("a") is members
@@ -67,7 +67,7 @@ class Shelf(BaseModel):
     tags: PersistentSet[str] = PersistentSet()
 
 
-def test_they_are_fields_that_are_written_and_read_back() -> None:
+def test_they_are_fields_that_round_trip() -> None:
     shelf = Shelf(pieces=PersistentMap({1: "a"}), tags=PersistentSet(["x"]))
     assert shelf.model_dump_json() == '{"pieces":{"1":"a"},"tags":["x"]}'
     assert Shelf.model_validate_json(shelf.model_dump_json()) == shelf

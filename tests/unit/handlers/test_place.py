@@ -1,4 +1,4 @@
-"""Where a failure was raised: in the domain's own code, whatever runs ours and whatever the domain calls."""
+"""The reported location of a failure is in the domain's code, not in callers of our code or in libraries below."""
 
 import json
 from collections.abc import Callable
@@ -27,7 +27,7 @@ class Brittle(DomainEvent):
 def raised(failing: Callable[[], Any]) -> BaseException:
     try:
         failing()
-    except Exception as failure:  # noqa: BLE001  whatever it is
+    except Exception as failure:  # noqa: BLE001  tests raise any exception
         return failure
     raise AssertionError
 
@@ -44,21 +44,21 @@ def line_of(function: Callable[..., Any], offset: int) -> tuple[str, str]:
     return function.__name__, f"{__file__}:{function.__code__.co_firstlineno + offset}"
 
 
-def test_the_domains_line_is_named_and_not_the_librarys_below_it() -> None:
+def test_the_domains_line_is_reported_and_not_the_librarys_below_it() -> None:
     def decide_from_text(*_: object) -> None:
         json.loads("{")
 
     assert raised_at(raised(deciding(decide_from_text))) == line_of(decide_from_text, 1)
 
 
-def test_our_own_code_below_the_domains_is_not_named() -> None:
+def test_our_code_below_the_domains_is_not_reported() -> None:
     def decide_from_nowhere(*_: object) -> None:
         load_domains("nowhere")
 
     assert raised_at(raised(deciding(decide_from_nowhere))) == line_of(decide_from_nowhere, 1)
 
 
-def test_a_validator_is_the_domains_own_code() -> None:
+def test_a_validator_is_the_domains_code() -> None:
     def decide_brittle(*_: object) -> None:
         Brittle(lamp="a")
 
@@ -66,7 +66,7 @@ def test_a_validator_is_the_domains_own_code() -> None:
     assert (name, place.rpartition(":")[0]) == ("_break", __file__)
 
 
-def test_what_a_domain_caused_is_named_where_our_own_error_stands_for_it() -> None:
+def test_the_cause_of_our_error_is_reported() -> None:
     def decide_endlessly(*_: object) -> None:
         raise StopIteration
 
@@ -74,16 +74,16 @@ def test_what_a_domain_caused_is_named_where_our_own_error_stands_for_it() -> No
 
 
 def within(module: str, called: Callable[[], Any]) -> Callable[[], Any]:
-    """Call something from a frame of a module."""
+    """Call a function from a frame of a module."""
     names: dict[str, Any] = {"__name__": module, "called": called}
-    exec("def call(): return called()", names)  # noqa: S102  a frame of that module
+    exec("def call(): return called()", names)  # noqa: S102  it creates a frame of that module
     call: Callable[[], Any] = names["call"]
     return call
 
 
 @pytest.mark.parametrize("runner", ["uvloop", "typer.main", "asyncio.runners"])
-def test_what_runs_our_code_is_no_domain(runner: str) -> None:
-    """As an event loop does; it has frames of its own in the traceback."""
+def test_a_caller_of_our_code_is_not_the_domain(runner: str) -> None:
+    """For example an event loop, which has its own frames in the traceback."""
 
     def decide_badly(*_: object) -> None:
         raise LookupError

@@ -1,4 +1,4 @@
-"""Projections and their tables: what is refused when they are declared, and what rows a table takes."""
+"""Projections and their tables: refused declarations, and accepted rows."""
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
@@ -59,7 +59,7 @@ def projection(**changed: Any) -> Projection:
         ({"changes": 1}, "needs a function as its changes, not an int"),
     ],
 )
-def test_what_is_no_projection_is_refused(changed: dict[str, Any], refusal: str) -> None:
+def test_an_invalid_projection_is_refused(changed: dict[str, Any], refusal: str) -> None:
     with pytest.raises(InvalidProjection, match=refusal):
         projection(**changed)
 
@@ -82,7 +82,7 @@ def test_what_is_no_projection_is_refused(changed: dict[str, Any], refusal: str)
         ({"indexes": ((),)}, "an index of no columns"),
     ],
 )
-def test_what_is_no_table_is_refused(given: dict[str, Any], refusal: str) -> None:
+def test_an_invalid_table_is_refused(given: dict[str, Any], refusal: str) -> None:
     usual: dict[str, Any] = {"name": "t", "columns": {"id": str, "note": str | None, "share": float}}
     with pytest.raises(InvalidProjection, match=refusal):
         Table(**usual | given)
@@ -101,19 +101,19 @@ def test_what_is_no_table_is_refused(given: dict[str, Any], refusal: str) -> Non
         ({"id": "a\x00", "count": 1}, "plain.id cannot hold a NUL character"),
     ],
 )
-def test_a_row_that_the_table_cannot_hold_is_refused(row: dict[str, Any], refusal: str) -> None:
+def test_an_invalid_row_is_refused(row: dict[str, Any], refusal: str) -> None:
     with pytest.raises(InvalidRow) as refused:
         plain.upsert(**row)
     assert refusal in str(refused.value)
 
 
-def test_a_misspelt_column_is_named_and_not_the_one_that_it_stands_for() -> None:
+def test_a_misspelt_column_is_reported_before_the_missing_one() -> None:
     for misspelt in (plain.delete, plain.update, plain.upsert, plain.insert):
         with pytest.raises(InvalidRow, match="plain has no column di"):
             misspelt(di="a")
 
 
-def test_values_of_each_type_are_held_as_they_are() -> None:
+def test_values_of_each_type_are_kept_unchanged() -> None:
     values: Mapping[str, Any] = {
         "text": "x", "truth": True, "count": -1, "share": 0.5, "amount": Decimal("1.5"), "at": NOON,
         "day": date(2026, 1, 5), "id": UUID(int=7), "raw": b"x",
@@ -128,7 +128,7 @@ def test_values_of_each_type_are_held_as_they_are() -> None:
     assert plain.upsert(id=Colour.RED, count=1).row == {"id": "red", "note": None, "count": 1}
     assert type(plain.upsert(id=Colour.RED, count=1).row["id"]) is str
     with pytest.raises(InvalidRow, match="times with a zone"):
-        table.insert(**{**values, "at": datetime(2026, 1, 5)})  # noqa: DTZ001  that is the point
+        table.insert(**{**values, "at": datetime(2026, 1, 5)})  # noqa: DTZ001  naive on purpose
 
 
 def test_updates_and_deletes_name_a_row_by_its_key() -> None:
@@ -146,7 +146,7 @@ def test_updates_and_deletes_name_a_row_by_its_key() -> None:
             wrong()
 
 
-def test_tables_that_look_alike_have_one_layout() -> None:
+def test_equal_tables_have_equal_layouts() -> None:
     again = Table("plain", columns={"id": str, "note": str | None, "count": int}, key=("id",))
     assert projection().layout == projection(tables=(again,), version=2).layout
     wider_one = Table("plain", columns={"id": str, "note": str | None, "count": int | None}, key=("id",))
@@ -175,18 +175,18 @@ def test_a_domain_refuses_projections_that_share_a_name_or_a_table() -> None:
         (Filter.matching_any_event(), "names no event type in a part of its events"),
     ],
 )
-def test_a_domain_refuses_a_projection_of_events_that_it_does_not_know(events: Filter, refusal: str) -> None:
+def test_a_domain_refuses_a_projection_of_unknown_events(events: Filter, refusal: str) -> None:
     with pytest.raises(InvalidDomain, match=refusal):
         ledger(projection(events=events))
 
 
-def test_what_is_no_change_of_its_own_tables_is_refused() -> None:
+def test_anything_but_a_change_of_its_own_tables_is_refused() -> None:
     fact = Projected[DomainEvent](event=Closed(account="a"), number=1, occurred_at=NOON, metadata={})
     for returned, refusal in (
         (1, "returns an int, which changes no table"),
         (["x"], "returns a str, which changes no table"),
         ("x", "returns a str, which changes no table"),
-        (Closed(account="a"), "returns a Closed, which changes no table"),  # a model can be iterated
+        (Closed(account="a"), "returns a Closed, which changes no table"),  # a model is iterable
         ({"account": "a"}, "returns a dict, which changes no table"),
         (wider.delete(account="a"), "none of its own"),
     ):
@@ -201,7 +201,7 @@ def test_what_is_no_change_of_its_own_tables_is_refused() -> None:
 
 def test_a_statement_takes_its_values_as_a_tuple() -> None:
     with pytest.raises(InvalidRow, match="is a comma missing"):
-        Statement("SELECT $1", "a")  # type: ignore[arg-type]  # that is the point
+        Statement("SELECT $1", "a")  # type: ignore[arg-type]  # invalid on purpose
     with pytest.raises(InvalidRow, match="a text of SQL"):
         Statement(" ")
 
@@ -212,7 +212,7 @@ def wide_domain(version: int = 2, **changed: Any) -> tuple[Domain, Projection]:
     return ledger(made), made
 
 
-def test_the_kit_holds_rows_to_what_is_expected() -> None:
+def test_the_kit_compares_rows_with_the_expected_ones() -> None:
     domain, wide = wide_domain()
     given = kit(domain)
     given(Booked(account="a"), Booked(account="b"), Closed(account="b"), Booked(account="a")).fills(
@@ -226,14 +226,14 @@ def test_the_kit_holds_rows_to_what_is_expected() -> None:
     with pytest.raises(AssertionError, match="has no table plain"):
         given().fills(wide, {plain: []})
     with pytest.raises(TypeError, match="fills takes a projection"):
-        given().fills(wider, {})  # type: ignore[arg-type]  # that is the point
+        given().fills(wider, {})  # type: ignore[arg-type]  # invalid on purpose
     with pytest.raises(TypeError, match="fills takes a mapping from the tables to their rows"):
-        given().fills(wide, [])  # type: ignore[arg-type]  # the same
+        given().fills(wide, [])  # type: ignore[arg-type]  # invalid on purpose
     with pytest.raises(TypeError, match="fills takes the tables themselves, not their names"):
-        given().fills(wide, {"accounts": []})  # type: ignore[dict-item]  # the same
+        given().fills(wide, {"accounts": []})  # type: ignore[dict-item]  # invalid on purpose
 
 
-def test_the_kit_finds_what_is_not_pure_and_what_needs_a_server() -> None:
+def test_the_kit_reports_impure_changes_and_statements_for_a_server() -> None:
     calls: list[int] = []
 
     def counting(_: Projected[DomainEvent]) -> Any:

@@ -1,4 +1,4 @@
-"""Reactions and relays: what cannot be declared, what is returned, and the ids of commands."""
+"""Reactions and relays: refused declarations, returned commands, and their ids."""
 
 from datetime import datetime
 from typing import Any
@@ -29,7 +29,7 @@ def _reaction(**changed: Any) -> Reaction:
         ({"begins": "now"}, "begins at the end or at the start, not at 'now'"),
     ],
 )
-def test_what_cannot_be_declared_is_refused(changed: dict[str, Any], refusal: str) -> None:
+def test_an_invalid_reaction_is_refused(changed: dict[str, Any], refusal: str) -> None:
     with pytest.raises(InvalidReaction, match=refusal):
         _reaction(**changed)
 
@@ -44,12 +44,12 @@ def test_what_cannot_be_declared_is_refused(changed: dict[str, Any], refusal: st
         ({"begins": 3}, "begins at the end or at the start"),
     ],
 )
-def test_a_relay_that_cannot_be_is_refused(changed: dict[str, Any], refusal: str) -> None:
+def test_an_invalid_relay_is_refused(changed: dict[str, Any], refusal: str) -> None:
     with pytest.raises(InvalidRelay, match=refusal):
         Relay(**{"name": "aloud"} | changed)
 
 
-def test_a_domain_refuses_two_of_one_name_and_events_that_it_does_not_have() -> None:
+def test_a_domain_refuses_duplicate_names_and_unknown_events() -> None:
     with pytest.raises(InvalidDomain, match="has two reactions with one name: tolling"):
         bells(reactions=(tolling, _reaction()))
     stranger = _reaction(events=Filter.matching().any_event_type_of("Melted"))
@@ -58,26 +58,26 @@ def test_a_domain_refuses_two_of_one_name_and_events_that_it_does_not_have() -> 
     with pytest.raises(InvalidDomain, match="the relay aloud is made of the event Melted"):
         bells(relays=(Relay(name="aloud", events=stranger.events),))
     with pytest.raises(InvalidDomain, match="among its reactions, which is no Reaction"):
-        bells(reactions=(Relay(name="aloud"),))  # type: ignore[arg-type]  # what a person may write
+        bells(reactions=(Relay(name="aloud"),))  # type: ignore[arg-type]  # invalid on purpose
 
 
-def test_a_command_of_no_domain_is_refused() -> None:
+def test_a_command_without_a_domain_is_refused() -> None:
     with pytest.raises(InvalidReaction, match="Send takes a command, not a str"):
-        Send(command="Toll")  # type: ignore[arg-type]  # the same
+        Send(command="Toll")  # type: ignore[arg-type]  # invalid on purpose
     with pytest.raises(InvalidReaction, match="a domain's name is up to 50"):
         Send(command=Toll(bell="a"), to="the tower")
     with pytest.raises(InvalidReaction, match="a datetime with a time zone, not datetime"):
-        Send(command=Toll(bell="a"), at=datetime(2027, 1, 31, 18))  # noqa: DTZ001  that is refused
+        Send(command=Toll(bell="a"), at=datetime(2027, 1, 31, 18))  # noqa: DTZ001  naive on purpose
 
 
-def test_the_kit_holds_what_is_sent_to_what_is_expected() -> None:
+def test_the_kit_compares_sent_commands_with_the_expected_ones() -> None:
     given = kit(DOMAIN)
     given(Rung(bell="a"), Rung(bell="mute"), Rung(bell="twin"), Rung(bell="abroad")).sends(
         tolling, [Toll(bell="a"), Toll(bell="left"), Toll(bell="right"), Send(command=Toll(bell="abroad"), to="tower")]
     )
     given(Rung(bell="b")).sends(tolling, Toll(bell="b"))
     with pytest.raises(TypeError, match="sends takes commands; a str is none"):
-        given().sends(tolling, "Toll")  # type: ignore[arg-type]  # what a person may write
+        given().sends(tolling, "Toll")  # type: ignore[arg-type]  # invalid on purpose
     with pytest.raises(AssertionError, match=r"tolling sends .*'a'.*\nexpected \[\]\non account of 1 Rung"):
         given(Rung(bell="a")).sends(tolling, [])
     with pytest.raises(ValueError, match="the bell is cracked"):
@@ -85,10 +85,10 @@ def test_the_kit_holds_what_is_sent_to_what_is_expected() -> None:
     with pytest.raises(AssertionError, match="does not list the reaction tolling"):
         given().sends(_reaction(), [])
     with pytest.raises(TypeError, match="sends takes a reaction"):
-        given().sends("tolling", [])  # type: ignore[arg-type]  # the same
+        given().sends("tolling", [])  # type: ignore[arg-type]  # invalid on purpose
 
 
-def test_the_kit_finds_what_a_process_would_trip_over() -> None:
+def test_the_kit_reports_reactions_that_would_fail_in_a_follower() -> None:
     seen: list[object] = []
 
     def counts(_: object) -> Toll:
@@ -111,9 +111,9 @@ def test_the_kit_finds_what_a_process_would_trip_over() -> None:
         kit(bells(reactions=(unknown,)))(Rung(bell="a")).sends(unknown, [])
 
 
-def test_an_id_is_the_same_for_ever_and_of_one_event_of_one_reaction_alone() -> None:
+def test_ids_are_stable_and_unique_per_event_and_reaction() -> None:
     at = Position(number=7, token=11)
-    # In no later version it may be another one: what was sent before would be sent again.
+    # No later version may change it: commands sent earlier would be sent again.
     assert tolling.command_id("bells", at, 0) == UUID("89b749c0-aa2d-5567-bba7-0d520b2aeb4a")
     others = {
         tolling.command_id("bells", at, 1),

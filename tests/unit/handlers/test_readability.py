@@ -1,4 +1,4 @@
-"""Which events of a log can be read, counted by type and version, with the first that cannot."""
+"""The readable events of a log, counted by type and version, and the first unreadable one."""
 
 from dataclasses import replace
 from typing import Any
@@ -29,7 +29,7 @@ def row(type_: str, version: int | None, events: int, **others: Any) -> TypeRead
     return TypeReadability(type=type_, version=version, events=events, **{"domain": "club", **others})
 
 
-def test_what_can_be_read_is_counted_by_type_and_version() -> None:
+def test_readable_events_are_counted_by_type_and_version() -> None:
     assert read(second(), first(), domain.to_record(ADA, {}), first(), LEFT) == [
         row("MemberJoined", 3, 1),
         row("MemberLeft", 1, 1),
@@ -38,7 +38,7 @@ def test_what_can_be_read_is_counted_by_type_and_version() -> None:
     ]
 
 
-def test_the_first_event_that_cannot_be_read_is_told_with_field_and_reason() -> None:
+def test_the_first_unreadable_event_is_reported_with_field_and_reason() -> None:
     lacking = recorded("MemberSignedUp", {"Member": "ada", "LastName": "K"}, version=2)
     assert read(second(), lacking, recorded("MemberSignedUp", {}, version=2)) == [
         row("MemberSignedUp", 2, 3, unreadable=2, first=2, field="FirstName", reason="FirstName is missing")
@@ -50,12 +50,12 @@ def test_the_first_event_that_cannot_be_read_is_told_with_field_and_reason() -> 
 
 
 @pytest.mark.parametrize("version", [True, "2", None, [1]])
-def test_a_version_that_is_none_is_told(version: Any) -> None:
+def test_an_invalid_version_is_reported(version: Any) -> None:
     (found,) = read(Event(type="MemberLeft", payload={"Member": "a"}, metadata={"event_version": version}))
     assert (found.version, found.unreadable, found.first) == (None, 1, 1)
 
 
-def test_a_type_that_no_domain_lists_is_told_unless_it_is_another_programs() -> None:
+def test_an_unlisted_type_is_reported_unless_it_belongs_to_another_program() -> None:
     strange = Event(type="Strange", payload={})
     reason = "no domain of WORKER_DOMAINS lists it"
     assert read(LEFT, strange) == [
@@ -83,7 +83,7 @@ def moved_to(branch: str) -> Filter:
     return Filter.matching().any_event_type_of("Moved").and_any_predicate_of(P("Branch", branch), P("Note", branch))
 
 
-def test_an_event_that_no_filter_finds_by_what_its_model_fills_in_is_told() -> None:
+def test_an_event_without_a_field_that_filters_use_is_reported() -> None:
     moves = View(name="moves", events=moved_to, initial=lambda _: 0, evolve=lambda state, _: state + 1)
     made = replace(domain, views=(moves,), deciders=(join,), events=(Moved,), upcasters=())
     old, new = {"Member": "ada"}, {"Member": "ada", "Branch": "main"}
@@ -93,7 +93,7 @@ def test_an_event_that_no_filter_finds_by_what_its_model_fills_in_is_told() -> N
         "Branch is missing and read as 'main', by which the view moves does not find it: a filter sees what was "
         "recorded; let the view look at another field"
     )
-    # Nothing looks at the field: there is nothing to miss.
+    # No filter uses the field: no event is missed.
     unasked = replace(made, views=(replace_events(Moved),))
     (found,) = read(Event(type="Moved", payload=old), domains=(unasked,))
     assert (found.missed, found.first) == (0, None)
@@ -110,6 +110,6 @@ def replace_events(event: type[DomainEvent]) -> View[..., int]:
     )
 
 
-def test_commands_are_no_events() -> None:
+def test_commands_are_not_read_as_events() -> None:
     (found,) = read(Event(type=Join.__name__, payload={}))
     assert found.unreadable == 1

@@ -1,4 +1,4 @@
-"""The reader: a view's answer, as fresh as was asked for."""
+"""The reader: answers of views with the requested freshness."""
 
 import asyncio
 from dataclasses import replace
@@ -31,7 +31,7 @@ async def test_a_view_is_asked_at_a_key(store: WatchedStore, reader: Reader) -> 
     assert (answer.state, answer.position.number) == (Jar("b", 1, 2), 2)
 
 
-async def test_what_a_reply_speaks_of_is_seen(store: WatchedStore, reader: Reader) -> None:
+async def test_a_reader_sees_the_position_of_a_reply(store: WatchedStore, reader: Reader) -> None:
     receipt = await store.append([dropped()])
     assert (await reader.state(jar.at("a"), min_position=receipt.position)).coins == 1
     with pytest.raises(PositionNotReached):
@@ -40,14 +40,14 @@ async def test_what_a_reply_speaks_of_is_seen(store: WatchedStore, reader: Reade
         await reader.state(jar.at("a"), min_position=Position(number=1, token=1))
 
 
-async def test_an_answer_that_is_young_enough_is_given_without_asking(store: WatchedStore, reader: Reader) -> None:
+async def test_a_recent_answer_is_returned_without_asking_the_store(store: WatchedStore, reader: Reader) -> None:
     await fill(store, dropped())
     await reader.state(jar.at("a"))
     receipt = await store.append([dropped()])
     store.asked.clear()
     assert (await reader.state(jar.at("a"), max_age=3600)).coins == 1
     assert store.asked == []
-    # A position counts, however young the answer is.
+    # The position counts, even if the answer is recent.
     assert (await reader.state(jar.at("a"), max_age=3600, min_position=receipt.position)).coins == 2
     assert (await reader.state(jar.at("a"), max_age=3600, min_position=receipt.position)).coins == 2
     assert store.asked == [(1, 1)]
@@ -56,10 +56,10 @@ async def test_an_answer_that_is_young_enough_is_given_without_asking(store: Wat
 
 
 @pytest.mark.parametrize("count", [1, LONGEST_AT_ONCE + 1])
-async def test_what_a_replica_said_is_not_given_to_who_asks_the_primary(
+async def test_an_answer_of_a_replica_is_not_returned_for_a_strong_read(
     store: WatchedStore, reader: Reader, count: int
 ) -> None:
-    """However young it is: the replica may have lagged."""
+    """Even if it is recent: the replica may have lagged."""
     await fill(store, *[dropped()] * count)
     store.answers_as_replica = True
     await reader.state(jar.at("a"))
@@ -75,7 +75,7 @@ async def test_what_a_replica_said_is_not_given_to_who_asks_the_primary(
     assert len(store.asked) == 1
 
 
-async def test_an_answer_is_as_old_as_its_snapshot_however_long_it_took_to_fold(
+async def test_the_age_of_an_answer_counts_from_its_snapshot(
     store: WatchedStore, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [100.0]
@@ -90,12 +90,12 @@ async def test_an_answer_is_as_old_as_its_snapshot_however_long_it_took_to_fold(
     await fill(store, dropped())
     clock[0] += 3
     store.gate.set()
-    # The read goes on by itself; what it finds is three seconds old.
+    # The read continues by itself; its result is three seconds old.
     await asyncio.gather(*reader._parts.long_reads._reading.values())
     assert (await reader.state(jar.at("a"), max_age=1)).coins == LONGEST_AT_ONCE + 2
 
 
-async def test_who_asks_while_the_reader_is_closed_is_told(store: WatchedStore, reader: Reader) -> None:
+async def test_a_closed_reader_raises(store: WatchedStore, reader: Reader) -> None:
     await fill(store, *[dropped()] * (LONGEST_AT_ONCE + 1))
     store.gate = asyncio.Event()
     asking = asyncio.create_task(reader.state(jar.at("a")))
@@ -105,7 +105,7 @@ async def test_who_asks_while_the_reader_is_closed_is_told(store: WatchedStore, 
         await asking
 
 
-async def test_only_the_domains_own_views_are_asked(reader: Reader) -> None:
+async def test_only_views_of_the_domain_are_answered(reader: Reader) -> None:
     def events(name: str) -> Filter:
         return Filter.matching().any_predicate_of(P("jar", name))
 
@@ -120,10 +120,10 @@ async def test_only_the_domains_own_views_are_asked(reader: Reader) -> None:
 
 @pytest.mark.parametrize("count", [1, LONGEST_AT_ONCE + 1])
 @pytest.mark.parametrize("raised", [SystemExit(3), asyncio.CancelledError(), GeneratorExit()], ids=repr)
-async def test_code_of_the_domains_ends_no_program_that_asks(
+async def test_code_of_the_domain_cannot_end_the_callers_program(
     store: WatchedStore, count: int, raised: BaseException
 ) -> None:
-    """A long history is folded in a task of its own, out of which SystemExit would end the loop."""
+    """A long history is folded in its own task, from which SystemExit would end the loop."""
 
     def crashing(*_: Any) -> Jar:
         raise raised

@@ -1,4 +1,4 @@
-"""Every way in which WORKER_DOMAINS can be wrong is told in a sentence that says which place and why."""
+"""Every error in WORKER_DOMAINS is reported in a sentence with the entry and the reason."""
 
 import sys
 from collections.abc import Iterator
@@ -50,13 +50,13 @@ def _modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         del sys.modules[name]
 
 
-def test_domains_come_in_the_order_of_their_places() -> None:
+def test_domains_are_in_the_order_of_the_setting() -> None:
     loaded = load_domains(f" {LAMPS} , handlers.library:domain,")
     assert [domain.name for domain in loaded] == ["lamps", "library"]
     assert loaded[1] is library.domain
 
 
-def test_an_attribute_may_lie_deeper() -> None:
+def test_an_attribute_may_be_nested() -> None:
     assert load_domains("lantern.grouped:all.lamps")[0].name == "lamps"
 
 
@@ -177,7 +177,7 @@ NO_DOMAIN = (
         (f"{LAMPS},{LAMPS}", "WORKER_DOMAINS names two domains that are called lamps"),
     ],
 )
-def test_a_wrong_place_is_told_in_a_sentence(places: str, sentence: str, tmp_path: Path) -> None:
+def test_an_invalid_entry_is_reported_in_a_sentence(places: str, sentence: str, tmp_path: Path) -> None:
     with pytest.raises(DomainNotFound) as raised:
         load_domains(places)
     assert str(raised.value) == sentence.format(folder=tmp_path / "lantern")
@@ -206,6 +206,6 @@ def test_two_domains_upcast_a_shared_event_alike() -> None:
     )
 
 
-def test_no_domain_has_an_event_by_the_name_that_another_domains_event_had() -> None:
+def test_an_event_may_not_have_a_former_name_of_another_domains_event() -> None:
     with pytest.raises(InvalidDomain, match="the domains club and own each have an event MemberSignedUp of their own"):
         load_domains(f"{CLUB},lantern.clubs:own")

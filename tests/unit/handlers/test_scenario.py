@@ -1,4 +1,4 @@
-"""What a scenario accepts as its name and its parameters, and what it tells of them."""
+"""Scenarios: names, parameters and their descriptions."""
 
 import random
 from dataclasses import replace
@@ -23,7 +23,7 @@ class Flicker(Scenario):
         return Workload(setup=(), load=(SwitchOn(lamp=rng.choice(lamps)) for _ in range(commands)))
 
 
-def test_parameters_are_told_with_default_unit_and_meaning() -> None:
+def test_parameters_have_default_unit_and_meaning() -> None:
     assert list(Flicker().parameters()) == [
         Parameter(name="lamps", value=3, unit="lamps", meaning="How many lamps there are."),
         Parameter(name="share", value=0.5, unit="of the commands", meaning="How many switch on."),
@@ -44,14 +44,14 @@ def test_parameters_are_set_from_text() -> None:
         ({"share": "1.1"}, "flicker: share: input should be less than or equal to 1"),
     ],
 )
-def test_a_parameter_that_cannot_be_is_told(values: dict[str, str], sentence: str) -> None:
+def test_an_invalid_parameter_is_reported(values: dict[str, str], sentence: str) -> None:
     with pytest.raises(InvalidScenario) as raised:
         Flicker.configured(values)
     assert str(raised.value) == sentence
 
 
 @pytest.mark.parametrize("name", ["", "Flicker", "2nd", "two words", "a_b", "x" * 51])
-def test_another_name_is_refused(name: str) -> None:
+def test_an_invalid_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidScenario, match="needs a name of up to 50 small letters"):
         type("Other", (Flicker,), {"name": name, "__annotations__": {"name": ClassVar[str]}, "__module__": __name__})
 
@@ -68,7 +68,7 @@ def test_two_scenarios_with_one_name_are_refused() -> None:
 
 
 @pytest.mark.parametrize("default", ["red", None, True, ...])
-def test_a_field_that_is_no_number_is_no_parameter(default: Any) -> None:
+def test_only_numeric_fields_are_parameters(default: Any) -> None:
     fields = {"name": "other", "colour": default, "__annotations__": {"name": ClassVar[str], "colour": Any}}
     with pytest.raises(InvalidScenario, match="Other has the field colour, which is no parameter: that is a number"):
         type("Other", (Flicker,), {**fields, "__module__": __name__})

@@ -1,4 +1,4 @@
-"""A state is stored only if it is read back the same; one that cannot be stored is refused with its domain."""
+"""A state is stored only if it round-trips; a view whose states cannot be stored is refused with its domain."""
 
 import sys
 from collections import defaultdict, deque
@@ -34,7 +34,7 @@ class Base:
 
 @dataclass
 class Fixed:
-    """One whose last field nobody gives."""
+    """A tuple with a default for its last field."""
 
     x: int = 1
     y: int = field(init=False, default=3)
@@ -99,12 +99,12 @@ def codec(kind: Any, initial: Callable[..., Any], evolve: Any = None) -> tuple[V
         (defaultdict[str, int], defaultdict(int, a=1)),
         (datetime, datetime(2026, 1, 2, tzinfo=UTC)),
         (datetime, datetime(2026, 1, 2, tzinfo=timezone(timedelta(hours=1)))),
-        (datetime, datetime(2026, 1, 2)),  # noqa: DTZ001  that is the point
+        (datetime, datetime(2026, 1, 2)),  # noqa: DTZ001  naive on purpose
         (time, time(1, 2)),
         (Fixed, Fixed(2)),
     ],
 )
-def test_a_state_that_is_read_back_the_same_is_written(kind: Any, state: Any) -> None:
+def test_a_state_that_round_trips_is_written(kind: Any, state: Any) -> None:
     view, made = codec(kind, lambda: state)
     text = made.write(view.at(), state, None)
     assert text is not None
@@ -127,17 +127,17 @@ def test_a_state_that_is_read_back_the_same_is_written(kind: Any, state: Any) ->
         (int, True),
         (float, 1),
         (str, Size.SMALL),
-        (Model, Model.model_construct(size="small")),  # type: ignore[arg-type]  # that is the point
+        (Model, Model.model_construct(size="small")),  # type: ignore[arg-type]  # invalid on purpose
         (dict[str, int], defaultdict(int)),
         (defaultdict[str, int], defaultdict(ten)),
         (deque[int], deque([1, 2], maxlen=3)),
         (datetime, datetime(2026, 1, 2, tzinfo=ZoneInfo("Europe/Berlin"))),
-        (datetime, datetime(2026, 10, 25, 2, 30, fold=1)),  # noqa: DTZ001  the hour that a clock shows twice
+        (datetime, datetime(2026, 10, 25, 2, 30, fold=1)),  # noqa: DTZ001  the hour that occurs twice
         (Base, Sub()),
         (int, "5"),
     ],
 )
-def test_a_state_that_would_be_another_one_is_not_written(kind: Any, state: Any) -> None:
+def test_a_state_that_does_not_round_trip_is_not_written(kind: Any, state: Any) -> None:
     empty: dict[Any, Callable[[], Any]] = {dict[str, int]: dict, defaultdict[str, int]: lambda: defaultdict(int)}
     view, made = codec(kind, empty.get(kind, kind))
     assert made.write(view.at(), state, None) is None
@@ -166,7 +166,7 @@ def test_a_state_must_fold_the_next_event_to_the_same() -> None:
     assert impure.write(view.at(), (), event()) is None
 
 
-def test_an_event_that_is_in_the_state_already_may_be_refused() -> None:
+def test_an_event_in_the_state_already_may_be_refused() -> None:
     def removing(state: tuple[int, ...], _: DomainEvent) -> tuple[int, ...]:
         left = list(state)
         left.remove(7)
@@ -185,7 +185,7 @@ def test_an_event_that_is_in_the_state_already_may_be_refused() -> None:
 
 
 class Leaving:
-    """Ends the program when it is read."""
+    """Raises SystemExit when it is read."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _: Any, __: Any) -> CoreSchema:
@@ -195,7 +195,7 @@ class Leaving:
         )
 
 
-def test_code_that_ends_the_program_ends_no_writing() -> None:
+def test_system_exit_does_not_escape_from_writing() -> None:
     def leaving(_: int, __: DomainEvent) -> int:
         raise SystemExit(3)
 
@@ -208,7 +208,7 @@ def test_code_that_ends_the_program_ends_no_writing() -> None:
         made.read(b"1")
 
 
-def test_an_interrupt_by_a_person_is_let_through() -> None:
+def test_a_keyboard_interrupt_passes_through() -> None:
     def interrupted(_: int, __: DomainEvent) -> int:
         raise KeyboardInterrupt
 
@@ -218,17 +218,17 @@ def test_an_interrupt_by_a_person_is_let_through() -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"5", b'{"x": 1}', b"\xff", b"[[]]", b'["a"]'])
-def test_a_damaged_state_is_told(text: bytes) -> None:
+def test_a_damaged_state_is_reported(text: bytes) -> None:
     _, made = codec(tuple[int, ...], tuple)
     with pytest.raises(DamagedState):
         made.read(text)
 
 
 class Refusing:
-    """No type of pydantic's."""
+    """A type that pydantic does not know."""
 
 
-def undeclared(state, _):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201  that is the point
+def undeclared(state, _):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201  undeclared on purpose
     return state
 
 
@@ -253,7 +253,7 @@ def text_of(state: str, _: DomainEvent) -> str:
         (lambda: 0, text_of, "but 0 is not read back as it was written"),
     ],
 )
-def test_a_view_whose_states_cannot_be_stored_is_refused_with_its_domain(
+def test_a_domain_whose_states_cannot_be_stored_is_refused(
     initial: Callable[[], Any], evolve: Callable[[Any, DomainEvent], Any], sentence: str
 ) -> None:
     view = View(name="seen", events=broke, initial=initial, evolve=evolve, stored_every=5)
@@ -267,7 +267,7 @@ def test_a_view_whose_states_cannot_be_stored_is_refused_with_its_domain(
         made.codec(unstored)
 
 
-def test_a_class_as_the_state_before_any_event_declares_its_type() -> None:
+def test_a_class_as_initial_declares_the_states_type() -> None:
     view = View(name="seen", events=broke, initial=Holder, evolve=undeclared, stored_every=5)
     made = StateCodec(view, domain.recorded)
     assert made.write(view.at(), Holder(), None) is not None

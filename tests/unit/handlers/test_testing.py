@@ -1,4 +1,4 @@
-"""The test kit fails where a decision is wrong, and where a worker would fail."""
+"""The test kit fails for wrong decisions, and where a worker would fail."""
 
 import gc
 import re
@@ -55,13 +55,13 @@ FAILED = SwitchingFailed(lamp="a")
 
 
 def deciding(view: View[..., Any], decide: Callable[..., Any] = decide) -> Domain:
-    """The lamps' domain, with another view and another decision."""
+    """The lamps domain with another view and decision."""
     made: Any = Decider
     asks = made(command=SwitchOn, parts=lambda command: view.at(command.lamp), decide=decide)
     return replace(domain, views=(view,), deciders=(asks,))
 
 
-def test_right_decisions_pass() -> None:
+def test_correct_decisions_pass() -> None:
     given().when(SwitchOn(lamp="a")).then(accepted(ON))
     given(ON).when(SwitchOn(lamp="a")).then(unchanged())
     given(ON, Broke(lamp="a")).when(SwitchOn(lamp="a")).then(rejected(BROKEN, FAILED))
@@ -77,7 +77,7 @@ def test_right_decisions_pass() -> None:
         rejected(BROKEN, FAILED),
     ],
 )
-def test_another_decision_fails_and_is_shown_beside_what_was_seen(expected: Decision) -> None:
+def test_a_wrong_decision_fails_and_is_shown_with_the_events_seen(expected: Decision) -> None:
     when = given(Broke(lamp="b")).when(SwitchOn(lamp="a"))
     with pytest.raises(AssertionError) as raised:
         when.then(expected)
@@ -87,13 +87,13 @@ def test_another_decision_fails_and_is_shown_beside_what_was_seen(expected: Deci
 
 
 @pytest.mark.parametrize("expected", [rejected("out of order", FAILED), rejected(BROKEN), unchanged()])
-def test_another_rejection_fails(expected: Decision) -> None:
+def test_a_wrong_rejection_fails(expected: Decision) -> None:
     when = given(ON, Broke(lamp="b"), Broke(lamp="a")).when(SwitchOn(lamp="a"))
     with pytest.raises(AssertionError, match=r"light\.at\('a'\) saw 1 SwitchedOn, 3 Broke\nnot seen: 2 Broke"):
         when.then(expected)
 
 
-def test_an_event_that_the_parts_miss_is_not_seen_and_is_told() -> None:
+def test_events_outside_the_parts_are_not_seen_and_are_reported() -> None:
     def only_switching(lamp: str) -> Filter:
         return Filter.matching().any_event_type_of("SwitchedOn").and_any_predicate_of(P("Lamp", lamp))
 
@@ -103,7 +103,7 @@ def test_an_event_that_the_parts_miss_is_not_seen_and_is_told() -> None:
         when.then(rejected(BROKEN, FAILED))
 
 
-def test_events_lie_before_the_decider_as_they_were_recorded() -> None:
+def test_the_decider_gets_events_in_their_recorded_form() -> None:
     seen = given(ON, Broke(lamp="b")).when(SwitchOn(lamp="a")).seen
     assert [(event.sequence_number, event.type, event.payload) for event in seen] == [
         (1, "SwitchedOn", {"Lamp": "a", "Watts": 5})
@@ -111,38 +111,38 @@ def test_events_lie_before_the_decider_as_they_were_recorded() -> None:
 
 
 class Vanished(DomainEvent):
-    """Nobody lists it."""
+    """Not listed in the domain."""
 
 
 class Unlisted(SwitchOn):
-    """Nobody decides it."""
+    """A command without a decider."""
 
 
-def test_a_history_that_no_worker_could_have_recorded_fails() -> None:
+def test_an_impossible_history_fails() -> None:
     with pytest.raises(UnknownEventType, match="does not list the event Vanished"):
         given(Vanished()).when(SwitchOn(lamp="a"))
 
 
 @pytest.mark.parametrize("decision", [accepted(ON, Vanished()), rejected(BROKEN, Vanished())])
-def test_a_decision_that_no_worker_could_record_fails(decision: Decision) -> None:
+def test_a_decision_that_cannot_be_recorded_fails(decision: Decision) -> None:
     with pytest.raises(UnknownEventType, match="does not list the event Vanished"):
         kit(deciding(light, lambda *_: decision))().when(SwitchOn(lamp="a"))
 
 
-def test_a_command_that_nobody_decides_fails() -> None:
+def test_a_command_without_a_decider_fails() -> None:
     with pytest.raises(UnknownCommand, match="no decider of the command 'Unlisted'"):
         given().when(Unlisted(lamp="a"))
 
 
-def test_a_view_that_the_domain_does_not_list_fails() -> None:
+def test_an_unlisted_view_fails() -> None:
     with pytest.raises(InvalidParts, match="names the view light, which the domain lamps does not list"):
         kit(replace(domain, views=()))().when(SwitchOn(lamp="a"))
 
 
-# What a view shows
+# States of views
 
 
-def test_what_a_view_shows_is_held_to_what_is_expected() -> None:
+def test_a_views_state_is_compared_with_the_expected_one() -> None:
     given(ON, Broke(lamp="b")).sees(light.at("a"), "on")
     given(ON, Broke(lamp="b")).sees(light.at("b"), "broken")
     with pytest.raises(AssertionError) as raised:
@@ -152,16 +152,16 @@ def test_what_a_view_shows_is_held_to_what_is_expected() -> None:
     )
 
 
-def test_only_the_domains_own_views_are_looked_at() -> None:
+def test_only_views_of_the_domain_can_be_tested() -> None:
     twin = View(name="light", events=events_of, initial=lambda _: "off", evolve=evolve)
     with pytest.raises(AssertionError, match="the domain lamps has another view named light"):
         given().sees(twin.at("a"), "off")
 
 
-# Deciding the same command once more
+# Deciding the same command again
 
 
-def test_a_part_that_misses_the_commands_own_event_is_found_by_deciding_again() -> None:
+def test_a_part_without_the_commands_own_event_is_found_by_deciding_again() -> None:
     given().when(SwitchOn(lamp="a")).then(accepted(ON)).then_again(unchanged())
 
     def of_another(lamp: str) -> Filter:
@@ -173,7 +173,7 @@ def test_a_part_that_misses_the_commands_own_event_is_found_by_deciding_again() 
         then.then_again(unchanged())
 
 
-# What is changed in place
+# Changes in place
 
 
 @dataclass
@@ -238,7 +238,7 @@ class Lit(DomainEvent):
 
 
 def test_an_event_that_is_changed_in_place_is_found() -> None:
-    """A worker reads each of its own events once, for all views that it matches."""
+    """A worker parses each of its own events once, for all views that it matches."""
 
     def sorted_rooms(_: Any, event: DomainEvent) -> Any:
         assert isinstance(event, Lit)
@@ -259,7 +259,7 @@ def test_an_event_that_is_changed_in_place_is_found() -> None:
     assert str(raised.value).endswith("changes the event in place at event 2 (Lit); a worker shares states and events")
 
 
-def test_one_state_that_cannot_be_copied_hides_no_change_of_another_and_is_told() -> None:
+def test_a_state_that_cannot_be_copied_is_reported_and_hides_no_other_change() -> None:
     locked = View(name="locked", events=events_of, initial=lambda _: Lock(), evolve=lambda state, _: state)
     lists = View(name="lists", events=events_of, initial=lambda _: list[int](), evolve=lambda state, _: state)
 
@@ -292,13 +292,13 @@ def test_a_command_that_is_changed_in_place_is_found() -> None:
         kit(sorting)().when(SwitchAll(lamps=["b", "a"]))
 
 
-def test_a_decision_that_is_not_pure_is_found() -> None:
+def test_an_impure_decision_is_found() -> None:
     numbers = count()
     with pytest.raises(AssertionError, match=r"decide of SwitchOn \(.*\) is not pure: asked twice, it decides"):
         kit(deciding(light, lambda *_: Rejected(reason=f"no {next(numbers)}")))().when(SwitchOn(lamp="a"))
 
 
-# What is not read as it was written
+# Values that do not round-trip
 
 
 class Rounded(DomainEvent):
@@ -318,7 +318,7 @@ class Trimmed(DomainEvent):
 @pytest.mark.parametrize(
     "event", [Rounded(lamp="a", watts=0.6), Trimmed(lamp="a"), Trimmed.model_construct(lamp=("a", "b"))]
 )
-def test_an_event_that_is_not_read_back_as_it_was_written_is_found(event: DomainEvent) -> None:
+def test_an_event_that_does_not_round_trip_is_found(event: DomainEvent) -> None:
     more = replace(domain, events=(*domain.events, Rounded, Trimmed))
     name = type(event).__name__
     with pytest.raises(AssertionError, match=f"{name} is not read back as it was written: .* comes back as "):
@@ -332,7 +332,7 @@ def put_anything(state: Any, _: DomainEvent) -> dict[str, Any]:
     return {**state, "lamps": ("a",)}
 
 
-def test_a_stored_state_that_is_not_read_back_as_it_was_written_is_found() -> None:
+def test_a_stored_state_that_does_not_round_trip_is_found() -> None:
     stored = View(name="light", events=events_of, initial=lambda _: {}, evolve=put_anything, stored_every=10)
     made = deciding(stored, lambda *_: Unchanged())
     kit(made)().sees(stored.at("a"), {})
@@ -340,10 +340,10 @@ def test_a_stored_state_that_is_not_read_back_as_it_was_written_is_found() -> No
         kit(made)(ON).when(SwitchOn(lamp="a"))
 
 
-# What can never match
+# Filters that can never match
 
 
-def test_a_part_whose_filter_nothing_can_match_is_found() -> None:
+def test_a_part_whose_filter_cannot_match_is_found() -> None:
     def misspelt(lamp: str) -> Filter:
         return Filter.matching().any_event_type_of("SwitchedOn").and_any_predicate_of(P("lamp", lamp))
 
@@ -361,7 +361,7 @@ def test_a_part_whose_filter_nothing_can_match_is_found() -> None:
         )
 
 
-def test_a_filter_by_the_clock_is_found() -> None:
+def test_a_filter_that_depends_on_the_clock_is_found() -> None:
     def recent(lamp: str) -> Filter:
         of_lamp = Filter.matching().any_event_type_of("SwitchedOn").and_any_predicate_of(P("Lamp", lamp))
         return of_lamp.occurred_from(datetime.now(UTC) - timedelta(hours=1))
@@ -371,7 +371,7 @@ def test_a_filter_by_the_clock_is_found() -> None:
         kit(deciding(moving))().when(SwitchOn(lamp="a"))
 
 
-# What is held to nothing
+# Tests without an assertion
 
 
 def forget_then() -> None:
@@ -379,7 +379,7 @@ def forget_then() -> None:
     gc.collect()
 
 
-def test_when_without_then_is_told() -> None:
+def test_when_without_then_is_reported() -> None:
     with pytest.warns(NotAsserted) as warned:
         forget_then()
     assert [str(each.message) for each in warned] == ["when(SwitchOn(…)) checks nothing: add .then(…)"]
@@ -388,7 +388,7 @@ def test_when_without_then_is_told() -> None:
 @pytest.mark.parametrize(
     "look", [lambda when: when.then(accepted(ON)), lambda when: when.decision, lambda when: when.seen]
 )
-def test_a_decision_that_is_looked_at_is_not_told(look: Callable[[Any], Any]) -> None:
+def test_a_decision_that_is_read_is_not_reported(look: Callable[[Any], Any]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         look(given().when(SwitchOn(lamp="a")))
@@ -408,7 +408,7 @@ def test_the_decider_under_test_is_the_domains() -> None:
         (Unchanged, "the class Unchanged"),
     ],
 )
-def test_what_is_no_decision_is_refused_whatever_is_expected(returned: Any, said: str) -> None:
+def test_an_invalid_decision_is_refused_before_the_comparison(returned: Any, said: str) -> None:
     def decide_none(*_: Any) -> Any:
         return returned
 
@@ -422,7 +422,7 @@ def test_what_is_no_decision_is_refused_whatever_is_expected(returned: Any, said
     )
 
 
-def test_a_decision_that_takes_other_states_is_told_with_its_line() -> None:
+def test_a_decide_with_wrong_parameters_is_reported_with_its_line() -> None:
     def decide_alone(_: SwitchOn) -> Decision:
         return unchanged()
 
@@ -436,9 +436,9 @@ def test_a_decision_that_takes_other_states_is_told_with_its_line() -> None:
     )
 
 
-def test_what_a_decision_itself_calls_wrongly_is_its_own_bug() -> None:
+def test_a_wrong_call_inside_decide_is_a_bug_of_the_domain() -> None:
     def decide_badly(*_: Any) -> Decision:
-        return rejected()  # type: ignore[call-arg]  # that is the point
+        return rejected()  # type: ignore[call-arg]  # invalid on purpose
 
     with pytest.raises(TypeError, match=r"rejected\(\) missing 1 required") as raised:
         kit(deciding(light, decide_badly))(ON).when(SwitchOn(lamp="a"))
@@ -467,7 +467,7 @@ def test_what_a_decision_itself_calls_wrongly_is_its_own_bug() -> None:
         ),
     ],
 )
-def test_what_does_not_belong_there_is_told(mistaken: Callable[[], Any], sentence: str) -> None:
+def test_invalid_arguments_are_reported(mistaken: Callable[[], Any], sentence: str) -> None:
     with pytest.raises(TypeError) as raised:
         mistaken()
     assert str(raised.value) == sentence
@@ -483,7 +483,7 @@ def test_what_does_not_belong_there_is_told(mistaken: Callable[[], Any], sentenc
         lambda: given(SwitchOn),
     ],
 )
-def test_pytest_shows_the_line_of_the_test_and_none_of_the_kit(failing: Callable[[], Any]) -> None:
+def test_pytest_shows_the_tests_line_and_none_of_the_kit(failing: Callable[[], Any]) -> None:
     with pytest.raises((AssertionError, TypeError)) as raised:
         failing()
     assert {str(entry.path) for entry in raised.traceback.filter(raised)} == {__file__}

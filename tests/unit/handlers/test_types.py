@@ -1,4 +1,4 @@
-"""A type checker refuses a ``decide`` that does not fit its parts, and a key that does not fit its view."""
+"""A type checker refuses a ``decide`` that does not match its parts, and a key that does not match its view."""
 
 import re
 from pathlib import Path
@@ -117,7 +117,7 @@ View(name="v", events=lambda: "no filter", initial=lambda: 0, evolve=count)
 """
 
 
-def test_what_does_not_fit_is_refused_and_what_fits_is_not(tmp_path: Path) -> None:
+def test_exactly_the_mismatches_are_refused(tmp_path: Path) -> None:
     module = tmp_path / "snippets.py"
     text = PREAMBLE + GOOD + BAD
     module.write_text(text)

@@ -1,4 +1,4 @@
-"""Upcasters: what was recorded in an older version is read as an event of today, or told; and never missed."""
+"""Upcasters: events of older versions are read as current events or reported, and found by every filter."""
 
 import inspect
 import os
@@ -75,22 +75,22 @@ def test_an_event_of_the_first_version_goes_through_every_upcaster(event: Event)
     assert domain.recorded(on_record(event)) == ADA
 
 
-def test_an_event_of_a_version_between_goes_through_the_rest() -> None:
+def test_an_event_of_a_middle_version_goes_through_the_later_upcasters() -> None:
     assert domain.recorded(on_record(second())) == ADA.model_copy(update={"last_name": "King"})
 
 
-def test_an_event_of_today_is_recorded_with_its_version_and_goes_through_none() -> None:
+def test_a_current_event_is_recorded_with_its_version_and_not_upcast() -> None:
     written = domain.to_record(ADA, {"command_id": "c"})
     assert written.metadata == {"command_id": "c", "event_version": 3}
     assert domain.recorded(on_record(written)) == ADA
 
 
-def test_an_event_that_has_had_one_version_is_recorded_without_any() -> None:
+def test_an_event_with_a_single_version_is_recorded_without_a_version() -> None:
     (_, left) = domain.events
     assert domain.to_record(left.model_validate({"Member": "ada"}), {}).metadata == {}
 
 
-def test_an_upcaster_changes_nothing_of_what_others_read() -> None:
+def test_an_upcaster_does_not_change_the_recorded_payload() -> None:
     event = on_record(first())
     domain.recorded(event)
     assert event.payload == {"Member": "ada", "Name": "Ada Lovelace"}
@@ -123,14 +123,14 @@ def test_an_upcaster_changes_nothing_of_what_others_read() -> None:
         (recorded("MemberSignedUp", {"Member": "a", "FirstName": "A", "Branch": 1}, version=2), "LastName is missing"),
     ],
 )
-def test_an_event_of_a_version_that_cannot_be_is_told(event: Event, why: str) -> None:
+def test_an_event_of_an_invalid_version_is_reported(event: Event, why: str) -> None:
     with pytest.raises(UnreadableEvent) as raised:
         domain.recorded(on_record(event))
     assert str(raised.value).startswith(f"event 7 ({event.type}) cannot be read: {why}")
 
 
 @pytest.mark.parametrize("version", [4, 5])
-def test_an_event_of_a_later_release_is_told_apart(version: int) -> None:
+def test_an_event_of_a_later_release_is_reported_as_such(version: int) -> None:
     with pytest.raises(NewerEvent):
         domain.recorded(on_record(recorded("MemberJoined", {}, version=version)))
     with pytest.raises(UnreadableEvent) as raised:
@@ -147,7 +147,7 @@ def empty(payload: dict[str, Any]) -> Any:
 
 
 class Untold(str):
-    """A text that is none of JSON's."""
+    """A string that JSON cannot represent."""
 
     __slots__ = ()
 
@@ -174,7 +174,7 @@ def other_member(payload: dict[str, Any]) -> dict[str, Any]:
         (lambda payload: payload | {"Name": Untold()}, "returns a payload that "),
     ],
 )
-def test_an_upcaster_that_fails_is_told_with_the_events_number_and_the_line(function: Any, why: str) -> None:
+def test_a_failing_upcaster_is_reported_with_the_events_number_and_line(function: Any, why: str) -> None:
     step = Upcaster(event="MemberSignedUp", version=1, changes=("Name", "FirstName", "LastName"), upcast=function)
     broken = replace(domain, upcasters=(step, NAME_BRANCH))
     with pytest.raises(UnreadableEvent) as raised:
@@ -196,7 +196,7 @@ def test_a_value_of_another_type_is_another_value() -> None:
         changed.recorded(on_record(recorded("MemberLeft", {"Member": "ada", "Age": 1})))
 
 
-def test_a_payload_is_as_deep_as_the_store_takes_it() -> None:
+def test_an_upcast_payload_may_be_as_deep_as_the_store_allows() -> None:
     deep: list[Any] = []
     for _ in range(MAX_DEPTH - 2):
         deep = [deep]
@@ -209,7 +209,7 @@ def test_a_read_only_mapping_is_a_payload_too() -> None:
     assert replace(domain, upcasters=(step, NAME_BRANCH)).recorded(on_record(first())) == ADA
 
 
-def test_a_persons_interrupt_is_let_through() -> None:
+def test_a_keyboard_interrupt_passes_through() -> None:
     def interrupt(_: dict[str, Any]) -> dict[str, Any]:
         raise KeyboardInterrupt
 
@@ -239,7 +239,7 @@ async def nothing(payload: dict[str, Any]) -> dict[str, Any]:
         ({"upcast": nothing}, "and this one is async: nothing is awaited here"),
     ],
 )
-def test_an_upcaster_that_cannot_be_is_refused(change: dict[str, Any], problem: str) -> None:
+def test_an_invalid_upcaster_is_refused(change: dict[str, Any], problem: str) -> None:
     given = {"event": "MemberSignedUp", "version": 1, "changes": (), "upcast": same, **change}
     with pytest.raises(InvalidUpcaster) as raised:
         anything(**given)
@@ -278,7 +278,7 @@ def test_an_upcaster_that_cannot_be_is_refused(change: dict[str, Any], problem: 
         ([upcaster("MemberLeft", 1), "MemberJoined"], "lists 'MemberJoined' among its upcasters, which is no Upcaster"),
     ],
 )
-def test_upcasters_that_lead_nowhere_or_in_two_ways_are_refused(upcasters: list[Any], problem: str) -> None:
+def test_missing_or_ambiguous_upcasters_are_refused(upcasters: list[Any], problem: str) -> None:
     with pytest.raises(InvalidDomain) as raised:
         replace(domain, upcasters=tuple(upcasters))
     assert problem in str(raised.value), raised.value
@@ -352,11 +352,11 @@ def test_a_filter_that_would_miss_older_events_is_refused_with_the_domain(events
         lambda _: Filter.matching_any_event(),
     ],
 )
-def test_a_filter_that_finds_every_version_is_taken(events: Any) -> None:
+def test_a_filter_that_finds_every_version_is_accepted(events: Any) -> None:
     replace(domain, views=(view_of(events),))
 
 
-async def test_a_filter_that_no_sample_shows_is_refused_where_it_is_read() -> None:
+async def test_a_filter_that_misses_events_for_some_keys_is_refused_when_read() -> None:
     def by_key(member: str) -> Filter:
         return events_by(member) if member == "sample" else new_name_only(member)
 
@@ -388,14 +388,14 @@ def test_decisions_see_members_of_every_version() -> None:
     given(first(), second("eve"), ADA).sees(everybody.at(), Members(3, "Ada Lovelace (main)"))
 
 
-def test_the_kit_tells_what_no_upcaster_reads() -> None:
+def test_the_kit_reports_payloads_that_no_upcaster_reads() -> None:
     with pytest.raises(UnreadableEvent, match="event 2 "):
         kit(domain)(first(), first(name="Ada")).sees(everybody.at(), Members())
     with pytest.raises(UnknownEventType):
         kit(domain)(recorded("MemberVanished", {})).sees(everybody.at(), Members())
 
 
-def test_the_kit_finds_an_upcaster_that_is_not_pure() -> None:
+def test_the_kit_finds_an_impure_upcaster() -> None:
     count = iter(range(100))
     step = replace(NAME_BRANCH, upcast=lambda payload: name_branch(payload) | {"Branch": str(next(count))})
     impure = replace(domain, upcasters=(SPLIT_NAME, step))
@@ -403,19 +403,19 @@ def test_the_kit_finds_an_upcaster_that_is_not_pure() -> None:
         kit(impure)(first()).sees(everybody.at(), Members())
 
 
-def test_what_is_recorded_today_is_not_changed_by_upcasters() -> None:
+def test_current_events_are_recorded_without_upcasting() -> None:
     event = on_record(domain.to_record(ADA, {}))
     assert domain.as_of_today(event) == ("MemberJoined", event.payload)
     assert domain.as_of_today(on_record(first())) == ("MemberJoined", event.payload)
 
 
-def test_the_names_that_events_had_are_known() -> None:
+def test_former_event_names_are_known() -> None:
     assert domain.event_models["MemberSignedUp"] is MemberJoined
     assert set(domain.event_models) == {"MemberSignedUp", "MemberJoined", "MemberLeft"}
 
 
 async def total(store: MemoryEventStore, made: Domain) -> Members:
-    """Ask for everybody with a reader that has just started."""
+    """Read the view of all members with a new reader."""
     reader = Reader(store, made)
     state = await reader.state(everybody.at())
     await reader.close()
@@ -440,7 +440,7 @@ def name_other_branch(payload: dict[str, Any]) -> dict[str, Any]:
         ),
     ],
 )
-async def test_states_of_other_upcasters_are_not_believed(upcasters: tuple[Upcaster, ...], last: str) -> None:
+async def test_states_of_other_upcasters_are_not_used(upcasters: tuple[Upcaster, ...], last: str) -> None:
     store = MemoryEventStore()
     await store.append([first(), second()])
     assert await total(store, domain) == Members(2, "Ada King (main)")
@@ -448,11 +448,11 @@ async def test_states_of_other_upcasters_are_not_believed(upcasters: tuple[Upcas
     changed = replace(domain, upcasters=upcasters)
     assert await total(store, changed) == Members(2, last)
     assert len(store._states) == 2
-    # Workers of both go on beside each other, each with its own.
+    # Workers of both versions can run at the same time, each with its own states.
     assert await total(store, domain) == Members(2, "Ada King (main)")
 
 
-def test_states_that_no_upcaster_concerns_stay() -> None:
+def test_states_without_upcast_events_are_kept() -> None:
     other = replace(domain, upcasters=(SPLIT_NAME, replace(NAME_BRANCH, upcast=name_other_branch)))
     asked = leavers.at()
     assert domain.state_digest(asked) == other.state_digest(asked) == asked.filter.digest
@@ -462,7 +462,7 @@ def test_states_that_no_upcaster_concerns_stay() -> None:
 
 
 def test_the_same_upcasters_have_the_same_states_in_every_process() -> None:
-    """Whatever the order of sets is there."""
+    """The iteration order of sets differs between processes."""
     program = (
         "from tests.support.domains.members import domain, everybody; "
         "print(domain.state_digest(everybody.at()).hex(), end='')"

@@ -1,4 +1,4 @@
-"""Views are asked at keys in one canonical form, and a part is one whatever spelling asked for it."""
+"""Keys of views have one canonical form: equivalent keys name one part."""
 
 from collections.abc import Callable, Hashable, Iterator
 from datetime import UTC, date, datetime, time
@@ -47,7 +47,7 @@ def view(events: Callable[..., Filter], name: str = "thing", initial: Callable[.
     return View(name=name, events=events, initial=initial, evolve=keep)
 
 
-def undeclared(key) -> Filter:  # type: ignore[no-untyped-def]  # noqa: ANN001  that is the point
+def undeclared(key) -> Filter:  # type: ignore[no-untyped-def]  # noqa: ANN001  undeclared on purpose
     return Filter.matching().any_predicate_of(P("key", key))
 
 
@@ -72,7 +72,7 @@ anything = view(undeclared)
         (date(2026, 1, 2), '["2026-01-02"]', "2026-01-02"),
     ],
 )
-def test_a_key_is_as_a_payload_holds_it(key: Any, text: str, scalar: Any) -> None:
+def test_a_key_has_the_form_of_a_payload_value(key: Any, text: str, scalar: Any) -> None:
     part = anything.at(key)
     assert (part.identity.key, part.key) == (text, (scalar,))
     assert type(part.key[0]) is type(scalar)
@@ -83,17 +83,17 @@ def test_a_key_is_as_a_payload_holds_it(key: Any, text: str, scalar: Any) -> Non
 @pytest.mark.parametrize(
     "keys", [(1, Decimal("1.0"), Level.LOW), ("red", Colour.RED, Plain.RED), ("2026-01-02", date(2026, 1, 2))]
 )
-def test_spellings_of_one_key_are_one_part(keys: tuple[Any, ...]) -> None:
+def test_equivalent_keys_are_one_part(keys: tuple[Any, ...]) -> None:
     parts = {anything.at(key) for key in keys}
     assert len(parts) == 1
-    # Whoever asked first, the state is the same.
+    # The state does not depend on which form was used first.
     for order in (keys, keys[::-1]):
         fresh = view(undeclared)
         assert len({repr(fresh.at(key).initial()) for key in order}) == 1
 
 
 @pytest.mark.parametrize("keys", [(1, True, "1"), (0, False, "0", "")])
-def test_keys_that_are_one_for_python_are_several_parts(keys: tuple[Any, ...]) -> None:
+def test_keys_that_are_equal_in_python_only_are_different_parts(keys: tuple[Any, ...]) -> None:
     assert len({anything.at(key) for key in keys}) == len(keys)
 
 
@@ -133,7 +133,7 @@ def test_a_key_of_a_wrong_type_is_refused_with_the_spelling_to_use(key: Any, sen
 
 
 @pytest.mark.parametrize("key", ["a\x00", "\ud800", 10**1000, Decimal("NaN"), Decimal("1e2000")])
-def test_a_value_that_no_event_can_hold_is_not_the_views_fault(key: Any) -> None:
+def test_an_impossible_key_value_is_not_reported_as_the_views_fault(key: Any) -> None:
     with pytest.raises(InvalidFilter):
         anything.at(key)
 
@@ -168,7 +168,7 @@ def of_shouted(key: Shouted) -> Filter:
         (of_shouted, Shouted("tea")),
     ],
 )
-def test_the_views_functions_get_the_type_that_they_declare(events: Callable[..., Filter], key: Any) -> None:
+def test_the_views_functions_get_their_declared_type(events: Callable[..., Filter], key: Any) -> None:
     part = view(events).at(key)
     assert part.filter == events(key)
     assert part.initial() == (key,)
@@ -205,7 +205,7 @@ def declared_as(kind: Any) -> Callable[..., Filter]:
 @pytest.mark.parametrize(
     "kind", [TypeAliasType("BookID", str), TypeAliasType("ID", TypeAliasType("Text", str)), AnyText, Literal["a", "b"]]
 )
-def test_another_name_for_a_type_declares_it(kind: Any) -> None:
+def test_a_type_alias_declares_the_type(kind: Any) -> None:
     declared = view(declared_as(kind))
     assert declared.key[0].types == (str,)
     assert declared.at("a").key == ("a",)
@@ -214,7 +214,7 @@ def test_another_name_for_a_type_declares_it(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", [Loud, Hashable, Enum, StrEnum, IntEnum, TypeVar("Free"), "Unknown"])
-def test_what_several_types_have_in_common_may_be_declared(kind: Any) -> None:
+def test_a_common_base_type_may_be_declared(kind: Any) -> None:
     declared = view(declared_as(kind))
     assert declared.at(Colour.RED if kind is not IntEnum else Level.LOW).key in {("red",), (1,)}
 
@@ -234,7 +234,7 @@ def of_either(key: int | str) -> Filter:
         (of_day, datetime(2026, 1, 2, tzinfo=UTC), "the view thing takes date for key, not datetime"),
     ],
 )
-def test_a_key_of_another_type_than_declared_is_refused(events: Callable[..., Filter], key: Any, sentence: str) -> None:
+def test_a_key_of_an_undeclared_type_is_refused(events: Callable[..., Filter], key: Any, sentence: str) -> None:
     with pytest.raises(InvalidKey) as raised:
         view(events).at(key)
     assert str(raised.value) == sentence
@@ -263,7 +263,7 @@ def test_a_key_with_too_few_or_too_many_values_is_refused(given: tuple[str, ...]
         view(of_two).at(*given, **named)
 
 
-def test_a_view_about_everything_has_one_part() -> None:
+def test_a_view_without_a_key_has_one_part() -> None:
     everything = view(lambda: Filter.matching().any_event_type_of("A"))
     assert everything.at() == everything.at()
     assert everything.at().identity.key == "[]"
@@ -281,7 +281,7 @@ def test_parts_differ_by_view_version_key_and_filter() -> None:
     assert light.at("a") != "light"
 
 
-def test_parts_of_several_keys_keep_the_keys_as_they_were_given() -> None:
+def test_parts_of_several_keys_keep_the_given_keys() -> None:
     parts = view(of_uuid).at_each(iter([UUID(int=2), UUID(int=1), UUID(int=2)]))
     assert [part.key for part in parts.parts] == [(str(UUID(int=2)),), (str(UUID(int=1)),)]
     states = {part: part.key for part in parts.parts}
@@ -301,24 +301,24 @@ def test_each_of_several_keys_of_several_values_is_a_tuple() -> None:
 
 
 @pytest.mark.parametrize("keys", ["ab", [("a",)], [("a", 2, 3)], [5], [("a", "b")], [["a", 2]]])
-def test_a_key_of_several_values_is_nothing_else(keys: Any) -> None:
+def test_a_key_of_several_values_must_be_a_tuple(keys: Any) -> None:
     with pytest.raises(InvalidKey, match=r"the view thing|at_each takes several keys"):
         view(of_shelf).at_each(keys)
 
 
-def test_a_key_of_one_value_is_no_tuple() -> None:
+def test_a_key_of_one_value_must_not_be_a_tuple() -> None:
     keys: Any = [("a",)]
     with pytest.raises(InvalidKey, match="the view light takes str for lamp, not tuple"):
         light.at_each(keys)
 
 
-def test_several_keys_that_are_one_for_python_are_refused() -> None:
+def test_several_keys_that_are_equal_in_python_are_refused() -> None:
     with pytest.raises(InvalidKey, match=r"thing\.at\(1\) and thing\.at\(True\) are two keys, but one for Python"):
         anything.at_each([True, 1])
 
 
 @pytest.mark.parametrize("keys", ["abc", b"abc", 5, None])
-def test_one_key_is_not_several(keys: Any) -> None:
+def test_a_single_key_is_refused_for_several(keys: Any) -> None:
     with pytest.raises(InvalidKey, match=f"at_each takes several keys, not {kind_of(keys)}"):
         light.at_each(keys)
 
@@ -341,7 +341,7 @@ class Later:
         return "off"
 
 
-def test_a_wrapper_that_waits_by_itself_is_a_plain_function() -> None:
+def test_a_synchronous_wrapper_of_a_coroutine_is_accepted() -> None:
     @wraps(later)
     def at_once(*_: Any) -> str:
         return "off"
@@ -375,7 +375,7 @@ def test_a_wrapper_that_waits_by_itself_is_a_plain_function() -> None:
         ({"events": lambda *, lamp: lamp}, "takes its key as plain parameters of events, which lamp is not"),
     ],
 )
-def test_a_view_that_cannot_be_is_refused(change: dict[str, Any], sentence: str) -> None:
+def test_an_invalid_view_is_refused(change: dict[str, Any], sentence: str) -> None:
     parts: dict[str, Any] = {"name": "light", "events": light.events, "initial": lambda _: "off", "evolve": evolve}
     with pytest.raises(InvalidView, match=sentence):
         View(**(parts | change))
@@ -386,17 +386,17 @@ def test_a_view_that_cannot_be_is_refused(change: dict[str, Any], sentence: str)
     [
         (lambda key: [key], "returns a Filter, not a list"),
         (lambda key: Filter.matching().any_predicate_of(P(f"{key}\x00", 1)), "contains a NUL character"),
-        (lambda _: Filter.matching().any_predicate_of(P("at", 0.5)), "float"),  # type: ignore[arg-type]  # that is the point
+        (lambda _: Filter.matching().any_predicate_of(P("at", 0.5)), "float"),  # type: ignore[arg-type]  # invalid on purpose
     ],
 )
-def test_what_events_makes_wrong_is_told_with_its_place(events: Callable[..., Any], sentence: str) -> None:
+def test_an_invalid_result_of_events_is_reported_with_its_location(events: Callable[..., Any], sentence: str) -> None:
     with pytest.raises(InvalidView, match=sentence) as raised:
         view(events).at("a")
     assert f"({__file__}:" in str(raised.value)
 
 
-def test_a_stop_iteration_ends_no_list_of_parts() -> None:
-    """Else a boundary would lack all that came after it, and nothing would tell."""
+def test_stop_iteration_never_ends_a_list_of_parts() -> None:
+    """Otherwise the boundary would silently lack all later parts."""
 
     def stopping(key: str) -> Filter:
         return next(iter(())) if key == "b" else Filter.matching().any_predicate_of(P("key", key))
@@ -413,7 +413,7 @@ class Fraction(Enum):
 
 
 @pytest.mark.parametrize("kind", [datetime, float, bytes, str | None, time, list[str], dict, Fraction, str | complex])
-def test_a_key_that_no_key_can_be_is_refused_where_it_is_declared(kind: Any) -> None:
+def test_an_invalid_key_type_is_refused_at_its_declaration(kind: Any) -> None:
     def events(day: Any) -> Filter:
         return Filter.matching().any_predicate_of(P("day", day))
 

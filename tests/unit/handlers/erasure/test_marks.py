@@ -1,4 +1,4 @@
-"""Marks of personal fields: which are refused when a domain is made, in one sentence, and which parts they concern."""
+"""Marks of personal fields: invalid ones are refused when the domain is created; which parts a mark concerns."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -112,13 +112,13 @@ class Deep(DomainEvent):
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
-def test_a_mark_that_cannot_be_is_refused_in_one_sentence(event: type[DomainEvent], why: str) -> None:
+def test_an_invalid_mark_is_refused_in_one_sentence(event: type[DomainEvent], why: str) -> None:
     with pytest.raises(InvalidDomain, match=f"the domain door has the event {event.__name__}, but .*{why}") as refused:
         made(event)
     assert "\n" not in str(refused.value)
 
 
-def test_a_filter_that_asks_for_a_marked_field_is_refused() -> None:
+def test_a_filter_by_a_marked_field_is_refused() -> None:
     view = counting(lambda: MATCHING.any_event_type_of("Came").and_any_predicate_of(P("name", "Ada")))
     with pytest.raises(InvalidDomain, match=r"the view count \(.*\) asks Came for the field 'name', which is Sens"):
         made(views=(view,))
@@ -127,7 +127,7 @@ def test_a_filter_that_asks_for_a_marked_field_is_refused() -> None:
         made(views=(view,))
 
 
-def test_a_key_that_no_sample_shows_is_refused_when_it_is_used() -> None:
+def test_a_filter_by_a_marked_field_for_some_keys_only_is_refused_when_used() -> None:
     view = counting(lambda field, value: MATCHING.any_event_type_of("Came").and_any_predicate_of(P(field, value)))
     decider = Decider(
         command=Come, parts=lambda come: view.at("name", come.name), decide=lambda *_: Accepted(events=())
@@ -138,7 +138,7 @@ def test_a_key_that_no_sample_shows_is_refused_when_it_is_used() -> None:
     domain.sensitive.watched(view.at("guest", "a"))
 
 
-def test_another_field_of_that_name_may_be_asked_for() -> None:
+def test_a_filter_by_an_unmarked_field_of_that_name_is_accepted() -> None:
     class Renamed(DomainEvent):
         name: str
 
@@ -147,7 +147,7 @@ def test_another_field_of_that_name_may_be_asked_for() -> None:
 
 
 @pytest.mark.parametrize("bound", ["since", "until"])
-def test_a_filter_of_some_time_is_refused(bound: str) -> None:
+def test_a_filter_with_a_time_bound_is_refused(bound: str) -> None:
     def events(of: str) -> Callable[[], Filter]:
         begun = MATCHING.any_event_type_of(of)
         moment = datetime(2026, 1, 1, tzinfo=UTC)
@@ -168,7 +168,7 @@ def test_a_filter_of_some_time_is_refused(bound: str) -> None:
         (lambda command: command.name.nothing, False),
     ],
 )
-def test_an_affinity_that_shows_a_marked_field_is_refused(affinity: Callable[[Any], Any], *, is_refused: bool) -> None:
+def test_an_affinity_by_a_marked_field_is_refused(affinity: Callable[[Any], Any], *, is_refused: bool) -> None:
     if is_refused:
         with pytest.raises(InvalidDomain, match="the affinity of the domain door looks at name of Come, which is Sens"):
             made(affinity=affinity)
@@ -182,7 +182,7 @@ def test_marks_are_known_by_their_json_names() -> None:
 
 
 def watched(domain: Domain, view: View[..., Any], *key: Any) -> set[Subject | None]:
-    """Whose being forgotten a part hears of; None stands for everybody's."""
+    """The subjects whose erasure concerns a part; None for all."""
     part = view.at(*key)
     added = set(domain.sensitive.watched(part).items) - set(part.filter.items)
     assert domain.sensitive.are_read_by(part) == bool(added)
@@ -217,16 +217,14 @@ def watched(domain: Domain, view: View[..., Any], *key: Any) -> set[Subject | No
         (lambda: MATCHING.any_event_type_of("Came").sequence_number_higher_than(7), [None]),
     ],
 )
-def test_a_part_hears_of_those_whose_values_its_events_may_hold(
-    events: Callable[[], Filter], subjects: list[str | None]
-) -> None:
+def test_a_part_depends_on_the_subjects_in_its_events(events: Callable[[], Filter], subjects: list[str | None]) -> None:
     view = counting(events)
     expected = {None if each is None else Subject("guest", each) for each in subjects}
     assert watched(made(views=(view,)), view) == expected
     assert made(views=(view,)).sensitive.watched(view.at()).above == events().above
 
 
-def test_events_of_older_versions_may_hold_sealed_values_as_well() -> None:
+def test_events_of_older_versions_may_contain_sealed_values() -> None:
     step = Upcaster(event="Entered", version=1, changes=(), upcast=dict, renamed_to=Came)
     view = counting(lambda: MATCHING.any_event_type_of("Entered", "Came"))
     old = counting(lambda: MATCHING.any_event_type_of("Came", "Entered").and_any_predicate_of(P("guest", "ada")), "old")
@@ -235,7 +233,7 @@ def test_events_of_older_versions_may_hold_sealed_values_as_well() -> None:
     assert watched(domain, old) == {Subject("guest", "ada")}
 
 
-def test_a_domain_without_marks_is_as_ever() -> None:
+def test_a_domain_without_marks_is_unchanged() -> None:
     view = counting(Filter.matching_any_event)
     domain = made(Left, views=(view,), events=(Left,))
     assert not domain.sensitive
@@ -244,12 +242,12 @@ def test_a_domain_without_marks_is_as_ever() -> None:
     assert "SubjectForgotten" not in domain.event_models
 
 
-def test_states_from_before_a_field_was_marked_are_not_used() -> None:
+def test_states_stored_before_a_field_was_marked_are_not_used() -> None:
     view = counting(lambda: MATCHING.any_event_type_of("Came"))
     assert made(views=(view,)).state_digest(view.at()) != view.at().filter.digest
 
 
-def test_a_view_may_name_what_forgets() -> None:
+def test_a_view_may_select_the_erasure_event() -> None:
     view = counting(lambda: MATCHING.any_event_type_of("Came", "SubjectForgotten"))
     domain = made(views=(view,), events=(Came, SubjectForgotten))
     assert list(domain.examination.problems()) == []
@@ -262,7 +260,7 @@ class Numbered(DomainEvent):
     token: UUID = UUID(int=1)
 
 
-def test_a_replacement_is_recorded_as_the_field_would_be() -> None:
+def test_a_replacement_is_recorded_in_the_fields_form() -> None:
     class Dated(DomainEvent):
         guest: UUID
         born: Annotated[datetime, Sensitive(subject="guest", replacement=datetime(1900, 1, 1, tzinfo=UTC))]
@@ -276,12 +274,12 @@ def test_a_replacement_is_recorded_as_the_field_would_be() -> None:
     assert numbered.sensitive.subjects([numbered.to_record(Numbered(guest=-3), {})]) == [Subject("guest", "-3")]
 
 
-def test_the_guests_of_other_tests_are_a_domain() -> None:
+def test_the_guests_domain_of_other_tests_is_valid() -> None:
     assert list(guests.domain.examination.problems()) == []
     assert replace(guests.domain, name="others").sensitive.subject_fields == {"Guest"}
 
 
-def test_an_event_of_that_name_must_be_that_event() -> None:
+def test_the_name_of_the_erasure_event_is_reserved() -> None:
     class SubjectForgotten(DomainEvent):
         who: str
 

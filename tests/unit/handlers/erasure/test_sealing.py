@@ -1,4 +1,4 @@
-"""Sealing values, and opening them: only what was sealed, by who has the key, in its own place."""
+"""Sealing and opening values: only with the subject's key, unchanged, and in the same field of the same event."""
 
 import base64
 from typing import Any
@@ -46,7 +46,7 @@ def recorded(given: Event, key: Any) -> RecordedEvent:
 
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: str(value)[:10])
-def test_what_is_opened_is_what_was_sealed(value: Any) -> None:
+def test_a_sealed_value_is_opened_unchanged(value: Any) -> None:
     key = ready(master())
     given = event(Name=value, Other=1)
     found = recorded(given, key)
@@ -59,7 +59,7 @@ def test_what_is_opened_is_what_was_sealed(value: Any) -> None:
     assert has_all
 
 
-def test_two_that_are_equal_are_not_told_to_be() -> None:
+def test_equal_values_have_different_sealed_texts() -> None:
     key = ready(master())
     first, second = (recorded(event(Name="Ada"), key) for _ in range(2))
     assert first.metadata[SEALED]["Name"]["value"] != second.metadata[SEALED]["Name"]["value"]
@@ -76,7 +76,7 @@ def moved(found: RecordedEvent, **changes: Any) -> RecordedEvent:
     return replace(found, metadata={SEALED: found.metadata[SEALED] | changes})
 
 
-def test_a_value_that_was_moved_or_changed_is_not_opened() -> None:
+def test_a_moved_or_changed_value_is_not_opened() -> None:
     key, other = ready(master()), ready(master())
     found = recorded(event(Name="Ada", More="Countess"), key)
     value = found.metadata[SEALED]["Name"]
@@ -94,13 +94,13 @@ def test_a_value_that_was_moved_or_changed_is_not_opened() -> None:
 
 
 @pytest.mark.parametrize("strange", [[], "Ada", {"Name": "Ada"}, {"Name": {"key": "k", "value": "v"}}, {"Name": {}}])
-def test_metadata_that_are_no_sealed_values_are_told(strange: Any) -> None:
+def test_invalid_sealed_values_in_metadata_are_reported(strange: Any) -> None:
     found = replace(recorded(event(Name="Ada"), ready(master())), metadata={SEALED: strange})
     with pytest.raises(UnreadableEvent, match="the field sealed of its metadata holds something else"):
         key_ids(found)
 
 
-def test_a_key_is_wrapped_for_its_subject_alone() -> None:
+def test_a_wrapped_key_is_bound_to_its_subject() -> None:
     keys = master()
     made = keys.make(ADA)
     keys.unwrap(made)
@@ -114,7 +114,7 @@ def test_a_key_is_wrapped_for_its_subject_alone() -> None:
             keys.unwrap(changed)
 
 
-def test_a_master_key_can_take_anothers_place() -> None:
+def test_a_master_key_can_be_replaced() -> None:
     old, new = MasterKeys([KEY]), MasterKeys([OTHER_KEY])
     both = MasterKeys([OTHER_KEY, KEY])
     made = old.make(ADA)
@@ -127,7 +127,7 @@ def test_a_master_key_can_take_anothers_place() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "Ada", "QWRh", KEY[:-1], KEY.replace("T", "-"), f"{KEY}{KEY}"])
-def test_what_is_no_master_key_is_refused_and_not_shown(text: str) -> None:
+def test_an_invalid_master_key_is_refused_and_not_shown(text: str) -> None:
     with pytest.raises(InvalidMasterKey, match="is not 32 bytes in base64") as refused:
         MasterKeys([text])
     assert not text or text not in str(refused.value)
@@ -135,14 +135,14 @@ def test_what_is_no_master_key_is_refused_and_not_shown(text: str) -> None:
         MasterKeys([])
 
 
-def test_no_key_shows_itself() -> None:
+def test_keys_are_hidden_in_their_repr() -> None:
     keys = master()
     made = keys.make(ADA)
     assert KEY not in repr(keys)
     assert repr(keys.unwrap(made)) == f"DataKey({made.id})"
 
 
-async def test_an_event_that_is_damaged_keeps_nobody_elses_key_from_being_found() -> None:
+async def test_a_damaged_event_does_not_hide_other_subjects_keys() -> None:
     store = MemoryEventStore()
     keys = SubjectKeys(store, master())
     key = (await keys.for_sealing([ADA, ADA]))[ADA]

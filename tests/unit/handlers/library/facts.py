@@ -1,4 +1,4 @@
-"""What happened in a library, in short words."""
+"""Short constructors of the library's events."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Each invariant is unbroken on right logs, and broken by a log that breaks it, at the event that does."""
+"""Each invariant holds for a correct log, and reports the event that breaks it."""
 
 import pytest
 
@@ -13,7 +13,7 @@ History = tuple[DomainEvent, ...]
 
 
 def broken(history: History) -> dict[str, list[str]]:
-    """Each broken invariant by its name, with what it says."""
+    """The message of each broken invariant, by its name."""
     found: dict[str, list[str]] = {}
     for invariant in domain.invariants:
         check = invariant.start()
@@ -49,7 +49,7 @@ def broken(history: History) -> dict[str, list[str]]:
         ),
     ],
 )
-def test_a_right_log_breaks_none(history: History) -> None:
+def test_a_correct_log_breaks_none(history: History) -> None:
     assert broken(history) == {}
 
 
@@ -114,10 +114,10 @@ def test_a_right_log_breaks_none(history: History) -> None:
         (CONTRACTS.name, (added("a"), lent("a", "r")), "event 2 lends a book to r, who is not registered"),
     ],
 )
-def test_a_wrong_log_breaks_the_invariant_and_the_event_is_named(name: str, history: History, said: str) -> None:
+def test_a_wrong_log_breaks_the_invariant_and_its_event_is_named(name: str, history: History, said: str) -> None:
     assert broken(history[:-1]) == {}
     assert broken(history)[name] == [said]
 
 
-def test_every_invariant_has_a_name_of_its_own() -> None:
+def test_invariants_have_unique_names() -> None:
     assert len({invariant.name for invariant in domain.invariants}) == len(domain.invariants) == 5

@@ -1,4 +1,4 @@
-"""What the library tells whoever asks, from the events alone."""
+"""The library's queries, answered from the events."""
 
 import pytest
 
@@ -36,7 +36,7 @@ def test_books_in_circulation() -> None:
     given(*HISTORY, returned("c", "bob")).sees(books.books_in_circulation.at(), shown | {"c": home})
 
 
-def test_a_copy_that_came_back_after_its_removal_is_not_in_circulation() -> None:
+def test_a_copy_returned_after_its_removal_is_not_in_circulation() -> None:
     given(added("a"), lent("a", "ada"), removed("a"), returned("a", "ada")).sees(books.books_in_circulation.at(), {})
 
 
@@ -72,10 +72,10 @@ def test_cancelled_contracts() -> None:
     given(*HISTORY, registered("eve")).sees(readers.cancelled_contracts.at(), set())
 
 
-def test_the_library_has_nothing_to_mend() -> None:
+def test_the_library_passes_the_examination() -> None:
     assert [*domain.examination.problems(), *domain.examination.unsampled()] == []
 
 
-def test_the_views_about_everything_have_their_states_stored() -> None:
+def test_the_views_without_a_key_have_stored_states() -> None:
     assert all(view.stored_every for view in domain.views if not view.key)
     assert len([view for view in domain.views if view.stored_every]) == 6

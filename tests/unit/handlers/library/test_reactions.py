@@ -1,4 +1,4 @@
-"""What the library does by itself."""
+"""The library's reactions."""
 
 from datetime import UTC, datetime
 
@@ -19,7 +19,7 @@ def test_a_cancelled_contract_releases_the_readers_reservations() -> None:
     )
 
 
-def test_a_loan_is_marked_when_it_is_due_by_a_command_that_says_what_time_that_is() -> None:
+def test_a_lending_schedules_a_command_for_its_due_time() -> None:
     due = datetime(2027, 1, 31, 18, tzinfo=UTC)
     loan = {"book_id": "book", "reader_id": "ada"}
     given(BookCopyLentToReader(**loan), LoanDueDateAgreed(**loan, due_at=due)).sends(

@@ -1,6 +1,6 @@
-"""Every rule of the library: given this history, when this command comes, then this is decided.
+"""Every rule of the library: given a history, when a command is decided, then this is the decision.
 
-Each history also holds what concerns others, which must change nothing.
+Each history also contains events of other books and readers, which must change nothing.
 """
 
 from datetime import datetime, timedelta
@@ -52,7 +52,7 @@ def given(*history: DomainEvent) -> Given:
 
 
 def having(count: int) -> History:
-    """A reader with so many books, and a copy to lend."""
+    """A reader with ``count`` books, and a copy to lend."""
     shelf = [f"shelf {number}" for number in range(count)]
     return (added(BOOK), registered(READER), *map(added, shelf), *(lent(book, READER) for book in shelf))
 
@@ -95,7 +95,7 @@ def test_adding_a_copy_that_is_in_circulation_changes_nothing(history: History) 
         (added(BOOK), registered(READER), lent(BOOK, READER), returned(BOOK, READER)),
     ],
 )
-def test_a_copy_that_nobody_has_is_removed(history: History) -> None:
+def test_a_copy_that_is_not_lent_is_removed(history: History) -> None:
     given(*history).when(RemoveBookCopyFromCirculation(book_id=BOOK)).then(accepted(removed(BOOK)))
 
 
@@ -168,7 +168,9 @@ def test_cancelling_a_contract_that_is_cancelled_changes_nothing() -> None:
         ((*having(2), returned("shelf 0", READER)), "reader has outstanding loans"),
     ],
 )
-def test_the_contract_of_a_reader_with_loans_or_of_nobody_is_not_cancelled(history: History, reason: str) -> None:
+def test_the_contract_of_a_reader_with_loans_or_an_unknown_reader_is_not_cancelled(
+    history: History, reason: str
+) -> None:
     given(*history).when(CancelReaderContract(reader_id=READER)).then(
         rejected(reason, events.CancelingReaderContractFailed(reader_id=READER, reason=reason))
     )
@@ -187,7 +189,7 @@ def test_the_contract_of_a_reader_with_loans_or_of_nobody_is_not_cancelled(histo
         (added(BOOK), lent(BOOK, "bob"), returned(BOOK, "bob"), registered(READER)),
         having(QUOTA - 1),
         (*having(QUOTA), returned("shelf 3", READER)),
-        # As many returns as loans: all ten were had, none is.
+        # As many returns as loans: all ten are back.
         (*having(QUOTA), *(returned(f"shelf {number}", READER) for number in range(QUOTA))),
     ],
 )
@@ -221,7 +223,7 @@ def test_lending_a_copy_to_the_reader_who_has_it_changes_nothing(history: Histor
         ),
         ((*having(QUOTA), lent(BOOK, "bob")), "book is lent to another reader"),
         (having(QUOTA), "reader has 10 books"),
-        # A return in between makes room for one, not for two.
+        # One return in between allows one more loan, not two.
         (
             (*having(QUOTA), returned("shelf 3", READER), added("one more"), lent("one more", READER)),
             "reader has 10 books",
@@ -242,7 +244,7 @@ def test_a_copy_is_not_lent_against_the_rules(history: History, reason: str) -> 
         (added(BOOK), registered(READER), lent(BOOK, READER)),
         (added(BOOK), registered(READER), lent(BOOK, READER), returned(BOOK, READER), lent(BOOK, READER)),
         (added(BOOK), registered(READER), lent(BOOK, "bob"), returned(BOOK, "bob"), lent(BOOK, READER)),
-        # Nothing of ours lets these two happen, but whoever has a copy shall be able to bring it back.
+        # No decision records these two, but a reader can always return a copy.
         (added(BOOK), registered(READER), lent(BOOK, READER), removed(BOOK)),
         (added(BOOK), registered(READER), lent(BOOK, READER), cancelled(READER)),
     ],
@@ -272,14 +274,14 @@ def test_returning_a_copy_again_changes_nothing(later: History) -> None:
             (added(BOOK), registered(READER), lent(BOOK, "bob"), returned(BOOK, "bob")),
             "book is not lent to this reader",
         ),
-        # The last loan counts, not any loan.
+        # The last loan counts, not an earlier one.
         (
             (added(BOOK), registered(READER), lent(BOOK, READER), returned(BOOK, READER), lent(BOOK, "bob")),
             "book is not lent to this reader",
         ),
     ],
 )
-def test_a_copy_is_not_taken_back_from_somebody_else(history: History, reason: str) -> None:
+def test_a_copy_is_not_taken_back_from_another_reader(history: History, reason: str) -> None:
     failure = events.ReturningBookFromReaderFailed(book_id=BOOK, reader_id=READER, reason=reason)
     given(*history).when(ReturnBookCopyFromReader(book_id=BOOK, reader_id=READER)).then(rejected(reason, failure))
 
@@ -287,7 +289,7 @@ def test_a_copy_is_not_taken_back_from_somebody_else(history: History, reason: s
 # Reservations
 
 
-def test_a_reader_waits_for_a_copy_until_it_is_lent_to_the_reader() -> None:
+def test_a_reservation_lasts_until_the_copy_is_lent_to_the_reader() -> None:
     history = (added(BOOK), registered(READER), registered("bob"), lent(BOOK, "bob"))
     reserve = ReserveBookCopy(book_id=BOOK, reader_id=READER)
     given(*history).when(reserve).then(accepted(reserved(BOOK, READER))).then_again(unchanged())
@@ -310,7 +312,7 @@ def test_a_copy_is_not_reserved(history: History, reason: str) -> None:
     given(*history).when(ReserveBookCopy(book_id=BOOK, reader_id=READER)).then(rejected(reason))
 
 
-def test_who_has_no_contract_any_more_waits_for_nothing() -> None:
+def test_a_cancelled_contract_ends_the_readers_reservations() -> None:
     history = (registered(READER), reserved("b", READER), reserved("a", READER), reserved("c", "bob"))
     release = ReleaseReservations(reader_id=READER)
     given(*history).when(release).then(unchanged())
@@ -319,7 +321,7 @@ def test_who_has_no_contract_any_more_waits_for_nothing() -> None:
     given(*history, cancelled(READER), registered(READER)).when(release).then(unchanged())
 
 
-# What all of them have in common
+# All commands
 
 
 @pytest.mark.parametrize(
@@ -335,7 +337,7 @@ def test_who_has_no_contract_any_more_waits_for_nothing() -> None:
         ReleaseReservations(reader_id=READER),
     ],
 )
-def test_a_failure_on_record_changes_no_decision(command: Command) -> None:
+def test_a_recorded_failure_changes_no_decision(command: Command) -> None:
     failures = (
         events.RemovingBookFromCirculationFailed(book_id=BOOK, reason="…"),
         events.CancelingReaderContractFailed(reader_id=READER, reason="…"),
@@ -345,7 +347,7 @@ def test_a_failure_on_record_changes_no_decision(command: Command) -> None:
     for history in ((), (added(BOOK), registered(READER)), (added(BOOK), registered(READER), lent(BOOK, READER))):
         when = given(*history, *failures).when(command)
         when.then(given(*history).when(command).decision)
-        # They grow with every refusal; a boundary without them does not.
+        # Failure events grow in number with every refusal; a boundary without them does not.
         assert not [event for event in when.seen if event.type.endswith("Failed")]
 
 
@@ -360,20 +362,20 @@ def overdue_at(at: datetime) -> MarkLoanOverdue:
     return MarkLoanOverdue(book_id=BOOK, reader_id=READER, at=at)
 
 
-def test_a_lending_with_a_time_says_by_when_the_copy_is_to_be_back() -> None:
+def test_a_lending_with_a_period_has_a_due_time() -> None:
     lend = LendBookCopyToReader(book_id=BOOK, reader_id=READER, due_at=DUE)
     given(added(BOOK), registered(READER)).when(lend).then(accepted(lent(BOOK, READER), due(BOOK, READER)))
 
 
 @pytest.mark.parametrize("at", [DUE, LATER])
-def test_a_loan_becomes_overdue_when_the_command_says_that_its_time_is_up(at: datetime) -> None:
+def test_a_loan_becomes_overdue_by_the_command_for_its_due_time(at: datetime) -> None:
     given(*ON_LOAN).when(overdue_at(at)).then(accepted(overdue(BOOK, READER))).then_again(unchanged())
 
 
 @pytest.mark.parametrize(
     "history", [ON_LOAN, (*ON_LOAN, returned(BOOK, READER), lent(BOOK, READER), due(BOOK, READER))]
 )
-def test_a_loan_is_not_overdue_before_its_time(history: History) -> None:
+def test_a_loan_is_not_overdue_before_its_due_time(history: History) -> None:
     given(*history).when(overdue_at(EARLIER)).then(rejected("loan is not due yet"))
 
 
@@ -388,11 +390,11 @@ def test_a_loan_is_not_overdue_before_its_time(history: History) -> None:
         (*ON_LOAN, overdue(BOOK, READER), returned(BOOK, READER), lent(BOOK, READER)),
     ],
 )
-def test_what_is_back_or_has_no_time_does_not_become_overdue(history: History) -> None:
+def test_a_returned_copy_or_a_loan_without_a_due_time_is_never_overdue(history: History) -> None:
     given(*history).when(overdue_at(LATER)).then(unchanged())
 
 
-def test_a_lending_reads_all_that_happened_to_the_copy_and_to_the_reader() -> None:
+def test_a_lending_reads_all_events_of_the_copy_and_of_the_reader() -> None:
     history = (
         added(BOOK),
         lent(BOOK, "bob"),

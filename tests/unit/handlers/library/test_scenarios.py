@@ -1,4 +1,4 @@
-"""The library's scenarios: the same commands for the same seed, as many as asked for, each as it says."""
+"""The library's scenarios: reproducible by seed, of the requested size, and as described."""
 
 import json
 import random
@@ -34,12 +34,12 @@ every_scenario = pytest.mark.parametrize("kind", domain.scenarios, ids=lambda ki
 
 
 def generated(scenario: Scenario, seed: int, commands: int, prefix: str = "") -> tuple[list[Command], list[Command]]:
-    made = scenario.workload(random.Random(seed), commands, prefix=prefix)  # noqa: S311  a workload, not a secret
+    made = scenario.workload(random.Random(seed), commands, prefix=prefix)  # noqa: S311  not cryptographic
     return list(made.setup), list(made.load)
 
 
 def ids(commands: Sequence[Command]) -> set[str]:
-    """Every book and reader that commands name."""
+    """Every book and reader named in the commands."""
     return {
         str(value)
         for command in commands
@@ -52,7 +52,7 @@ def boundary(command: Command) -> frozenset[Any]:
     return frozenset(predicate for part in domain.reads(command).parts for predicate in part.filter.predicates)
 
 
-def test_the_seven_are_there() -> None:
+def test_there_are_seven_scenarios() -> None:
     assert {kind.name for kind in domain.scenarios} > SEVEN
 
 
@@ -68,19 +68,19 @@ def test_another_seed_generates_others(kind: type[Scenario]) -> None:
 
 @every_scenario
 @pytest.mark.parametrize("commands", [1, 137, 3000])
-def test_it_has_as_many_commands_as_asked_for(kind: type[Scenario], commands: int) -> None:
+def test_it_has_the_requested_number_of_commands(kind: type[Scenario], commands: int) -> None:
     assert len(generated(kind(), 1, commands)[1]) == commands
 
 
 @every_scenario
-def test_every_command_is_one_of_the_domain(kind: type[Scenario]) -> None:
+def test_every_command_belongs_to_the_domain(kind: type[Scenario]) -> None:
     for command in (command for part in generated(kind(), 1, 1000) for command in part):
         body = json.loads(json.dumps(command.model_dump(by_alias=True)))
         assert domain.parse(type(command).__name__, body, allow_unknown_fields=False) == command
 
 
 @every_scenario
-def test_the_set_up_names_nothing_twice_and_all_that_the_load_needs(kind: type[Scenario]) -> None:
+def test_the_set_up_creates_everything_that_the_load_needs_once(kind: type[Scenario]) -> None:
     setup, load = generated(kind(), 1, 2000)
     assert max(Counter(map(repr, setup)).values(), default=1) == 1
     loans = [command for command in load if isinstance(command, LendBookCopyToReader | ReturnBookCopyFromReader)]
@@ -88,14 +88,14 @@ def test_the_set_up_names_nothing_twice_and_all_that_the_load_needs(kind: type[S
 
 
 @every_scenario
-def test_names_of_another_run_are_others(kind: type[Scenario]) -> None:
+def test_another_run_uses_other_names(kind: type[Scenario]) -> None:
     first, second = ([*setup, *load] for setup, load in (generated(kind(), 1, 500, prefix) for prefix in ("", "x-")))
     assert ids(first)
     assert {f"x-{each}" for each in ids(first)} == ids(second)
 
 
 @every_scenario
-def test_every_parameter_has_a_unit_or_is_a_pure_number_and_a_meaning(kind: type[Scenario]) -> None:
+def test_every_parameter_has_a_meaning_and_a_unit_unless_it_is_a_pure_number(kind: type[Scenario]) -> None:
     assert kind.stresses
     for parameter in kind().parameters():
         assert parameter.meaning.endswith("."), parameter
@@ -105,7 +105,7 @@ def test_every_parameter_has_a_unit_or_is_a_pure_number_and_a_meaning(kind: type
 def test_mixed_has_every_kind_of_command() -> None:
     _, load = generated(domain.scenarios[-1](), 1, 5000)
     kinds = {decider.name for decider in domain.deciders}
-    # This one comes when a loan's time is up, and no load is as long.
+    # This command is sent when a loan is overdue, after the end of every load.
     assert {type(command).__name__ for command in load} == kinds - {"MarkLoanOverdue"}
 
 
@@ -117,10 +117,10 @@ def test_no_two_uncontended_commands_share_a_boundary() -> None:
     assert len({boundary(command) for command in load}) == 1000
 
 
-def test_one_book_at_a_time_is_wanted_by_all() -> None:
+def test_all_readers_want_one_book_at_a_time() -> None:
     _, load = generated(HotBook(readers=50, wishes=100, kept=0), 1, 1000)
     runs = [(book, len(list(run))) for book, run in groupby(command.model_dump()["book_id"] for command in load)]
-    # Each wish and its return.
+    # Each lending and its return.
     assert runs == [(f"book-{number}", 200) for number in range(1, 6)]
     assert len({command.model_dump()["reader_id"] for command in load}) == 50
 
@@ -132,7 +132,7 @@ def test_one_reader_asks_for_more_books_than_the_quota() -> None:
     assert len({command.book_id for command in opening}) > 10
 
 
-def test_last_copies_are_wanted_unevenly() -> None:
+def test_requests_for_last_copies_are_skewed() -> None:
     _, load = generated(LastCopies(books=10, exponent=1.0), 1, 5000)
     wanted = Counter(command.book_id for command in load if isinstance(command, LendBookCopyToReader))
     assert [book for book, _ in wanted.most_common(2)] == ["book-1", "book-2"]
@@ -143,14 +143,14 @@ def test_neighbouring_commands_overlap_by_one_half() -> None:
     _, load = generated(Overlapping(pairs=50, jump_share=0), 1, 99)
     shared = [boundary(one) & boundary(other) for one, other in pairwise(load)]
     assert {len(each) for each in shared} == {1}
-    # No boundary overlaps with any but its neighbours.
+    # A boundary overlaps only with its neighbours.
     assert not boundary(load[0]) & boundary(load[2])
 
 
 def test_every_command_of_the_storm_is_delivered_three_times() -> None:
     storm = domain.scenario("duplicate-storm")
     assert storm is not None
-    made = storm().workload(random.Random(1), 10)  # noqa: S311  a workload, not a secret
+    made = storm().workload(random.Random(1), 10)  # noqa: S311  not cryptographic
     assert (made.copied_at_once, made.copied_later) == (1.0, 1.0)
 
 
@@ -160,18 +160,18 @@ def test_a_library_day_has_visits_of_up_to_five_books_and_most_bring_all_back() 
     borrowing = [visit for visit in visits if isinstance(visit[0], LendBookCopyToReader)]
     assert {len(visit) for visit in borrowing} == {1, 2, 3, 4, 5}
     counts = Counter(type(each).__name__ for each in load)
-    # What the last twenty readers have at home is not yet returned.
+    # The loans of the last twenty readers are not returned yet.
     assert 0.8 < counts["ReturnBookCopyFromReader"] / counts["LendBookCopyToReader"] < 1.0
 
 
-def test_each_wish_is_followed_by_its_return() -> None:
+def test_each_lending_is_followed_by_its_return() -> None:
     wishes = iter([("a", "x"), ("b", "y"), ("c", "z")] * 5)
     made = list(lent_and_returned(wishes, kept=2, commands=6))
     assert [type(command).__name__[:4] for command in made] == ["Lend", "Lend", "Retu", "Retu", "Lend", "Lend"]
     assert [command.model_dump()["book_id"] for command in made] == ["a", "b", "a", "b", "c", "a"]
 
 
-def test_without_an_exponent_all_are_wanted_alike() -> None:
-    favourites = Favourites(random.Random(1), ["a", "b", "c", "d"], 0)  # noqa: S311  a workload, not a secret
+def test_without_an_exponent_requests_are_uniform() -> None:
+    favourites = Favourites(random.Random(1), ["a", "b", "c", "d"], 0)  # noqa: S311  not cryptographic
     wanted = Counter(islice(iter(favourites.next, None), 4000))
     assert all(800 < count < 1200 for count in wanted.values())

@@ -1,4 +1,4 @@
-"""Whatever commands come in whatever order: no invariant breaks, and the oracle finds every answer right."""
+"""Any sequence of commands keeps all invariants, and the oracle confirms every answer."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ from worker.message import CommandMessage
 from worker.rounds.scheduler import Scheduler
 from worker.settings import Settings
 
-# More books than a reader may have, so that the quota is met; few readers, so that they meet each other.
+# More books than a reader may have, so that the quota applies; few readers, so that they conflict.
 SHELF = [f"book {number}" for number in range(12)]
 BOOKS, READERS = st.sampled_from(SHELF), st.sampled_from(["r", "s"])
 TIMES = st.sampled_from([DUE, DUE + timedelta(days=1)])
@@ -43,7 +43,7 @@ TAKEN_HOME: list[Command] = [LendBookCopyToReader(book_id=book, reader_id="r") f
 
 
 async def judged(commands: Sequence[Command]) -> OracleReport:
-    """Decide the commands one after another, as a worker does, and have the log judged."""
+    """Decide the commands one after another, as a worker does, and have the oracle judge the log."""
     store = MemoryEventStore()
     scheduler = Scheduler(store, domain, Settings())
     sent = {uuid4(): command for command in commands}

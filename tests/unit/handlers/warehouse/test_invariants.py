@@ -1,4 +1,4 @@
-"""The warehouse's invariants find each kind of wrong log, and nothing in a right one."""
+"""The warehouse's invariants find each kind of wrong log, and nothing in a correct one."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def found(*events: DomainEvent) -> list[str]:
     return [text for number, event in numbered for check in checks if (text := check(number, event)) is not None]
 
 
-def test_a_right_log_breaks_none() -> None:
+def test_a_correct_log_breaks_none() -> None:
     assert found(*RIGHT) == []
 
 
@@ -47,7 +47,7 @@ def test_a_wrong_event_breaks_one(wrong: DomainEvent, text: str) -> None:
     assert found(*RIGHT, wrong) == [text]
 
 
-def test_an_order_that_reserves_twice_is_found() -> None:
+def test_a_double_reservation_is_found() -> None:
     more = PiecesReceived(delivery="e", product="lamp", pieces=1)
     again = PiecesReserved(order="b", product="lamp", pieces=1)
     assert found(*RIGHT, more, again) == ["event 10 is the second one of b"]

@@ -1,4 +1,4 @@
-"""Every rule of the warehouse: given this history, when this command comes, then this is decided."""
+"""Every rule of the warehouse: given a history, when a command is decided, then this is the decision."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -47,7 +47,7 @@ def test_a_delivery_arrives_once() -> None:
     given(received("lamp", 3)).when(command).then(unchanged())
 
 
-def test_what_is_there_is_reserved_once() -> None:
+def test_available_stock_is_reserved_once() -> None:
     command = ReservePieces(order="o", product="lamp", pieces=2)
     given(received("lamp", 2)).when(command).then(accepted(reserved("o", pieces=2)))
     given(received("lamp", 9), reserved("o", pieces=2)).when(command).then(unchanged())
@@ -62,7 +62,7 @@ def test_what_is_there_is_reserved_once() -> None:
         (received("lamp", 2), reserved("another")),
     ],
 )
-def test_what_is_not_there_is_not_reserved(history: tuple[PiecesReceived | PiecesReserved, ...]) -> None:
+def test_unavailable_stock_is_not_reserved(history: tuple[PiecesReceived | PiecesReserved, ...]) -> None:
     given(*history).when(ReservePieces(order="o", product="lamp", pieces=2)).then(rejected(NOT_ENOUGH))
 
 
@@ -76,15 +76,15 @@ def test_everything_is_counted() -> None:
     )
 
 
-def test_one_look_allows_one_move() -> None:
+def test_one_observed_position_allows_one_move() -> None:
     given(moved("client"), moved()).when(move(seen=2)).then(accepted(moved(seen=2)))
     given(moved("client"), moved()).when(move(seen=1)).then(rejected(MOVED_MEANWHILE))
     given(moved(), moved("client")).when(move(seen=1)).then(accepted(moved(seen=1)))
-    # Somebody who claims to have seen what is still to come has seen all.
+    # A position beyond the head counts as the head.
     given(moved()).when(move(seen=1_000)).then(accepted(moved(seen=1_000)))
 
 
-def test_a_period_allows_a_few_moves() -> None:
+def test_a_period_allows_a_limited_number_of_moves() -> None:
     decide = move_product.decider.decide
     assert decide(move(seen=0), 0, MOST_MOVES - 1) == accepted(moved())
     assert decide(move(seen=0), 0, MOST_MOVES) == rejected(TOO_OFTEN)
@@ -104,7 +104,7 @@ def test_moves_count_for_the_period_that_they_occur_in() -> None:
     assert [counts(at) for at in (ends - instant, ends)] == [True, False]
 
 
-def test_periods_follow_each_other_without_a_gap() -> None:
+def test_periods_are_contiguous() -> None:
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     assert period_of(moment + timedelta(seconds=PERIOD_SECONDS)) == period_of(moment) + 1
     assert period_of(moment + timedelta(seconds=PERIOD_SECONDS, microseconds=-1)) == period_of(moment)

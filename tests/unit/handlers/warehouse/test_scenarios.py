@@ -1,4 +1,4 @@
-"""The warehouse's scenarios: the same commands for the same seed, as many as asked for, each as it says."""
+"""The warehouse's scenarios: reproducible by seed, of the requested size, and as described."""
 
 import json
 import random
@@ -29,7 +29,7 @@ every_scenario = pytest.mark.parametrize("kind", domain.scenarios, ids=lambda ki
 
 
 def workload(scenario: Scenario, seed: int, commands: int, prefix: str = "") -> Workload:
-    return scenario.workload(random.Random(seed), commands, prefix=prefix)  # noqa: S311  a workload, not a secret
+    return scenario.workload(random.Random(seed), commands, prefix=prefix)  # noqa: S311  not cryptographic
 
 
 def generated(scenario: Scenario, seed: int, commands: int, prefix: str = "") -> tuple[list[Command], list[Command]]:
@@ -41,7 +41,7 @@ def names(command: Command) -> Iterator[str]:
     return (str(value) for field, value in command.model_dump().items() if field in NAMES)
 
 
-def test_the_four_are_there() -> None:
+def test_there_are_four_scenarios() -> None:
     assert [kind.name for kind in domain.scenarios] == ["new-orders", "broad", "bounded", "two-domains"]
 
 
@@ -53,12 +53,12 @@ def test_the_same_seed_generates_the_same_commands_and_another_others(kind: type
 
 @every_scenario
 @pytest.mark.parametrize("commands", [1, 137, 3000])
-def test_it_has_as_many_commands_as_asked_for(kind: type[Scenario], commands: int) -> None:
+def test_it_has_the_requested_number_of_commands(kind: type[Scenario], commands: int) -> None:
     assert len(generated(kind(), 1, commands)[1]) == commands
 
 
 @every_scenario
-def test_every_command_is_one_of_its_domains(kind: type[Scenario]) -> None:
+def test_every_command_belongs_to_its_domain(kind: type[Scenario]) -> None:
     for command in (command for part in generated(kind(), 1, 1000) for command in part):
         owner = DOMAINS[type(command)]
         assert owner.name in {domain.name, *kind.beside}
@@ -67,7 +67,7 @@ def test_every_command_is_one_of_its_domains(kind: type[Scenario]) -> None:
 
 
 @every_scenario
-def test_the_set_up_names_nothing_twice_and_delivers_all_that_is_ordered(kind: type[Scenario]) -> None:
+def test_the_set_up_delivers_everything_that_is_ordered_once(kind: type[Scenario]) -> None:
     setup, load = generated(kind(), 1, 2000)
     assert max(Counter(map(repr, setup)).values(), default=1) == 1
     there = Counter[str]()
@@ -79,7 +79,7 @@ def test_the_set_up_names_nothing_twice_and_delivers_all_that_is_ordered(kind: t
 
 
 @every_scenario
-def test_names_of_another_run_are_others(kind: type[Scenario]) -> None:
+def test_another_run_uses_other_names(kind: type[Scenario]) -> None:
     first, second = ([*setup, *load] for setup, load in (generated(kind(), 1, 500, prefix) for prefix in ("", "x-")))
     assert [[f"x-{name}" for name in names(command)] for command in first] == [list(names(each)) for each in second]
 
@@ -92,7 +92,7 @@ def test_every_parameter_has_a_unit_and_a_meaning(kind: type[Scenario]) -> None:
         assert parameter.meaning.endswith(".")
 
 
-def test_new_orders_are_of_something_long_and_something_new() -> None:
+def test_new_orders_combine_a_long_history_and_a_new_key() -> None:
     setup, load = generated(NewOrders(history=300), 1, 1000)
     orders = [command for command in load if isinstance(command, ReservePieces)]
     products = Counter(command.product for command in orders)
@@ -104,7 +104,7 @@ def test_new_orders_are_of_something_long_and_something_new() -> None:
     assert 0 < repeated < 30
 
 
-def test_counts_of_everything_stand_beside_narrow_boundaries() -> None:
+def test_counts_of_everything_are_mixed_with_narrow_boundaries() -> None:
     _, load = generated(Broad(), 1, 5000)
     shapes = {
         kind: {part.filter.shape for command in load if type(command) is kind for part in domain.reads(command).parts}
@@ -116,7 +116,7 @@ def test_counts_of_everything_stand_beside_narrow_boundaries() -> None:
     assert len({command.count for command in counts}) == len(counts)
 
 
-def test_products_are_moved_as_of_what_was_answered() -> None:
+def test_moves_name_the_position_of_an_answer() -> None:
     made = workload(Bounded(old_share=0.5), 1, 1000)
     assert made.answered is not None
     load = iter(made.load)
@@ -128,7 +128,7 @@ def test_products_are_moved_as_of_what_was_answered() -> None:
         made.answered(number, now)
     rest = [command for command in load if isinstance(command, MoveProduct)]
     assert {command.period for command in rest} == {period_of(now)}
-    # As of the latest answer, or one of the hundred before it.
+    # The position of one of the last hundred answers.
     seen = Counter(command.seen for command in rest)
     assert 400 < seen[300] < 600
     assert min(seen) > 200
@@ -136,7 +136,7 @@ def test_products_are_moved_as_of_what_was_answered() -> None:
     assert bounds == [rest[0].seen, 0]
 
 
-def test_an_answer_that_comes_late_does_not_turn_time_back() -> None:
+def test_a_late_answer_does_not_move_the_position_back() -> None:
     made = workload(Bounded(old_share=0), 1, 10)
     assert made.answered is not None
     made.answered(9, datetime.now(UTC))
@@ -144,7 +144,7 @@ def test_an_answer_that_comes_late_does_not_turn_time_back() -> None:
     assert {command.seen for command in made.load if isinstance(command, MoveProduct)} == {9}
 
 
-def test_two_domains_take_turns() -> None:
+def test_two_domains_alternate() -> None:
     _, load = generated(TwoDomains(), 1, 1001)
     owners = [DOMAINS[type(command)].name for command in load]
     assert Counter(owners) == {"warehouse": 501, "library": 500}
