@@ -1,4 +1,4 @@
-"""Which module imports what, and which of it breaks the direction in which the packages build on each other."""
+"""The imports of every module, and those that break the layering of the packages."""
 
 import ast
 import sys
@@ -7,19 +7,19 @@ from functools import cache
 from pathlib import Path
 
 PACKAGES = ("eventstore", "handlers", "worker")
-# What each package may import of this repository: itself, and those below it.
+# The packages that each package may import: itself and lower layers.
 BELOW = {package: PACKAGES[: place + 1] for place, package in enumerate(PACKAGES)}
 OURS = {*PACKAGES, "deploy", "tests"}
 
 DATABASE = {"asyncpg", "psycopg", "psycopg_pool", "sqlalchemy"}
-# All that knows them.
+# The modules that may import them.
 DRIVERS = {"eventstore.postgres.drivers"}
 BROKER = {"aio_pika", "aiormq", "pamqp"}
-# All that knows the broker's library.
+# The modules that may import the broker's client library.
 TRANSPORT = {"worker.amqp"}
-# Waits for the store, and for others who read the same; it reaches neither a server nor a file by itself.
+# It awaits the store and other readers; it accesses no server and no file itself.
 WAITING = {"handlers.long_reads", "handlers.part_reader", "handlers.state_storage"}
-# What is known by some alone, by whom, and what is said of others.
+# Modules that only some may import, those that may, and the error for others.
 KNOWN_BY = (
     (DATABASE, DRIVERS, "only eventstore.postgres.drivers knows the database's drivers"),
     (BROKER, TRANSPORT, "only worker.amqp knows the broker's library"),
@@ -30,7 +30,7 @@ KNOWN_BY = (
     ),
     ({"worker.cli"}, {"worker.cli", "worker.__main__"}, "the command line is on top: nothing builds on it"),
 )
-# Parts of the standard library that speak to the world, or wait for it.
+# Modules of the standard library that do or await I/O.
 INPUT_OUTPUT = {
     "asyncio",
     "asyncore",
@@ -84,7 +84,7 @@ PURE = (set(sys.stdlib_module_names) - INPUT_OUTPUT) | {
 
 
 def sources(root: Path, packages: Sequence[str] = PACKAGES) -> dict[str, str]:
-    """The text of every module of some packages, by its dotted name; packages end in ``.__init__``."""
+    """The source of every module of some packages, by dotted name; packages end in ``.__init__``."""
     return {
         ".".join(path.relative_to(root).with_suffix("").parts): path.read_text()
         for package in packages
@@ -94,7 +94,7 @@ def sources(root: Path, packages: Sequence[str] = PACKAGES) -> dict[str, str]:
 
 @cache
 def imported(module: str, text: str) -> frozenset[str]:
-    """The dotted name of everything that a module imports, wherever in its text."""
+    """The dotted names of all imports of a module, at any level."""
     return frozenset(_imported(module, ast.parse(text)))
 
 
@@ -111,12 +111,12 @@ def _imported(module: str, tree: ast.Module) -> Iterator[str]:
 
 
 def within(name: str, packages: set[str] | tuple[str, ...]) -> bool:
-    """Whether a dotted name is one of these modules or lies in one."""
+    """Whether a dotted name is one of these modules or in one of them."""
     return any(name == package or name.startswith(f"{package}.") for package in packages)
 
 
 def faults(modules: Mapping[str, str]) -> list[str]:
-    """Every import that the house does not allow, as one line each."""
+    """Every forbidden import, one line each."""
     found = [
         f"{module} imports {name}: {fault}"
         for module, text in modules.items()

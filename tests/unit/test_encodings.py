@@ -1,4 +1,4 @@
-"""Text is read and written in the encoding that is named, never in the locale's."""
+"""Text is read and written with an explicit encoding, never with the locale's."""
 
 import ast
 from collections.abc import Iterator
@@ -8,25 +8,25 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 OURS = ("eventstore", "handlers", "worker", "deploy", "examples")
-# What takes an encoding, and what it does without one: that of whoever runs it.
+# Calls that take an encoding and use the locale's without one.
 TEXTS = {"read_text", "write_text", "TextIOWrapper", "NamedTemporaryFile", "TemporaryFile"}
 
 
 def nameless(text: str) -> Iterator[int]:
-    """Yield the lines in which a text is read or written without an encoding."""
+    """Yield the lines that read or write text without an encoding."""
     for node in ast.walk(ast.parse(text)):
         if not isinstance(node, ast.Call):
             continue
         named = {keyword.arg: keyword.value for keyword in node.keywords}
         called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        # What may be a mode: a file's own ``open`` has it first, the built-in one second.
+        # The mode argument: first in ``Path.open``, second in the built-in ``open``.
         given = [
             each.value
             for each in (*node.args[:2], named.get("mode"))
             if isinstance(each, ast.Constant) and isinstance(each.value, str) and set(each.value) <= set("rwxab+t")
         ]
         is_binary = any("b" in each for each in given)
-        # Another object's ``open`` opens no file, and is given no mode.
+        # An ``open`` of another object has no mode argument.
         opens = called == "open" and (isinstance(node.func, ast.Name) or bool(given))
         texts = called in TEXTS and (not called.endswith("TemporaryFile") or bool(given))
         pipes = any(
@@ -37,7 +37,7 @@ def nameless(text: str) -> Iterator[int]:
             yield node.lineno
 
 
-def test_all_text_names_its_encoding() -> None:
+def test_all_text_has_an_explicit_encoding() -> None:
     sources = [path for package in OURS for path in (ROOT / package).rglob("*.py")]
     assert len(sources) > 200
     found = [
@@ -80,5 +80,5 @@ def test_a_text_without_an_encoding_is_found(text: str) -> None:
         'run(command, text=True, encoding="utf-8")',
     ],
 )
-def test_what_needs_none_is_left_alone(text: str) -> None:
+def test_calls_that_need_no_encoding_are_accepted(text: str) -> None:
     assert list(nameless(text)) == []

@@ -1,4 +1,4 @@
-"""What browsers are told of: changes, each once, from where they were; and a log that was rewritten."""
+"""The change streams for browsers: each change once, from their position, and a reset after the log was rewritten."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,14 +28,14 @@ async def running(store: MemoryEventStore) -> AsyncIterator[Changes]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_a_browser_is_told_of_what_came_after_its_page_and_of_nothing_else() -> None:
+async def test_a_browser_gets_exactly_the_changes_after_its_page() -> None:
     store = MemoryEventStore()
     page = (await store.append([LENT])).position
     seen = (await store.append([LENT])).position
     async with running(store) as changes:
         behind, current = changes.watch(page), changes.watch(seen)
         assert await anext(behind) == seen
-        # One that has seen all waits for what comes next, and other events are none of its business.
+        # An up-to-date stream waits for the next change and ignores other events.
         waiting = asyncio.ensure_future(anext(current))
         other = (await store.append([OTHER])).position
         last = (await store.append([LENT])).position
@@ -54,7 +54,7 @@ async def test_streams_end_when_it_is_closed() -> None:
 
 
 class Interrupted(MemoryEventStore):
-    """One that interrupts whoever follows it, so often as there are errors."""
+    """A store whose subscription raises each of these errors once."""
 
     def __init__(self, *errors: Exception) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Interrupted(MemoryEventStore):
             yield window
 
 
-async def test_it_follows_on_after_a_log_that_was_rewritten_and_a_store_that_was_away(
+async def test_it_continues_after_a_rewritten_log_and_an_outage_of_the_store(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "_REST_SECONDS", 0.0)

@@ -23,6 +23,6 @@ def test_the_variables_of_the_worker_are_read() -> None:
         (NEEDED | {"LIBRARY_WEB_PORT": "http"}, "LIBRARY_WEB_PORT is a port's number, not 'http'"),
     ],
 )
-def test_what_is_missing_or_wrong_is_told(given: dict[str, Any], told: str) -> None:
+def test_missing_or_invalid_settings_are_reported(given: dict[str, Any], told: str) -> None:
     with pytest.raises(SettingMissing, match=told):
         Settings.load(given)

@@ -1,4 +1,4 @@
-"""Another domain for the tests of load runs: bells that ring once each."""
+"""A second domain for the tests of load runs: bells that ring once each."""
 
 from pydantic import Field
 
@@ -15,7 +15,7 @@ class Rung(DomainEvent):
     key: str = Field(alias="Key")
 
 
-def decide(command: Ring, rung: bool) -> Decision:  # noqa: FBT001  the state is a single truth
+def decide(command: Ring, rung: bool) -> Decision:  # noqa: FBT001  the view's state is a bool
     return Unchanged() if rung else Accepted(events=(Rung(key=command.key),))
 
 
@@ -34,7 +34,7 @@ def never_twice() -> Check:
 
 
 rung = View(
-    name="tally",  # the other domain has one of this name
+    name="tally",  # the other domain has an event of this name
     events=lambda key: Filter.matching().any_event_type_of("Rung").and_any_predicate_of(P("Key", key)),
     initial=lambda _key: False,
     evolve=lambda *_: True,

@@ -1,4 +1,4 @@
-"""A store whose log and receipts can be forged, with a clerk who decides as slowly and as safely as can be."""
+"""A memory store whose log and receipts can be forged, with a simple sequential decider."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
@@ -15,10 +15,10 @@ __all__ = ["Ledger", "texts"]
 
 
 class Ledger(MemoryEventStore):
-    """A log, its receipts, and what a load run keeps beside them.
+    """A log, its receipts, and the data that a load run keeps.
 
     Args:
-        served: Who decides.
+        served: The domain.
     """
 
     def __init__(self, served: Domain = domain) -> None:
@@ -44,11 +44,11 @@ class Ledger(MemoryEventStore):
         self._log.events[number - 1] = forge(self._log.events[number - 1])
 
     def keys(self, kind: OutcomeKind) -> list[UUID]:
-        """Return the commands that ended in this way."""
+        """Return the ids of the commands with this outcome."""
         return [key for (key, _), (_, receipt) in self._log.receipts.items() if receipt.outcome.kind is kind]
 
     async def decide(self, command: Command, served: Domain | None = None) -> UUID:
-        """Decide a command from its whole history, as nobody else decides meanwhile."""
+        """Decide a command from its whole history; nothing else writes meanwhile."""
         owner = served or self.served
         reads = owner.reads(command)
         states = {part: await self.state(owner, part) for part in reads.parts}
@@ -59,7 +59,7 @@ class Ledger(MemoryEventStore):
         return owner.fold(part, part.initial(), [event for event in self._log.events if part.filter.holds(event)])
 
     async def record(self, command: Command, decision: Decision, served: Domain | None = None) -> UUID:
-        """Record a decision, right or wrong, as a worker does, and keep what a load run keeps."""
+        """Record a decision, correct or not, as a worker does, with the data that a load run keeps."""
         key, owner = uuid4(), served or self.served
         facts: Sequence[Any] = ()
         outcome: dict[str, Any] = {"kind": OutcomeKind.UNCHANGED}

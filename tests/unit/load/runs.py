@@ -1,4 +1,4 @@
-"""A load run as it might have been, for those who sum it up and draw it."""
+"""Example load runs for the tests of summaries and pages."""
 
 import random
 from pathlib import Path
@@ -82,12 +82,12 @@ def summary(*, violations: int = 0, **changed: Any) -> Summary:
 
 
 def empty() -> Summary:
-    """Nothing was answered."""
+    """A run without answers."""
     ran = RunResult(tally=Tally(total=5, messages=5, unanswered=5, began=1.0, ended=61.0))
     return Summary.of(plan(workers=0, pace=Pace(rate=10.0)), ran, OracleReport())
 
 
 def random_summary(seed: int) -> Summary:
-    """One of any size."""
-    rng = random.Random(seed)  # noqa: S311  not a secret
+    """A summary of random size."""
+    rng = random.Random(seed)  # noqa: S311  not cryptographic
     return summary(tally=tally(rng.choice([1, 2, 7, 50, 999])))

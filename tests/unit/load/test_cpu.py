@@ -26,5 +26,5 @@ def test_counts_descendants_by_program() -> None:
     assert os.getppid() not in spent
 
 
-def test_a_process_that_is_gone_has_no_descendants() -> None:
+def test_an_ended_process_has_no_descendants() -> None:
     assert cpu_spent(2**22 + 1) == {}

@@ -1,4 +1,4 @@
-"""Percentiles by nearest rank, and figures as people read them."""
+"""Percentiles by nearest rank, and the formatting of figures."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def test_durations_have_three_digits(seconds: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(("value", "text"), [(0, "0"), (1234.5, "1,234"), (12.345, "12.3"), (0.00123, "0.00123")])
-def test_numbers_have_as_many_digits_as_matter(value: float, text: str) -> None:
+def test_numbers_have_their_significant_digits(value: float, text: str) -> None:
     assert brief(value) == text
 
 

@@ -1,4 +1,4 @@
-"""How a worker process ended is known from its status and its last report."""
+"""The end of a worker process, known from its exit status and its last report."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from worker.load.fleet import Drain, Fleet, FleetError
 
 GOOD = {"received": 5, "accepted": 3, "duplicate": 1, "returned": 1, "in_flight": 0, "conflicts": 9}
 
-# Run in place of a worker: reports that it consumes, prints its settings; and, told to stop, reports what it is to.
+# Runs in place of a worker: reports that it consumes, prints its settings, and reports given figures on SIGTERM.
 STAND_IN = """
 import json, os, signal, socket, sys
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -34,12 +34,12 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 @pytest.fixture
 def stand_in(tmp_path: Path) -> dict[str, str]:
-    """An environment in which ``python -m worker`` is the stand-in."""
+    """An environment in which ``python -m worker`` runs the stand-in."""
     package = tmp_path / "worker"
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "__main__.py").write_text(STAND_IN)
-    # The current folder would come first.
+    # Otherwise the current folder would be first on the path.
     return {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path), "PYTHONSAFEPATH": "1"}
 
 
@@ -52,13 +52,13 @@ def test_a_complete_drain_has_no_complaint() -> None:
 
 
 @pytest.mark.parametrize("status", [1, -9])
-def test_another_status_is_a_complaint(status: int) -> None:
+def test_a_nonzero_status_is_a_complaint(status: int) -> None:
     assert (
         drain(status, **GOOD).complaint() == f"worker-1 ended with status {status}, not after a drain; see worker-1.log"
     )
 
 
-def test_no_report_is_a_complaint() -> None:
+def test_a_missing_report_is_a_complaint() -> None:
     assert drain().complaint() is not None
 
 
@@ -66,7 +66,7 @@ def test_an_unaccounted_delivery_is_a_complaint() -> None:
     assert drain(**GOOD | {"received": 6}).complaint() == "worker-1 received 6 deliveries, but accounts for 5"
 
 
-def test_what_is_counted_besides_deliveries_accounts_for_none() -> None:
+def test_other_counters_do_not_account_for_deliveries() -> None:
     counters = Counters()
     counters.begin()
     counters.end(End.ACCEPTED)
@@ -83,7 +83,7 @@ def test_what_is_counted_besides_deliveries_accounts_for_none() -> None:
         (-9, {}),
     ],
 )
-async def test_what_a_worker_had_counted_is_known_however_it_ended(
+async def test_a_workers_counters_are_known_after_every_kind_of_end(
     stand_in: dict[str, str], tmp_path: Path, status: int, figures: dict[str, int]
 ) -> None:
     told = {"FIGURES": json.dumps(figures), "STATUS": str(status)} if figures else {}
@@ -92,7 +92,7 @@ async def test_what_a_worker_had_counted_is_known_however_it_ended(
     assert (ended.name, ended.status, ended.figures) == ("worker-1", status, figures)
 
 
-async def test_workers_log_as_the_environment_says_and_are_told_apart_in_traces(
+async def test_workers_log_as_configured_and_have_distinct_names_in_traces(
     stand_in: dict[str, str], tmp_path: Path
 ) -> None:
     settings = {"WORKER_LOG_LEVEL": "error", "WORKER_LOG_FORMAT": "human", "OTEL_RESOURCE_ATTRIBUTES": "a=b"}
@@ -103,15 +103,15 @@ async def test_workers_log_as_the_environment_says_and_are_told_apart_in_traces(
     ]
 
 
-async def test_a_worker_that_does_not_start_is_told_in_its_own_words(stand_in: dict[str, str], tmp_path: Path) -> None:
+async def test_a_worker_that_does_not_start_is_reported_with_its_message(
+    stand_in: dict[str, str], tmp_path: Path
+) -> None:
     with pytest.raises(FleetError, match=r"worker-1 ended at once: (?s:.*)the database is not there"):
         async with Fleet.running(1, stand_in | {"REFUSAL": "the database is not there"}, tmp_path):
             pass
 
 
-async def test_one_that_is_replaced_is_killed_and_its_successor_consumes(
-    stand_in: dict[str, str], tmp_path: Path
-) -> None:
+async def test_a_replaced_worker_is_killed_and_its_successor_consumes(stand_in: dict[str, str], tmp_path: Path) -> None:
     async with Fleet.running(1, stand_in, tmp_path) as fleet:
         before = fleet.pids
         await fleet.replace("worker-1")

@@ -1,4 +1,4 @@
-"""What a scenario's own code does wrong is told in a sentence, with its file and line."""
+"""Errors in a scenario's code are reported in a sentence with file and line."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ COUNT = Count(key="a")
 
 
 def generate(made: Callable[[], Any]) -> Workload:
-    """Have a scenario give what a function returns."""
+    """Generate from a scenario whose workload is a function's result."""
 
     class Given(Scenario):
         name: ClassVar[str] = "given"
@@ -23,13 +23,13 @@ def generate(made: Callable[[], Any]) -> Workload:
 
         def workload(self, rng: random.Random, commands: int, *, prefix: str = "") -> Workload:
             assert (rng.random() >= 0, commands, prefix) == (True, 5, "p-")
-            return made()  # type: ignore[no-any-return]  # a mistake
+            return made()  # type: ignore[no-any-return]  # invalid on purpose
 
-    return generated(Given(), (domain,), random.Random(1), 5, prefix="p-")  # noqa: S311  a workload, not a secret
+    return generated(Given(), (domain,), random.Random(1), 5, prefix="p-")  # noqa: S311  not cryptographic
 
 
 def told(raised: "pytest.ExceptionInfo[InvalidScenario]") -> str:
-    """Return what is said after whose workload it is."""
+    """Return the error without its prefix, which names the scenario."""
     line = generate.__code__.co_firstlineno + 7
     begin, _, rest = str(raised.value).partition(") ")
     assert begin == f"workload of the scenario given ({__file__}:{line}"
@@ -41,7 +41,7 @@ def failing() -> Iterator[Command]:
     raise KeyError("b")
 
 
-def test_what_is_right_is_generated_as_it_is() -> None:
+def test_a_valid_workload_is_generated_unchanged() -> None:
     heard: list[int] = []
     made = generate(
         lambda: Workload(
@@ -59,7 +59,7 @@ def test_what_is_right_is_generated_as_it_is() -> None:
     assert heard == [3]
 
 
-def test_nothing_is_generated_before_it_is_asked_for() -> None:
+def test_commands_are_generated_lazily() -> None:
     made = generate(lambda: Workload(setup=(), load=failing()))
     assert next(iter(made.load)) == COUNT
 
@@ -70,16 +70,16 @@ def test_nothing_is_generated_before_it_is_asked_for() -> None:
         (lambda: None, "returns a Workload, not None"),
         (lambda: [COUNT], "returns a Workload, not a list"),
         (
-            lambda: Workload(setup=None, load=()),  # type: ignore[arg-type]  # a mistake
+            lambda: Workload(setup=None, load=()),  # type: ignore[arg-type]  # invalid on purpose
             "gives None as its set-up, which is an iterable of commands",
         ),
         (
-            lambda: Workload(setup=(), load=COUNT.key.upper),  # type: ignore[arg-type]  # a mistake
+            lambda: Workload(setup=(), load=COUNT.key.upper),  # type: ignore[arg-type]  # invalid on purpose
             "gives a builtin_function_or_method as its load, which is an iterable of commands",
         ),
     ],
 )
-def test_another_workload_is_refused(made: Callable[[], Any], sentence: str) -> None:
+def test_an_invalid_workload_is_refused(made: Callable[[], Any], sentence: str) -> None:
     with pytest.raises(InvalidScenario) as raised:
         generate(made)
     assert told(raised) == sentence
@@ -105,14 +105,14 @@ def test_commands_that_fail_while_they_are_generated_name_their_line() -> None:
     ("wrong", "kind"),
     [({"key": "a"}, "dict"), (Counted(key="a"), "Counted"), (Command(), "Command")],
 )
-def test_what_is_no_command_of_the_domain_is_refused(wrong: Any, kind: str) -> None:
+def test_anything_but_a_command_of_the_domain_is_refused(wrong: Any, kind: str) -> None:
     made = generate(lambda: Workload(setup=(), load=[COUNT, wrong]))
     with pytest.raises(InvalidScenario) as raised:
         list(made.load)
     assert told(raised) == f"has a {kind} in its load; its commands are Count, CountOnce, Explode"
 
 
-def test_what_listens_to_answers_and_fails_is_told() -> None:
+def test_a_failing_answer_callback_is_reported() -> None:
     def deaf(number: int, _: datetime) -> None:
         raise ValueError(number)
 

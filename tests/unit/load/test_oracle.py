@@ -1,4 +1,4 @@
-"""The oracle calls a right log clean, and finds each kind of wrong in a log that was tampered with."""
+"""The oracle finds no violation in a correct log, and each kind of violation in a forged one."""
 
 import gc
 import tracemalloc
@@ -20,7 +20,7 @@ from worker.message import Reply
 
 @pytest.fixture
 async def ledger() -> Ledger:
-    """Accepted, rejected with and without an event, and unchanged, over two parts that grow in turn."""
+    """Commands with every outcome, on two parts in turn."""
     made = Ledger()
     for key in ("a", "b", "a", "b", "a", "a"):
         await made.decide(Count(key=key, limit=3))
@@ -30,7 +30,7 @@ async def ledger() -> Ledger:
     return made
 
 
-async def test_a_right_log_is_clean(ledger: Ledger) -> None:
+async def test_a_correct_log_is_clean(ledger: Ledger) -> None:
     verdict = await ledger.judge()
     assert verdict.violations == []
     assert verdict.clean
@@ -38,7 +38,7 @@ async def test_a_right_log_is_clean(ledger: Ledger) -> None:
     assert verdict.attempts == {1: 9}
 
 
-async def test_another_decision_is_found(ledger: Ledger) -> None:
+async def test_a_wrong_decision_is_found(ledger: Ledger) -> None:
     key = ledger.keys(OutcomeKind.UNCHANGED)[0]
     rejected = Outcome(kind=OutcomeKind.REJECTED, reason="no", details={"domain": "tally"})
     ledger.forge_receipt(key, lambda receipt: structs.replace(receipt, outcome=rejected))
@@ -50,7 +50,7 @@ async def test_another_decision_is_found(ledger: Ledger) -> None:
 
 
 async def test_a_decision_from_a_stale_prefix_is_found(ledger: Ledger) -> None:
-    """What a store without conflict detection would let through: an acceptance above the limit."""
+    """As from a store without conflict detection: an acceptance above the limit."""
     key = uuid4()
     details = {"domain": "tally", "command_type": "Count"}
     await ledger.append(
@@ -76,13 +76,13 @@ async def test_a_gap_is_found(ledger: Ledger) -> None:
     assert "event 8 stands where number 7 belongs" in texts(verdict)
 
 
-async def test_a_command_that_was_never_settled_is_found(ledger: Ledger) -> None:
+async def test_an_unsettled_command_is_found(ledger: Ledger) -> None:
     key = ledger.keys(OutcomeKind.UNCHANGED)[0]
     ledger.hidden.add(key)
     assert texts(await ledger.judge()) == [f"CountOnce {key} was published, but never settled"]
 
 
-async def test_a_command_that_failed_is_told_with_its_reason(ledger: Ledger) -> None:
+async def test_a_failed_command_is_reported_with_its_reason(ledger: Ledger) -> None:
     key = ledger.keys(OutcomeKind.UNCHANGED)[0]
     ledger.hidden.add(key)
     ledger.replies[key] = [Reply(command_id=key, outcome="failed", reason="handler_error: KeyError: 'a'")]
@@ -102,14 +102,14 @@ async def test_a_command_that_failed_is_told_with_its_reason(ledger: Ledger) -> 
         (lambda: None, "returns the check, a function of a number and an event; not None"),
     ],
 )
-async def test_an_invariant_that_cannot_begin_is_told(start: Any, sentence: str) -> None:
+async def test_an_invariant_that_cannot_start_is_reported(start: Any, sentence: str) -> None:
     ledger = Ledger(replace(domain, invariants=(Invariant(name="kept", start=start),)))
     await ledger.decide(Count(key="a"))
     place = f"{__file__}:{start.__code__.co_firstlineno}"
     assert texts(await ledger.judge()) == [f"start of the invariant 'kept' ({place}) {sentence}"]
 
 
-async def test_a_check_that_returns_no_text_is_told() -> None:
+async def test_a_check_that_returns_no_text_is_reported() -> None:
     def start() -> Any:
         return lambda number, _: number < 0
 
@@ -120,7 +120,7 @@ async def test_a_check_that_returns_no_text_is_told() -> None:
     ]
 
 
-async def test_an_answer_to_a_command_that_nobody_sent_is_found(ledger: Ledger) -> None:
+async def test_an_answer_to_a_command_that_was_not_sent_is_found(ledger: Ledger) -> None:
     key = ledger.keys(OutcomeKind.REJECTED)[0]
     del ledger.commands[key]
     assert texts(await ledger.judge()) == [f"command {key} was settled, but never published"]
@@ -137,13 +137,13 @@ async def test_an_event_of_another_command_is_found(ledger: Ledger) -> None:
     assert violation.startswith("event 1 stands in the receipt of another command")
 
 
-async def test_a_reply_unlike_its_receipt_is_found(ledger: Ledger) -> None:
+async def test_a_reply_that_differs_from_its_receipt_is_found(ledger: Ledger) -> None:
     key = ledger.keys(OutcomeKind.ACCEPTED)[0]
     ledger.replies[key].append(Reply(command_id=key, outcome="accepted", first=99, last=99))
     assert texts(await ledger.judge()) == [f"command {key} was answered accepted, unlike its receipt"]
 
 
-async def test_violations_are_counted_beyond_those_told(ledger: Ledger) -> None:
+async def test_violations_are_counted_beyond_the_reported_ones(ledger: Ledger) -> None:
     ledger.commands |= {uuid4(): CountOnce(key="x") for _ in range(30)}
     verdict = await ledger.judge()
     assert verdict.violation_count == 30
@@ -212,7 +212,7 @@ async def test_a_violation_shows_the_events_and_commands_involved(ledger: Ledger
     ledger.forge_receipt(key, lambda receipt: structs.replace(receipt, outcome=accepted))
     ledger.replies.clear()
     (violation,) = (await ledger.judge()).violations
-    # The last event of its part before it, and its own.
+    # The last event of its part before the command, and the command's own event.
     assert [event.sequence_number for event in violation.events] == [5, 6]
     assert violation.commands[key] == ledger.commands[key]
     evidence = violation.evidence()
@@ -220,8 +220,8 @@ async def test_a_violation_shows_the_events_and_commands_involved(ledger: Ledger
     assert f"command {key} Count {{'Key': 'a', 'Limit': 3, 'Quietly': False}}" in evidence
 
 
-async def test_what_was_there_before_needs_no_receipt_but_counts_in_decisions(ledger: Ledger) -> None:
-    """A run on a used log: earlier events are folded, and earlier commands are nobody's business."""
+async def test_earlier_events_need_no_receipt_but_count_in_decisions(ledger: Ledger) -> None:
+    """A run on a used log: earlier events are folded, and earlier commands are not judged."""
     ledger.hidden.add(ledger.keys(OutcomeKind.ACCEPTED)[0])
     ledger.commands.clear()
     ledger.replies.clear()
@@ -230,18 +230,18 @@ async def test_what_was_there_before_needs_no_receipt_but_counts_in_decisions(le
     verdict = await ledger.judge(since=7)
     assert texts(verdict) == []
     assert (verdict.events, verdict.receipts, verdict.decided_again) == (9, 2, 2)
-    # Without the bound, all of that is in nobody's name.
+    # Without the bound, all earlier events are reported as events of unknown commands.
     assert (await ledger.judge()).violation_count > 5
 
 
-async def test_somebody_elses_command_meanwhile_is_found(ledger: Ledger) -> None:
+async def test_a_command_of_another_program_meanwhile_is_found(ledger: Ledger) -> None:
     mine = dict(ledger.commands)
     other = await ledger.decide(Count(key="q"))
     ledger.commands = mine
     assert texts(await ledger.judge(since=0)) == [f"command {other} was settled, but never published"]
 
 
-async def test_attempts_are_those_of_the_load(ledger: Ledger) -> None:
+async def test_attempts_are_counted_for_the_load_only(ledger: Ledger) -> None:
     first, second, third = list(ledger.commands)[:3]
     for key, attempts in ((first, 9), (second, 4), (third, 2)):
 
@@ -257,7 +257,7 @@ async def test_attempts_are_those_of_the_load(ledger: Ledger) -> None:
     assert verdict.conflicts == 4
 
 
-async def test_progress_is_told(ledger: Ledger) -> None:
+async def test_progress_is_reported(ledger: Ledger) -> None:
     for _ in range(200):
         await ledger.decide(Count(key="p", limit=1000))
     told: list[int] = []
@@ -266,7 +266,7 @@ async def test_progress_is_told(ledger: Ledger) -> None:
 
 
 async def test_memory_does_not_grow_with_the_log(ledger: Ledger) -> None:
-    """Ten thousand events of others pass by; none of them stays."""
+    """Ten thousand events of other programs are read; none is kept."""
     earlier = len(ledger._log.events)
     for _ in range(20):
         padded = [Event(type="Counted", payload={"Key": "other", "Padding": "x" * 1000}) for _ in range(500)]
@@ -284,5 +284,5 @@ async def test_memory_does_not_grow_with_the_log(ledger: Ledger) -> None:
     finally:
         tracemalloc.stop()
     assert (verdict.clean, verdict.events) == (True, earlier + 10_020)
-    # The events together take more than fifteen times as much.
+    # All of the events take more than fifteen times as much.
     assert peak < 1_000_000

@@ -1,4 +1,4 @@
-"""The oracle judges one domain beside others in the same log, and several that one run sent commands to."""
+"""The oracle judges one domain among others in a log, and several domains of one run."""
 
 from uuid import uuid4
 
@@ -25,7 +25,7 @@ async def test_two_domains_are_judged_together() -> None:
     assert (report.receipts, report.decided_again, report.invariants) == (6, 6, ("never twice",))
 
 
-async def test_a_wrong_decision_of_either_is_found() -> None:
+async def test_a_wrong_decision_of_either_domain_is_found() -> None:
     ledger = await both()
     key = await ledger.record(Ring(key="a"), Accepted(events=(Rung(key="a"),)), bells)
     other = await ledger.record(Count(key="z"), Unchanged())
@@ -36,7 +36,7 @@ async def test_a_wrong_decision_of_either_is_found() -> None:
     ]
 
 
-async def test_what_another_domain_wrote_is_passed_over() -> None:
+async def test_events_of_another_domain_are_ignored() -> None:
     ledger = await both()
     ledger.commands = {key: command for key, command in ledger.commands.items() if isinstance(command, Count)}
     report = await ledger.judge(domain)
@@ -44,7 +44,7 @@ async def test_what_another_domain_wrote_is_passed_over() -> None:
     assert (report.events, report.receipts, report.decided_again) == (5, 3, 3)
 
 
-async def test_an_event_in_no_receipt_is_found_whosever_it_is() -> None:
+async def test_an_event_without_a_receipt_is_found_in_every_domain() -> None:
     ledger = await both()
     await ledger.append([Event(type="Rung", payload={"Key": "q"})])
     assert texts(await ledger.judge(domain, beside=[bells])) == ["event 6 (Rung) stands in no receipt"]
@@ -64,7 +64,7 @@ async def test_a_command_that_the_wrong_domain_settled_is_found() -> None:
 
 
 async def apart() -> tuple[Ledger, Ledger, RunResult]:
-    """Each domain in a store of its own, and what the run has sent to both."""
+    """Each domain in its own store, and the commands that the run has sent to both."""
     counting, ringing = Ledger(), Ledger(bells)
     for key in "aba":
         await counting.decide(Count(key=key))
@@ -77,7 +77,7 @@ def stores(counting: MemoryEventStore, ringing: MemoryEventStore) -> list[LoadSt
     return [LoadStore(store=counting, domains=(domain,)), LoadStore(store=ringing, domains=(bells,))]
 
 
-async def test_domains_in_stores_of_their_own_are_judged_each_by_its_log() -> None:
+async def test_domains_with_separate_stores_are_judged_by_their_own_logs() -> None:
     counting, ringing, ran = await apart()
     report = await judged(ran, stores(counting, ringing))
     assert texts(report) == []
@@ -85,7 +85,7 @@ async def test_domains_in_stores_of_their_own_are_judged_each_by_its_log() -> No
     assert report.invariants == ("never twice",)
 
 
-async def test_what_is_wrong_in_either_store_is_found() -> None:
+async def test_a_violation_in_either_store_is_found() -> None:
     counting, ringing, ran = await apart()
     key = await ringing.record(Ring(key="a"), Accepted(events=(Rung(key="a"),)))
     lost = uuid4()
@@ -99,8 +99,8 @@ async def test_what_is_wrong_in_either_store_is_found() -> None:
     ]
 
 
-async def test_a_command_that_is_recorded_in_the_other_s_store_is_found() -> None:
-    """As where workers and the run are told of different databases."""
+async def test_a_command_recorded_in_the_other_store_is_found() -> None:
+    """As when workers and the run are configured with different databases."""
     counting, ringing, ran = await apart()
     found = texts(await judged(ran, stores(ringing, counting)))
     assert sum("was published, but never settled" in text for text in found) == 6

@@ -1,4 +1,4 @@
-"""The oracle and what was forgotten: it decides again from what can be read, and counts apart what cannot be."""
+"""The oracle and erased subjects: it decides again from readable values, and counts other decisions separately."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -58,7 +58,7 @@ async def test_sealed_values_are_opened_to_decide_again(run: Run) -> None:
     assert (report.decided_again, report.forgotten) == (6, 0)
 
 
-async def test_a_long_part_is_folded_once_more_from_opened_values(run: Run) -> None:
+async def test_a_long_part_is_folded_from_opened_values(run: Run) -> None:
     await run.decide(*(Register(guest=f"g{number}", name=f"Guest {number}") for number in range(40)))
     await run.decide(Count(at_least=42))
     report = await run.judge()
@@ -66,16 +66,16 @@ async def test_a_long_part_is_folded_once_more_from_opened_values(run: Run) -> N
     assert report.compared
 
 
-async def test_decisions_on_what_was_forgotten_since_are_counted_apart(run: Run) -> None:
+async def test_decisions_on_values_erased_later_are_counted_separately(run: Run) -> None:
     await run.store.forget(ADA)
     await run.decide(Greet(guest="ada"), Greet(guest="bob"), Register(guest="ada", name="Ada again"))
     report = await run.judge()
     assert texts(report) == []
-    # All of hers but what was decided before she was known, and what was decided from everybody's names.
+    # All decisions on the subject except those before her first event, and all decisions on all guests' names.
     assert (report.decided_again, report.forgotten) == (9, 6)
 
 
-async def test_what_nobody_forgot_is_judged_as_ever(run: Run) -> None:
+async def test_decisions_without_erased_values_are_judged(run: Run) -> None:
     await run.store.forget(ADA)
     greeting = next(at for at, event in enumerate(run.store._log.events) if event.payload.get("Words") == "Hello Bob")
     run.store._log.events[greeting] = replace(
@@ -84,11 +84,11 @@ async def test_what_nobody_forgot_is_judged_as_ever(run: Run) -> None:
     report = await run.judge()
     (violation,) = report.violations
     assert violation.text.startswith("Greet ")
-    # What shows it is what is recorded.
+    # The recorded event shows it.
     assert "Bob" not in str(violation.events)
 
 
-async def test_a_value_that_is_not_what_was_sealed_is_a_violation(run: Run) -> None:
+async def test_a_value_that_differs_from_the_sealed_one_is_a_violation(run: Run) -> None:
     first = run.store._log.events[0]
     value = {**first.metadata["sealed"]["Name"], "value": "AAAA"}
     run.store._log.events[0] = replace(first, metadata={**first.metadata, "sealed": {"Name": value}})
@@ -101,6 +101,6 @@ async def test_without_a_master_key_nothing_is_judged(run: Run) -> None:
         await run.judge(master=None)
 
 
-async def test_what_somebody_else_records_still_stands_in_no_receipt(run: Run) -> None:
+async def test_an_event_of_another_program_still_has_no_receipt(run: Run) -> None:
     await run.store.append([Event(type="GuestGreeted", payload={"Guest": "ada", "Words": ""})])
     assert "event 6 (GuestGreeted) stands in no receipt" in texts(await run.judge())

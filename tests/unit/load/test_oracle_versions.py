@@ -1,4 +1,4 @@
-"""The oracle reads events of older versions as a worker does, and compares decisions in the form of today."""
+"""The oracle reads events of older versions as a worker does, and compares decisions in their current form."""
 
 from dataclasses import replace
 from uuid import uuid4
@@ -12,14 +12,14 @@ JOIN = Join(member="ada", first_name="Ada", last_name="Lovelace")
 
 
 async def by_an_earlier_release(ledger: Ledger, event: Event) -> None:
-    """Record a decision as the release before did."""
+    """Record a decision as the previous release did."""
     key = uuid4()
     ledger.commands[key] = JOIN
     written = Event(type=event.type, payload=event.payload, metadata={**event.metadata, "command_id": str(key)})
     await ledger.append([written], key=key, outcome=Outcome(kind=OutcomeKind.ACCEPTED, details={"domain": "club"}))
 
 
-async def test_what_an_earlier_release_decided_is_right_if_it_is_read_as_what_is_decided_today() -> None:
+async def test_an_earlier_releases_decision_is_correct_if_it_upcasts_to_todays() -> None:
     ledger = Ledger(domain)
     await by_an_earlier_release(ledger, first())
     await ledger.decide(JOIN)
@@ -29,14 +29,14 @@ async def test_what_an_earlier_release_decided_is_right_if_it_is_read_as_what_is
     assert (report.receipts, report.decided_again, report.events) == (3, 3, 2)
 
 
-async def test_another_decision_of_an_earlier_release_is_found() -> None:
+async def test_a_wrong_decision_of_an_earlier_release_is_found() -> None:
     ledger = Ledger(domain)
     await by_an_earlier_release(ledger, first(name="Eve Lovelace"))
     (found,) = texts(await ledger.judge(domain))
     assert "was accepted with MemberJoined, but the log up to 0 makes it accepted with MemberJoined" in found
 
 
-async def test_a_command_that_saw_no_older_event_is_found() -> None:
+async def test_a_decision_that_missed_older_events_is_found() -> None:
     ledger = Ledger(domain)
     await ledger.append([first()])
     await ledger.record(JOIN, Accepted(events=(ADA,)))
@@ -46,7 +46,7 @@ async def test_a_command_that_saw_no_older_event_is_found() -> None:
     )
 
 
-async def test_an_upcaster_that_fails_is_told_of_the_event() -> None:
+async def test_a_failing_upcaster_is_reported_with_the_event() -> None:
     ledger = Ledger(domain)
     await by_an_earlier_release(ledger, first())
     broken = replace(

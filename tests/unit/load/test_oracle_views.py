@@ -1,4 +1,4 @@
-"""The oracle finds views and deciders that share what must not be shared, and states that a worker made wrong."""
+"""The oracle finds shared mutable state in views and deciders, and wrong states of a worker."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
@@ -54,7 +54,7 @@ def counting_with(
 
 
 async def counted(ledger: Ledger, *, of: int, keys: str = "ab") -> None:
-    """Record so many right decisions for each key, in turn."""
+    """Record ``of`` correct decisions, for each key in turn."""
     for _ in range(of):
         for key in keys:
             await ledger.record(Count(key=key, limit=1000), Accepted(events=(Counted(key=key),)))
@@ -66,20 +66,20 @@ async def test_a_long_history_is_as_clean_as_a_short_one(of: int) -> None:
     await counted(ledger, of=of)
     report = await ledger.judge()
     assert texts(report) == []
-    # Those that are too long to be folded for each decision are folded whenever they have doubled.
+    # Parts that are too long to be folded for each decision are folded whenever they have doubled.
     assert report.compared == (0 if of == FEW else 2 * 3)
 
 
 @dataclass(frozen=True)
 class Owned:
-    """A state that remembers too much: the key of the first one who asked."""
+    """A state that keeps the key of the first command that read it."""
 
     owner: str
     counted: int = 0
 
 
 async def test_an_initial_state_of_another_command_is_found() -> None:
-    """A decider that tells the view behind its back which command it is about."""
+    """A decider that passes its command to the view through a global."""
     asked: list[str] = []
 
     def parts(command: Count) -> Part[Owned]:
@@ -100,7 +100,7 @@ async def test_an_initial_state_of_another_command_is_found() -> None:
     shared = Domain(name="tally", views=(view,), deciders=deciders, events=counting.domain.events)
     ledger = Ledger(shared)
     await ledger.record(Count(key="a", limit=1), Accepted(events=(Counted(key="a"),)))
-    # As a worker answers that keeps the first one's state for the second.
+    # As a worker decides that uses the first command's state for the second.
     second = await ledger.record(Count(key="a", limit=2), Unchanged())
     found = texts(await ledger.judge())
     assert found == [
@@ -123,7 +123,7 @@ async def test_a_state_that_leaks_into_another_is_found(of: int) -> None:
     assert any("is another state when it is folded by itself" in text for text in texts(await ledger.judge(leaking)))
 
 
-async def test_an_initial_state_that_all_share_is_found() -> None:
+async def test_a_shared_initial_state_is_found() -> None:
     shared: list[str] = []
 
     def evolve(state: list[str], event: Any) -> list[str]:
@@ -139,7 +139,7 @@ async def test_an_initial_state_that_all_share_is_found() -> None:
 
 
 async def test_a_state_that_is_changed_in_place_is_found() -> None:
-    """Even where no decision is wrong by it yet."""
+    """Even if no decision is wrong because of it yet."""
 
     @dataclass
     class Open:
@@ -184,8 +184,8 @@ async def test_a_decider_that_reads_other_parts_each_time_is_found() -> None:
 
 
 @pytest.mark.parametrize("of", [FEW, MANY])
-async def test_an_evolve_that_raises_is_found_and_ends_nothing_early(of: int) -> None:
-    """A fold that takes StopIteration for the end of the events sells what it does not have."""
+async def test_a_raising_evolve_is_found_and_ends_no_fold(of: int) -> None:
+    """A fold that takes StopIteration for the end of the events misses the later ones."""
 
     def evolve(state: counting.Tally, event: DomainEvent) -> counting.Tally:
         if state.counted == 2:
@@ -201,7 +201,7 @@ async def test_an_evolve_that_raises_is_found_and_ends_nothing_early(of: int) ->
 
 
 @pytest.mark.parametrize("where", ["initial", "evolve", "decide", "parts", "invariant"])
-async def test_code_that_ends_the_program_is_found_and_ends_no_judgement(where: str) -> None:
+async def test_system_exit_in_a_view_is_found_and_does_not_end_the_oracle(where: str) -> None:
     def ending(*_: Any) -> Any:
         raise SystemExit(0)
 
@@ -219,7 +219,7 @@ async def test_code_that_ends_the_program_is_found_and_ends_no_judgement(where: 
     assert all("SystemExit: 0" in text for text in found)
 
 
-async def test_a_check_of_an_event_that_raises_is_found_and_ends_nothing_early() -> None:
+async def test_a_raising_event_validator_is_found_and_ends_no_fold() -> None:
     class Counted(DomainEvent):
         key: str = Field(alias="Key")
 
@@ -237,7 +237,7 @@ async def test_a_check_of_an_event_that_raises_is_found_and_ends_nothing_early()
     assert sum(text.startswith("event 3 (Counted) cannot be read: ") for text in found) == 1
 
 
-async def test_an_initial_that_raises_is_found() -> None:
+async def test_a_raising_initial_is_found() -> None:
     def initial(_key: str) -> counting.Tally:
         raise KeyError("nobody")
 
@@ -250,7 +250,7 @@ async def test_an_initial_that_raises_is_found() -> None:
 
 
 async def test_a_view_that_misses_an_event_breaks_an_invariant() -> None:
-    """Its decisions follow from what it sees; what it does not see shows in what must hold."""
+    """Its decisions are consistent with what it reads; the missed event shows only in the invariant."""
 
     def at_most_three() -> Check:
         seen = 0
@@ -275,7 +275,7 @@ async def test_a_view_that_misses_an_event_breaks_an_invariant() -> None:
     assert texts(await ledger.judge()) == ["at most three: event 4 counts once more"]
 
 
-async def test_an_invariant_that_raises_is_found() -> None:
+async def test_a_raising_invariant_is_found() -> None:
     def broken() -> Check:
         def check(number: int, _: DomainEvent) -> str | None:
             raise LookupError(str(number))
@@ -317,7 +317,7 @@ def minutes(count: int) -> datetime:
     ],
 )
 @pytest.mark.parametrize("room", [1, 0])
-async def test_bounds_count(bound: Callable[[Any], Filter], seen: int, room: int) -> None:
+async def test_bounds_of_filters_count(bound: Callable[[Any], Filter], seen: int, room: int) -> None:
     ledger = Ledger(counting_with(events=lambda _key: bound(Filter.matching_any_event())))
     for number in range(1, 6):
         await ledger.record(Count(key="a", limit=9), Accepted(events=(Counted(key="a"),)))

@@ -1,4 +1,4 @@
-"""A proxy in front of a server that is closed now and then, and the environment in which workers use it."""
+"""A proxy that is closed for planned outages, and the environment in which workers use it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ def planned(url: str = URL.format("db:5432"), *, up: float = 0.001, down: float 
 
 @asynccontextmanager
 async def echoing() -> AsyncIterator[ServerProxy]:
-    """A proxy in front of a server that returns what it gets."""
+    """A proxy in front of an echo server."""
     handling: list[asyncio.Task[object] | None] = []
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -60,7 +60,7 @@ async def leave(ends: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None
         await ends[1].wait_closed()
 
 
-async def test_a_closed_proxy_breaks_what_is_connected_and_refuses_what_comes() -> None:
+async def test_a_closed_proxy_breaks_connections_and_refuses_new_ones() -> None:
     async with echoing() as proxy:
         before = proxy.url
         assert before.startswith("postgresql://app:secret@127.0.0.1:")
@@ -68,7 +68,7 @@ async def test_a_closed_proxy_breaks_what_is_connected_and_refuses_what_comes() 
         ends = await connect(proxy)
         assert await exchange(ends) == b"hello"
         await proxy.close()
-        with suppress(ConnectionResetError):  # or it ends, whichever comes first
+        with suppress(ConnectionResetError):  # or the plan ends, whichever comes first
             assert await ends[0].read(100) == b""
         with pytest.raises(ConnectionRefusedError):
             await connect(proxy)
@@ -105,7 +105,7 @@ async def test_a_load_that_ends_in_an_outage_does_not_wait_for_its_end() -> None
         await leave(await connect(proxy))
 
 
-def test_workers_find_the_one_domain_s_database_by_the_way() -> None:
+def test_workers_reach_one_domains_database_through_the_proxy() -> None:
     given = {"DATABASE_URL": "a", "DATABASE_URL_NEW_ORDERS_FILE": "/f", "DATABASE_REPLICA_URLS_NEW_ORDERS_FILE": "/g"}
     found = planned().environment(given, "postgresql://way")
     assert {name: value for name, value in found.items() if value} == {
@@ -118,7 +118,7 @@ def test_workers_find_the_one_domain_s_database_by_the_way() -> None:
 @pytest.mark.parametrize(
     "url", [URL.format("a,b"), "postgresql:///events", "postgresql://app:secret@db/events?sslmode=verify-full"]
 )
-def test_an_address_that_no_way_can_lead_to_is_told(url: str) -> None:
+def test_an_address_that_cannot_be_proxied_is_reported(url: str) -> None:
     with pytest.raises(SettingsError, match=r"^DATABASE_URL_NEW_ORDERS: ") as raised:
         planned(url)
     assert "secret" not in str(raised.value)

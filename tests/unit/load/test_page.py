@@ -1,4 +1,4 @@
-"""The page is well-formed, stands by itself, and shows what it was given, whatever that contains."""
+"""The page is well-formed and self-contained, and shows any texts safely."""
 
 import itertools
 import re
@@ -26,7 +26,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 class Outline(HTMLParser):
-    """Checks that every element is closed in its turn."""
+    """Checks that every element is closed in order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ def read(text: str) -> Outline:
 
 
 @every_run
-def test_it_is_well_formed_and_needs_nothing_else(made: Summary) -> None:
+def test_it_is_well_formed_and_self_contained(made: Summary) -> None:
     text = page(made, "what <it> stresses")
     outline = read(text)
     assert outline.addresses == []
@@ -64,14 +64,14 @@ def test_it_is_well_formed_and_needs_nothing_else(made: Summary) -> None:
     assert "url(" not in text
     assert "@import" not in text
     assert len(text) < 300_000
-    # The markup is XML, too, the entity-free HTML that a strict parser takes.
-    ET.fromstring(text.removeprefix("<!DOCTYPE html>"))  # noqa: S314  our own
+    # The markup is also valid XML, so a strict parser accepts it.
+    ET.fromstring(text.removeprefix("<!DOCTYPE html>"))  # noqa: S314  our own markup
 
 
 @every_run
-def test_every_chart_has_its_axes_named_and_says_what_it_shows(made: Summary) -> None:
+def test_every_chart_has_labelled_axes_and_a_description(made: Summary) -> None:
     charts = charts_of(page(made))
-    # Each is drawn for wide and for narrow screens.
+    # Each chart is drawn twice: for wide and for narrow screens.
     assert len(charts) == 2 * ((4 if made.latency_ms is not None else 1) + bool(made.conflicts))
     for chart in charts:
         assert chart.get("role") == "img"
@@ -82,13 +82,13 @@ def test_every_chart_has_its_axes_named_and_says_what_it_shows(made: Summary) ->
 
 
 @every_run
-def test_nothing_that_is_written_runs_into_anything_else_that_is(made: Summary) -> None:
+def test_texts_do_not_overlap(made: Summary) -> None:
     for chart in charts_of(page(made)):
         see_that_texts_are_apart(chart)
 
 
-def test_names_of_values_that_are_close_together_are_apart() -> None:
-    """Wherever they stand: at an edge, in the middle, all on one spot."""
+def test_labels_of_close_values_do_not_overlap() -> None:
+    """At an edge, in the middle, or all at one point."""
     places = [100, 110, 150, 480, 500]
     for size in (Size(width=600, height=280, ticks=7), Size(width=380, height=280, ticks=4)):
         for three in itertools.combinations_with_replacement(places, 3):
@@ -102,15 +102,15 @@ def test_names_of_values_that_are_close_together_are_apart() -> None:
                 y=linear(1_000_000, most=5),
                 marks=tuple(Mark(value, f"{name} {value:g} ms") for name, value in named),
             )
-            see_that_texts_are_apart(ET.fromstring(columns(chart, [])))  # noqa: S314  our own
+            see_that_texts_are_apart(ET.fromstring(columns(chart, [])))  # noqa: S314  our own markup
 
 
 def charts_of(text: str) -> list[ET.Element]:
-    return list(ET.fromstring(text.removeprefix("<!DOCTYPE html>")).iter("svg"))  # noqa: S314  our own
+    return list(ET.fromstring(text.removeprefix("<!DOCTYPE html>")).iter("svg"))  # noqa: S314  our own markup
 
 
 def see_that_texts_are_apart(chart: ET.Element) -> None:
-    """See that no text of a chart reaches into another one, into a mark's line, or over the edge."""
+    """Assert that no text of a chart overlaps another text, a mark's line, or the edge."""
     _, _, width, height = map(float, (chart.get("viewBox") or "").split())
     boxes = [(box_of(text), "".join(text.itertext())) for text in chart.iter("text")]
     for (left, top, right, bottom), text in boxes:
@@ -129,7 +129,7 @@ def see_that_texts_are_apart(chart: ET.Element) -> None:
 
 
 def box_of(text: ET.Element) -> tuple[float, float, float, float]:
-    """As the page's font has it at most."""
+    """The largest box of a text in the page's font."""
     x, y = float(text.get("x") or "x"), float(text.get("y") or "x")
     width = CHARACTER * len("".join(text.itertext()))
     kinds = (text.get("class") or "").split()
@@ -137,7 +137,7 @@ def box_of(text: ET.Element) -> tuple[float, float, float, float]:
     return left, y - 10, left + width, y + 3
 
 
-def test_what_messages_brought_is_shown_and_nothing_more() -> None:
+def test_texts_from_messages_are_escaped() -> None:
     text = page(RUNS["wrong"])
     assert "<script>" not in text
     assert "\x1b" not in text
@@ -151,7 +151,7 @@ def test_what_messages_brought_is_shown_and_nothing_more() -> None:
 def test_it_has_both_themes() -> None:
     text = page(RUNS["clean"])
     assert "color-scheme: light dark" in text
-    # What is printed is light in either.
+    # The print style is light in both.
     assert "@media screen and (prefers-color-scheme: dark)" in text
     light, dark = (dict(re.findall(r"(--\w+): (#\w{6})", part)) for part in text.split("prefers-color-scheme", 1))
     assert light.keys() == dark.keys()
@@ -163,7 +163,7 @@ def test_it_has_both_themes() -> None:
 
 
 def contrast(one: str, other: str) -> float:
-    """The ratio that the Web Content Accessibility Guidelines define."""
+    """The contrast ratio of the Web Content Accessibility Guidelines."""
 
     def luminance(colour: str) -> float:
         parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
@@ -187,7 +187,7 @@ def test_the_terminal_shows_the_same_run(made: Summary) -> None:
         assert str(made.unluckiest and made.unluckiest.command_id) in text
 
 
-def test_the_page_has_no_chart_of_conflicts_where_there_were_none_and_says_why_a_figure_is_missing() -> None:
+def test_without_conflicts_there_is_no_chart_of_them_and_missing_figures_are_explained() -> None:
     quiet = RUNS["clean"].model_copy(update={"conflicts": 0, "workers": None, "cpu_us_per_command": None})
     shown = read(page(quiet)).text
     assert "Conflicts" in read(page(RUNS["clean"])).text
@@ -196,8 +196,8 @@ def test_the_page_has_no_chart_of_conflicts_where_there_were_none_and_says_why_a
     assert shown[at + 1 : at + 3] == ["not measured", "only with --start-workers"]
 
 
-def test_the_page_says_how_many_commands_met_a_conflict_and_how_many_conflicts_there_were() -> None:
-    """Those are two figures: of 100 commands 8 met one conflict, and 2 met three."""
+def test_the_page_shows_commands_with_conflicts_and_the_number_of_conflicts() -> None:
+    """Two figures: of 100 commands, 8 had one conflict, and 2 had three."""
     shown = read(page(RUNS["clean"])).text
     at = shown.index("Met a conflict")
     assert shown[at + 1 : at + 3] == ["10.0%", "10 commands of 100"]
@@ -214,7 +214,7 @@ def test_the_page_says_how_many_commands_met_a_conflict_and_how_many_conflicts_t
         (78.786, "100 commands a second were due and 76.2 were answered, so the load ended 18.8 s late"),
     ],
 )
-def test_an_open_load_that_did_not_keep_up_says_so_at_the_top(seconds: float, told: str | None) -> None:
+def test_the_page_says_at_the_top_that_an_open_load_did_not_keep_up(seconds: float, told: str | None) -> None:
     made = RUNS["clean"].model_copy(
         update={
             "load": "open",
@@ -232,7 +232,7 @@ def test_an_open_load_that_did_not_keep_up_says_so_at_the_top(seconds: float, to
     assert lines_drawn[0].startswith("behind - ") == (told is not None)
 
 
-def test_durations_are_written_as_people_say_them() -> None:
+def test_durations_are_formatted_for_reading() -> None:
     slow = Latency(p50=1200.0, p95=17_000.0, p99=18_786.0, max=19_000.0)
     shown = "".join(read(page(RUNS["clean"].model_copy(update={"latency_ms": slow}))).text)
     assert "18.8 s" in shown
@@ -249,7 +249,7 @@ def texts_of(made: Summary) -> list[str]:
 
 def test_columns_are_as_high_as_their_values() -> None:
     drawn = [Column(number, number + 1, value, "<d>") for number, value in enumerate([1, 4, 0, 2])]
-    document = ET.fromstring(columns(chart_to(4), drawn))  # noqa: S314  our own
+    document = ET.fromstring(columns(chart_to(4), drawn))  # noqa: S314  our own markup
     heights = [float(rect.get("height") or 0) for rect in document.iter("rect")]
     assert heights == pytest.approx([heights[1] / 4, heights[1], 0, heights[1] / 2], abs=0.1)
     assert {"".join(title.itertext()) for title in document.iter("title")} == {"<d>"}
@@ -259,7 +259,7 @@ def test_a_line_has_a_gap_where_there_is_no_value() -> None:
     drawn = lines(
         chart_to(4), [0, 1, 2, 3], [Line("p50", [1.0, 2.0, None, 3.0]), Line("p99", [None] * 4, 2)], unit="ms"
     )
-    document = ET.fromstring(drawn)  # noqa: S314  our own
+    document = ET.fromstring(drawn)  # noqa: S314  our own markup
     points = [(each.get("points") or "").split() for each in document.iter("polyline")]
     assert [len(each) for each in points] == [2, 1]
 

@@ -1,4 +1,4 @@
-"""The folds of a replay: each part once, few of its events kept, and nothing of it after its last command."""
+"""The folds of a replay: each part is folded once, few events are kept, and none after its last command."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -43,7 +43,7 @@ def parts(*keys: str) -> tuple[Part[Tally], ...]:
     return tuple(tally.at(key) for key in keys)
 
 
-def test_a_part_is_folded_once_for_all_who_read_it() -> None:
+def test_a_part_is_folded_once_for_all_its_readers() -> None:
     folds = PartFolds(Noted())
     first, second = folds.expect(domain, parts("a", "b")), folds.expect(domain, parts("b"))
     assert second[0] is first[1]
@@ -51,7 +51,7 @@ def test_a_part_is_folded_once_for_all_who_read_it() -> None:
     assert folds.states(first, parts("a", "b")) == {tally.at("a"): Tally(0), tally.at("b"): Tally(1)}
 
 
-def test_a_part_goes_with_its_last_command() -> None:
+def test_a_part_is_dropped_after_its_last_command() -> None:
     folds = PartFolds(Noted())
     first, second = folds.expect(domain, parts("a", "b")), folds.expect(domain, parts("b"))
     folds.release(first)
@@ -63,13 +63,13 @@ def test_a_part_goes_with_its_last_command() -> None:
     assert take(folds, 3, "b") == []
 
 
-def test_few_events_are_kept_and_all_of_them_fold_to_the_same() -> None:
+def test_few_events_are_kept_and_long_parts_fold_to_the_same() -> None:
     noted = Noted()
     folds = PartFolds(noted, most_kept=3)
     (one,), (other,) = folds.expect(domain, parts("a")), folds.expect(domain, parts("b"))
     for number in range(1, 5):
         take(folds, number, "ab"[number % 2])
-    # The fourth would be one too many: its part keeps none of its events any more.
+    # The fourth event exceeds the limit: its part keeps no events any more.
     assert (one.facts, other.facts) == (None, [Counted(key="b")] * 2)
     assert folds.states([one, other], parts("a", "b")) == dict.fromkeys(parts("a", "b"), Tally(2))
     for number in range(5, 60):
@@ -77,18 +77,18 @@ def test_few_events_are_kept_and_all_of_them_fold_to_the_same() -> None:
     assert (other.facts, other.count, noted.texts) == (None, 57, [])
 
 
-def test_a_state_kept_for_another_is_told() -> None:
+def test_a_state_shared_with_another_part_is_reported() -> None:
     noted = Noted()
     folds = PartFolds(noted)
     (fold,) = folds.expect(domain, parts("a"))
     take(folds, 1, "a")
     fold.state = Tally(7)
-    # What is decided from is the fold of the events by themselves.
+    # The decision uses a separate fold of the events.
     assert folds.states([fold], parts("a")) == {tally.at("a"): Tally(1)}
     assert noted.texts[0].startswith("tally.at('a') is another state when it is folded by itself")
 
 
-def test_a_decision_is_made_as_it_is() -> None:
+def test_a_decision_is_made_on_the_folded_state() -> None:
     folds = PartFolds(Noted())
     decider = domain.decider("Count")
     assert folds.decided(decider, Count(key="a"), [Tally(0)]) == decider.decide(Count(key="a"), Tally(0))

@@ -56,7 +56,7 @@ def recorded(number: int, event_type: str, payload: dict[str, object]) -> Record
     removed=st.integers(0, 4),
     log=st.lists(st.tuples(st.sampled_from(TYPES), payloads), min_size=1, max_size=12),
 )
-def test_it_finds_what_the_filters_own_definition_finds(
+def test_it_finds_exactly_the_parts_whose_filters_match(
     filters: list[Filter], removed: int, log: list[tuple[str, dict[str, object]]]
 ) -> None:
     index, folds = PartIndex(), list(map(fold_of, filters))
@@ -71,7 +71,7 @@ def test_it_finds_what_the_filters_own_definition_finds(
 
 
 @given(filters=st.lists(filters, min_size=1, max_size=5))
-def test_nothing_is_left_of_what_is_removed(filters: list[Filter]) -> None:
+def test_removed_parts_leave_nothing_behind(filters: list[Filter]) -> None:
     index, folds = PartIndex(), list(map(fold_of, filters))
     for fold in folds:
         index.add(fold)
@@ -81,8 +81,8 @@ def test_nothing_is_left_of_what_is_removed(filters: list[Filter]) -> None:
     assert not index._fields
 
 
-def test_parts_with_a_field_that_all_have_alike_are_not_all_proposed() -> None:
-    """An event costs what it belongs to, and not how many parts there are."""
+def test_a_common_field_value_does_not_propose_all_parts() -> None:
+    """The cost of an event depends on its own parts, not on the number of all parts."""
     index = PartIndex()
     for number in range(100):
         found = Filter.matching().all_predicates_of(P("shop", "main"), P("order", f"o-{number}"))

@@ -1,4 +1,4 @@
-"""The runner, with publishers that answer when the test lets them."""
+"""The runner, with publishers whose answers the test controls."""
 
 import asyncio
 import random
@@ -21,7 +21,7 @@ from worker.publisher import Publisher
 
 
 class Silent:
-    """Takes every command, and answers none until it is told to."""
+    """Accepts every command, and answers only when the test lets it."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
@@ -63,11 +63,11 @@ def runner(publisher: Silent, copier: Silent, pace: Pace) -> Runner:
         cast("Publisher", copier),
         (domain,),
         pace=pace,
-        rng=random.Random(1),  # noqa: S311  a workload, not a secret
+        rng=random.Random(1),  # noqa: S311  not cryptographic
     )
 
 
-async def test_a_run_that_is_cancelled_leaves_no_copy_behind() -> None:
+async def test_a_cancelled_run_leaves_no_copies_unsent() -> None:
     publisher, copier = Silent(), Silent()
     run = asyncio.create_task(runner(publisher, copier, Pace()).load(load(1, copied_at_once=1.0), total=1))
     await asyncio.gather(publisher.asked.wait(), copier.asked.wait())
@@ -77,7 +77,7 @@ async def test_a_run_that_is_cancelled_leaves_no_copy_behind() -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_closed_load_has_so_many_commands_under_way() -> None:
+async def test_closed_load_keeps_a_fixed_number_of_commands_in_flight() -> None:
     publisher, copier = Silent(), Silent()
     publisher.open.set()
     made = runner(publisher, copier, Pace(in_flight=7))
@@ -89,7 +89,7 @@ async def test_closed_load_has_so_many_commands_under_way() -> None:
 
 
 class Stuck(Silent):
-    """Answers the counting domain, and never the other."""
+    """Answers the counting domain, and never the other one."""
 
     async def request(self, domain: str, name: str, *_: Any, command_id: UUID, **__: Any) -> Reply:
         if domain == bells.name:
@@ -98,7 +98,7 @@ class Stuck(Silent):
         return await super().request(domain, name, command_id=command_id)
 
 
-async def test_commands_of_a_domain_that_is_stuck_keep_no_other_s_from_being_sent() -> None:
+async def test_a_stuck_domain_does_not_delay_the_commands_of_another() -> None:
     publisher = Stuck()
     publisher.open.set()
     made = Runner(
@@ -106,7 +106,7 @@ async def test_commands_of_a_domain_that_is_stuck_keep_no_other_s_from_being_sen
         cast("Publisher", Silent()),
         (domain, bells),
         pace=Pace(in_flight=5),
-        rng=random.Random(1),  # noqa: S311  a workload, not a secret
+        rng=random.Random(1),  # noqa: S311  not cryptographic
     )
     both = [command for number in range(40) for command in (Ring(key=str(number)), Count(key=str(number)))]
     run = asyncio.create_task(made.load(Workload(setup=(), load=both), total=80))
@@ -121,25 +121,25 @@ async def test_commands_of_a_domain_that_is_stuck_keep_no_other_s_from_being_sen
     await asyncio.wait({run})
 
 
-async def test_open_load_sends_whatever_becomes_of_it() -> None:
+async def test_open_load_sends_without_waiting_for_answers() -> None:
     publisher, copier = Silent(), Silent()
     made = runner(publisher, copier, Pace(rate=100_000))
     run = asyncio.create_task(made.load(load(300), total=300))
-    while publisher.under_way < 300:  # noqa: ASYNC110  it is the runner's tasks that bring it there
+    while publisher.under_way < 300:  # noqa: ASYNC110  the runner's tasks change it; there is no event to await
         await asyncio.sleep(0)
     publisher.open.set()
     await run
     assert made.tally.answered == 300
 
 
-async def test_open_load_counts_latency_from_when_a_command_was_due() -> None:
-    """What kept a command from being sent in time is part of its latency, or a stall would look short."""
+async def test_open_load_measures_latency_from_the_due_time() -> None:
+    """A delay before sending is part of the latency, or a stall would look short."""
     publisher, copier = Silent(), Silent()
     publisher.open.set()
 
     def stalling() -> Iterator[Command]:
         yield Count(key="a")
-        # The publisher's own loop stands still, while ten more commands fall due.
+        # The event loop is blocked while ten more commands become due.
         ends = asyncio.get_running_loop().time() + 0.1
         while asyncio.get_running_loop().time() < ends:
             pass
@@ -152,7 +152,7 @@ async def test_open_load_counts_latency_from_when_a_command_was_due() -> None:
     assert min(sorted(made.tally.latencies)[1:]) >= 0.1 - 0.010 - 0.001
 
 
-async def test_a_duration_ends_the_load_and_what_was_sent_is_its_total() -> None:
+async def test_a_duration_ends_the_load_and_the_total_is_the_number_sent() -> None:
     publisher, copier = Silent(), Silent()
     publisher.open.set()
     made = runner(publisher, copier, Pace(in_flight=2, duration=0.05))
@@ -168,11 +168,11 @@ async def test_open_load_ends_with_its_duration() -> None:
     assert made.tally.total == made.tally.answered == 50
 
 
-async def test_copies_go_out_at_once_and_later_under_the_same_id() -> None:
+async def test_copies_are_sent_at_once_and_later_with_the_same_id() -> None:
     publisher, copier = Silent(), Silent()
     made = runner(publisher, copier, Pace(in_flight=3))
     run = asyncio.create_task(made.load(load(3, copied_at_once=1.0, copied_later=1.0), total=3))
-    while not publisher.under_way == copier.under_way == 3:  # noqa: ASYNC110  the runner's tasks bring it there
+    while not publisher.under_way == copier.under_way == 3:  # noqa: ASYNC110  the runner's tasks change it; there is no event to await
         await asyncio.sleep(0)
     publisher.open.set()
     copier.open.set()
@@ -182,7 +182,7 @@ async def test_copies_go_out_at_once_and_later_under_the_same_id() -> None:
     assert (made.tally.messages, made.tally.copies, made.tally.answered) == (9, 6, 3)
 
 
-async def test_the_set_up_is_kept_apart() -> None:
+async def test_the_set_up_is_not_measured() -> None:
     publisher, copier = Silent(), Silent()
     publisher.open.set()
     made = runner(publisher, copier, Pace(rate=10.0))
@@ -192,7 +192,7 @@ async def test_the_set_up_is_kept_apart() -> None:
 
 
 @pytest.mark.parametrize("rate", [None, 1000.0])
-async def test_an_answer_that_does_not_come_is_counted(rate: float | None) -> None:
+async def test_a_missing_answer_is_counted(rate: float | None) -> None:
     publisher, copier = Silent(), Silent()
     publisher.overdue = True
     publisher.open.set()
@@ -201,7 +201,7 @@ async def test_an_answer_that_does_not_come_is_counted(rate: float | None) -> No
     assert (made.tally.answered, made.tally.unanswered, made.tally.total) == (0, 4, 4)
 
 
-async def test_each_command_goes_to_its_own_domain() -> None:
+async def test_each_command_is_sent_to_its_domain() -> None:
     publisher, copier = Silent(), Silent()
     publisher.open.set()
     made = Runner(
@@ -209,13 +209,13 @@ async def test_each_command_goes_to_its_own_domain() -> None:
         cast("Publisher", copier),
         (domain, bells),
         pace=Pace(),
-        rng=random.Random(1),  # noqa: S311  a workload, not a secret
+        rng=random.Random(1),  # noqa: S311  not cryptographic
     )
     await made.load(Workload(setup=(), load=[Count(key="a"), Ring(key="a"), Ring(key="b")]), total=3)
     assert publisher.addressed == {("tally", "Count"): 1, ("bells", "Ring"): 2}
 
 
-async def test_the_load_hears_how_far_the_log_is_while_it_is_made() -> None:
+async def test_the_workload_gets_the_positions_of_answers() -> None:
     publisher, copier = Silent(), Silent()
     publisher.open.set()
     heard: list[int] = []

@@ -1,4 +1,4 @@
-"""Where a chart's axes begin and end, and which values are written there."""
+"""The ranges and tick labels of a chart's axes."""
 
 import pytest
 
@@ -13,12 +13,12 @@ def texts(scale: Scale) -> list[str]:
     ("low", "high", "most", "ticks"),
     [
         (126, 794, 8, ["100", "200", "500", "1,000"]),
-        # Exactly on a tick, as a bin's edge may be.
+        # Exactly on a tick, like a bin's edge.
         (100, 1000, 8, ["100", "200", "500", "1,000"]),
         (0.316, 2.51, 8, ["0.2", "0.5", "1", "2", "5"]),
-        # One value has an axis, too.
+        # A single value.
         (50, 50, 8, ["50", "100"]),
-        # Too many: first some of each decade, then decades, then some of these.
+        # Too many ticks: fewer per decade, then only decades, then only some decades.
         (1, 1000, 8, ["1", "5", "10", "50", "100", "500", "1,000"]),
         (1, 1000, 4, ["1", "10", "100", "1,000"]),
         (1, 1e6, 4, ["1", "100", "10,000", "1,000,000"]),
@@ -51,7 +51,7 @@ def test_an_axis_from_zero_ends_with_a_round_value(highest: float, ticks: list[s
     assert scale.at(highest) <= 1
 
 
-def test_an_axis_of_time_ends_where_the_load_ended() -> None:
+def test_a_time_axis_ends_with_the_load() -> None:
     scale = linear(31.6, most=8, is_rounded=False)
     assert texts(scale) == ["0", "5", "10", "15", "20", "25", "30"]
     assert (scale.high, scale.at(31.6)) == (31.6, 1)
@@ -60,7 +60,7 @@ def test_an_axis_of_time_ends_where_the_load_ended() -> None:
 @pytest.mark.parametrize(
     ("last", "ticks"), [(1, ["1"]), (4, ["1", "2", "3", "4"]), (30, ["5", "10", "15", "20", "25", "30"])]
 )
-def test_numbers_stand_in_the_middle_of_their_bands(last: int, ticks: list[str]) -> None:
+def test_labels_are_centred_in_their_bands(last: int, ticks: list[str]) -> None:
     scale = counts(last, most=8)
     assert texts(scale) == ticks
     assert scale.at(1) == pytest.approx(0.5 / last)

@@ -1,4 +1,4 @@
-"""What makes a run fail beyond what the log says."""
+"""The complaints of a run besides the oracle's violations."""
 
 from pathlib import Path
 from uuid import uuid4
@@ -13,7 +13,7 @@ from worker.message import Reply
 
 
 def ran(*, status: int = 0, total: int = 3, unanswered: int = 0, killed: int = 0, **figures: int) -> RunResult:
-    """Three commands and one copy, all settled by one worker; with what is named otherwise."""
+    """A run of three commands and one copy, all settled by one worker, with the given differences."""
     settled = {
         "received": 4,
         "accepted": 2,
@@ -27,15 +27,15 @@ def ran(*, status: int = 0, total: int = 3, unanswered: int = 0, killed: int = 0
     return RunResult(tally=tally, drains=[drain], killed=killed)
 
 
-def test_a_run_that_adds_up_has_no_complaint() -> None:
+def test_a_consistent_run_has_no_complaint() -> None:
     assert ran().complaints() == []
 
 
-def test_what_killed_workers_settled_is_not_asked_for() -> None:
+def test_settlements_of_killed_workers_are_not_required() -> None:
     assert ran(received=3, unchanged=0, killed=1).complaints() == []
 
 
-def test_what_a_worker_settled_that_made_no_report_is_not_asked_for() -> None:
+def test_settlements_of_a_worker_without_a_report_are_not_required() -> None:
     one = ran(received=3, unchanged=0)
     silent = Drain(name="worker-2", status=-9, figures={}, log=Path("worker-2.log"))
     assert RunResult(tally=one.tally, drains=[*one.drains, silent]).complaints() == [
@@ -44,7 +44,7 @@ def test_what_a_worker_settled_that_made_no_report_is_not_asked_for() -> None:
 
 
 def test_a_message_may_be_settled_again() -> None:
-    """As when it was sent again over a new connection, or delivered again because its acknowledgement was lost."""
+    """After it was sent again over a new connection, or delivered again because its acknowledgement was lost."""
     assert ran(received=6, duplicate=3).complaints() == []
 
 
@@ -53,7 +53,7 @@ def test_a_worker_that_ended_before_it_was_killed_is_a_complaint() -> None:
     assert ended.complaints() == ["worker-2 ended by itself, with status 1"]
 
 
-def test_without_workers_of_its_own_a_run_asks_for_no_deliveries() -> None:
+def test_a_run_without_its_own_workers_requires_no_deliveries() -> None:
     assert RunResult(tally=Tally(messages=4)).complaints() == []
 
 
@@ -67,11 +67,11 @@ def test_without_workers_of_its_own_a_run_asks_for_no_deliveries() -> None:
         (ran(total=4), "4 commands were to be sent, but only 3 had an answer"),
     ],
 )
-def test_each_thing_that_does_not_add_up_is_a_complaint(wrong: RunResult, complaint: str) -> None:
+def test_each_inconsistency_is_a_complaint(wrong: RunResult, complaint: str) -> None:
     assert wrong.complaints() == [complaint]
 
 
-def test_what_of_the_set_up_was_refused_is_counted() -> None:
+def test_rejected_set_up_commands_are_counted() -> None:
     ids = [uuid4() for _ in range(5)]
     tally = Tally(commands={key: Count(key="a") for key in ids}, setup=set(ids[:4]))
     replies = (

@@ -1,4 +1,4 @@
-"""A snapshot sees what was changed, however deep, and says nothing where nothing can be said."""
+"""A snapshot detects changes at any depth, and reports none if values cannot be copied or compared."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +22,7 @@ class Refusing:
         raise TypeError("never")
 
 
-def test_it_sees_a_change_deep_inside() -> None:
+def test_it_detects_a_nested_change() -> None:
     state = Nested([Nested({"a": [1]})])
     snapshot = Snapshot(state)
     assert snapshot.holds
@@ -30,18 +30,18 @@ def test_it_sees_a_change_deep_inside() -> None:
     assert not snapshot.holds
 
 
-def test_of_what_cannot_be_copied_it_says_nothing() -> None:
+def test_values_that_cannot_be_copied_count_as_unchanged() -> None:
     state = [(each for each in "ab")]
     snapshot = Snapshot(state)
     state.clear()
     assert snapshot.holds
 
 
-def test_what_is_equal_but_of_another_type_is_not_alike() -> None:
+def test_an_equal_value_of_another_type_is_a_change() -> None:
     assert not alike({"a": (1,)}, {"a": (True,)})
 
 
-def test_what_cannot_be_compared_is_taken_for_alike() -> None:
+def test_values_that_cannot_be_compared_count_as_unchanged() -> None:
     one: list[Any] = []
     other: list[Any] = [1]
     for _ in range(100_000):

@@ -1,4 +1,4 @@
-"""Spans that a real exporter sent are received, read, drawn, and handed on."""
+"""Spans from a real exporter are received, parsed, drawn, and forwarded."""
 
 from collections.abc import Iterator
 
@@ -54,7 +54,7 @@ def test_counts_reads_and_traces(receiver: SpanReceiver, tracer: Tracer) -> None
     assert (spans.count, spans.complete, spans.reads, spans.replica_reads) == (11, 2, 3, 1)
 
 
-def test_chooses_and_draws_a_command_that_met_a_conflict(receiver: SpanReceiver, tracer: Tracer) -> None:
+def test_chooses_and_draws_a_command_with_a_conflict(receiver: SpanReceiver, tracer: Tracer) -> None:
     for attempts in (1, 2, 4):
         command(tracer, attempts=attempts)
     spans = Spans.read(receiver.requests)
@@ -89,11 +89,11 @@ def test_draws_a_span_whose_parent_is_missing(receiver: SpanReceiver, tracer: Tr
     assert drawn.get().startswith("process")
 
 
-def test_no_trace_to_choose() -> None:
+def test_without_traces_none_is_chosen() -> None:
     assert Spans.read([]).telling_trace() is None
 
 
-def test_hands_spans_on(receiver: SpanReceiver, tracer: Tracer) -> None:
+def test_forwards_spans(receiver: SpanReceiver, tracer: Tracer) -> None:
     command(tracer, attempts=1)
     with SpanReceiver.listening() as other:
         receiver.hand_on(other.endpoint)
@@ -101,7 +101,7 @@ def test_hands_spans_on(receiver: SpanReceiver, tracer: Tracer) -> None:
         assert other.requests
 
 
-def test_a_missing_receiver_is_told(receiver: SpanReceiver, tracer: Tracer) -> None:
+def test_a_missing_receiver_is_reported(receiver: SpanReceiver, tracer: Tracer) -> None:
     command(tracer, attempts=1)
     with SpanReceiver.listening() as other:
         gone = other.endpoint

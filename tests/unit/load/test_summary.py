@@ -1,4 +1,4 @@
-"""What a run is summed up to: by hand-made figures, in a form that a schema describes and that is read again."""
+"""The summary of a run: computed from example figures, valid against the schema, and readable again."""
 
 import json
 from itertools import pairwise
@@ -18,7 +18,7 @@ from worker.load.session import RunResult
 from worker.load.summary import Latency, Summary, Unluckiest
 
 
-def test_figures_are_those_of_the_run() -> None:
+def test_figures_match_the_run() -> None:
     made = summary()
     assert (made.domain, made.scenario, made.seed) == ("library", "hot-book", 3)
     assert made.parameters == {"readers": 7, "wishes": 500, "kept": 10}
@@ -42,15 +42,15 @@ def test_figures_over_time() -> None:
     assert series.interval_s == 0.1
     assert len(series.commands_per_s) == len(series.conflicts_per_s) == len(series.p99_ms) == 100
     assert series.commands_per_s == pytest.approx([10.0] * 100)
-    # Each was answered in the interval of its number.
+    # Command n was answered in interval n.
     expected = [10.0 if 10 <= index < 18 else 30.0 if index >= 98 else 0.0 for index in range(100)]
     assert series.conflicts_per_s == pytest.approx(expected)
     assert series.p50_ms[41] == pytest.approx(42.0)
 
 
 @pytest.mark.parametrize(("rest", "intervals"), [(0.004, 10), (0.08, 11)])
-def test_a_short_rest_belongs_to_the_interval_before_it(rest: float, intervals: int) -> None:
-    """Or the curve would end with a drop, or a peak, that was never there."""
+def test_a_short_last_interval_is_merged_with_the_one_before(rest: float, intervals: int) -> None:
+    """Otherwise the curve would end with a drop or peak that does not exist."""
     made = tally(10)
     assert made.began is not None
     made.ended = made.began + 1.0 + rest
@@ -61,7 +61,7 @@ def test_a_short_rest_belongs_to_the_interval_before_it(rest: float, intervals: 
     assert series.commands_per_s[-1] == pytest.approx(1 / (0.1 + rest) if intervals == 10 else 1 / rest)
 
 
-def test_latencies_are_counted_without_a_gap() -> None:
+def test_latency_buckets_are_contiguous() -> None:
     bins = summary().latency_histogram
     assert sum(each.commands for each in bins) == 100
     assert all(one.to_ms == other.from_ms for one, other in pairwise(bins))
@@ -70,7 +70,7 @@ def test_latencies_are_counted_without_a_gap() -> None:
         assert each.commands == pytest.approx(expected, abs=1)  # an edge is rounded
 
 
-def test_what_was_not_measured_is_null() -> None:
+def test_unmeasured_figures_are_null() -> None:
     made = empty()
     for name in (
         "workers",
@@ -88,7 +88,7 @@ def test_what_was_not_measured_is_null() -> None:
     assert made.series.p99_ms == [None] * len(made.series.commands_per_s)
 
 
-def test_what_killed_workers_counted_is_not_guessed() -> None:
+def test_counters_of_killed_workers_are_not_estimated() -> None:
     drain = Drain(name="worker-2", status=0, figures=FIGURES, log=Path("worker-2.log"))
     ran = RunResult(tally=tally(), drains=[drain], killed=1, cpu={"workers": -0.5, "RabbitMQ": 0.5})
     made = Summary.of(plan(), ran, verdict())
@@ -97,8 +97,8 @@ def test_what_killed_workers_counted_is_not_guessed() -> None:
 
 
 @pytest.mark.parametrize("survivors", [0, 1])
-def test_what_a_worker_counted_that_made_no_report_is_not_guessed(survivors: int) -> None:
-    """Nor are the others' figures taken for everybody's."""
+def test_counters_of_a_worker_without_a_report_are_not_estimated(survivors: int) -> None:
+    """Nor do the other workers' counters count as the total."""
     drains = [
         Drain(name="worker-1", status=0, figures=FIGURES, log=Path("worker-1.log")),
         Drain(name="worker-2", status=-9, figures={}, log=Path("worker-2.log")),
@@ -110,14 +110,14 @@ def test_what_a_worker_counted_that_made_no_report_is_not_guessed(survivors: int
     assert made.cpu_seconds == {"RabbitMQ": 0.5}
 
 
-def test_what_several_workers_counted_is_added_up() -> None:
+def test_counters_of_several_workers_are_added() -> None:
     drains = [Drain(name=name, status=0, figures=FIGURES, log=Path(name)) for name in ("worker-1", "worker-2")]
     made = Summary.of(plan(), RunResult(tally=tally(), drains=drains), verdict())
     assert (made.stale_conflicts, made.dead_letters, made.replica_read_share) == (16, 0, 0.75)
 
 
 @pytest.mark.parametrize("made", [summary(), summary(violations=30), empty()], ids=["clean", "wrong", "empty"])
-def test_json_holds_what_is_promised_by_its_schema_and_is_read_again(made: Summary) -> None:
+def test_the_json_is_valid_against_its_schema_and_can_be_read(made: Summary) -> None:
     text = made.model_dump_json()
     document = json.loads(text)
     schema = Summary.model_json_schema(mode="serialization")
@@ -127,7 +127,7 @@ def test_json_holds_what_is_promised_by_its_schema_and_is_read_again(made: Summa
     assert Summary.model_validate_json(text) == made
 
 
-def test_violations_are_all_counted_and_the_first_ones_told() -> None:
+def test_all_violations_are_counted_and_the_first_ones_listed() -> None:
     made = summary(violations=30)
     assert (made.violations, len(made.violation_details)) == (30, 20)
     assert "Count" in made.violation_details[0].evidence[0]
@@ -138,12 +138,12 @@ def test_runs_are_compared_figure_by_figure() -> None:
     assert (rows["throughput"].first, rows["throughput"].second, rows["throughput"].change) == (10.0, 0.0, -1.0)
     assert (rows["latency p50"].first, rows["latency p50"].second, rows["latency p50"].change) == (50.0, None, None)
     assert rows["conflicts"].first == 0.14
-    # Nothing can be told as a share of nothing.
+    # There is no ratio to zero.
     assert rows["violations"].change is None
     assert all(row.change in (0.0, None) for row in comparison(summary(), summary()))
 
 
-def test_what_was_not_the_same_is_told() -> None:
+def test_differences_between_the_runs_settings_are_reported() -> None:
     assert differences(summary(), summary()) == []
     other = Summary.of(plan(workers=4, pace=Pace(rate=5.0)), RunResult(tally=tally()), verdict())
     assert differences(summary(), other) == [
