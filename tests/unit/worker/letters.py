@@ -1,4 +1,4 @@
-"""Dead letters for tests of what is done with them."""
+"""Dead letters for the tests of replays and listings."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ DIED = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 
 
 def letter(headers: Mapping[str, Any] | None = None, *, body: bytes = b"{}", **properties: Any) -> DeadLetter:
-    """A letter that a worker put aside for a handler's bug, except as said."""
+    """A letter that a worker dead-lettered for a handler's bug, with the given differences."""
     worker = {"worker-reason": "handler_error", "worker-failed-at": DIED.isoformat()}
     chosen: dict[str, Any] = {"message_id": ID, "message_type": "Count"} | properties
     read = Properties(**chosen, headers=worker | dict(headers or {}))

@@ -1,4 +1,4 @@
-"""What the tests of the scheduler stage: races, by acting between a query and its append, on the store in memory."""
+"""Staged races for the tests of the scheduler: hooks between a query and its append, on a memory store."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ Hook = Callable[[], Awaitable[None]]
 
 
 class StagedStore(MemoryEventStore):
-    """Runs one hook after each query, while hooks are left; may answer eventual reads from a frozen copy."""
+    """Runs one hook after each query while any are left; may answer eventual reads from a frozen copy."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class StagedStore(MemoryEventStore):
         return verdicts
 
     def freeze_replica(self) -> None:
-        """Let eventual reads see what is recorded now, and nothing later."""
+        """Freeze the copy for eventual reads at the present head."""
         self.replica = MemoryEventStore()
         self.replica._log.events = list(self._log.events)
 
@@ -113,7 +113,7 @@ async def scheduler(store: StagedStore, counters: Counters) -> AsyncIterator[Sch
 
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have all that waits be one round, however slow the machine is."""
+    """Put all waiting commands into one round, independently of the machine's speed."""
     monkeypatch.setattr(rounds_module, "_LONGEST_DECIDING", 60.0)
 
 
@@ -125,6 +125,6 @@ def intruder(store: StagedStore, key: str = "a") -> Hook:
 
 
 async def others_come() -> None:
-    """Let the loop turn, so that others come and wait."""
+    """Run the loop, so that other commands arrive and wait."""
     for _ in range(5):
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Acknowledgements: one frame for what is without a gap, and nothing that is not done."""
+"""Acknowledgements: one frame for consecutive settled deliveries, and never for an unsettled one."""
 
 import asyncio
 from typing import Any
@@ -11,7 +11,7 @@ from tests.unit.worker.wire import Wire, delivery
 from worker.counters import Counters, End
 
 
-async def test_what_is_done_without_a_gap_takes_one_frame() -> None:
+async def test_consecutive_settled_deliveries_take_one_frame() -> None:
     wire, counters = Wire(), Counters()
     first, second, third = (delivery(wire.acks, counters, tag) for tag in (1, 2, 3))
     for each in (third, first, second):
@@ -21,7 +21,7 @@ async def test_what_is_done_without_a_gap_takes_one_frame() -> None:
     assert counters.ends == {End.ACCEPTED: 3}
 
 
-async def test_what_lies_beyond_a_gap_is_acknowledged_by_itself_and_at_once() -> None:
+async def test_deliveries_beyond_a_gap_are_acknowledged_singly_and_at_once() -> None:
     wire, counters = Wire(), Counters()
     first, slow, third, fourth = (delivery(wire.acks, counters, tag) for tag in (1, 2, 3, 4))
     for each in (first, third, fourth):
@@ -33,7 +33,7 @@ async def test_what_lies_beyond_a_gap_is_acknowledged_by_itself_and_at_once() ->
     assert wire.frames[3:] == [(2, True)]
 
 
-async def test_what_was_given_back_is_no_gap() -> None:
+async def test_a_requeued_delivery_is_no_gap() -> None:
     wire, counters = Wire(), Counters()
     first, returned, third = (delivery(wire.acks, counters, tag) for tag in (1, 2, 3))
     await returned.give_back()
@@ -43,7 +43,7 @@ async def test_what_was_given_back_is_no_gap() -> None:
     assert (wire.returned, wire.frames) == ([2], [(3, True)])
 
 
-async def test_a_delivery_of_a_channel_that_is_gone_is_never_acknowledged_on_the_next_one() -> None:
+async def test_a_delivery_of_a_closed_channel_is_never_acknowledged_on_the_next_one() -> None:
     counters = Counters()
     gone, now = Wire(), Wire()
     of_old = [delivery(gone.acks, counters, tag) for tag in range(1, 16)]
@@ -58,7 +58,7 @@ async def test_a_delivery_of_a_channel_that_is_gone_is_never_acknowledged_on_the
 
 
 @given(st.permutations(range(1, 9)), st.sets(st.integers(1, 8)), st.sets(st.integers(1, 8)))
-async def test_nothing_is_acknowledged_before_it_is_done(
+async def test_no_delivery_is_acknowledged_before_it_is_settled(
     order: list[int], returned: set[int], flushed_after: set[int]
 ) -> None:
     wire, counters = Wire(), Counters()
@@ -83,8 +83,8 @@ async def test_nothing_is_acknowledged_before_it_is_done(
     assert counters.balanced
 
 
-async def test_a_frame_never_covers_one_that_is_still_on_its_way() -> None:
-    # The broker closes a channel that acknowledges a tag twice, and all of its deliveries come again.
+async def test_a_frame_never_covers_an_acknowledgement_in_flight() -> None:
+    # The broker closes a channel that acknowledges a tag twice, and redelivers all of its messages.
     wire, counters = SlowWire(), Counters()
     first, slow, third, fourth, last = (delivery(wire.acks, counters, tag) for tag in (1, 2, 3, 4, 5))
     for each in (first, third, fourth):
@@ -101,7 +101,7 @@ async def test_a_frame_never_covers_one_that_is_still_on_its_way() -> None:
 
 
 class SlowWire(Wire):
-    """A channel whose connection has no room for single frames at first."""
+    """A channel whose connection first blocks single frames."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class SlowWire(Wire):
         await super().basic_ack(tag, multiple=multiple)
 
     def known_twice(self) -> set[int]:
-        """Which tags were acknowledged more than once."""
+        """The tags that were acknowledged more than once."""
         settled: set[int] = set()
         twice: set[int] = set()
         for last, multiple in self.frames:

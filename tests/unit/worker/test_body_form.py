@@ -1,4 +1,4 @@
-"""The form of a body, as its properties tell it."""
+"""The encoding of a body, according to its properties."""
 
 import pytest
 
@@ -17,7 +17,7 @@ PLAIN = [
 
 
 @pytest.mark.parametrize("properties", PLAIN, ids=lambda each: f"{each.content_type} {each.content_encoding}")
-def test_json_in_utf_8_is_read_whatever_it_is_called(properties: Properties) -> None:
+def test_json_in_utf_8_is_read_under_every_common_content_type(properties: Properties) -> None:
     check_form(properties)
 
 
@@ -31,18 +31,18 @@ def test_json_in_utf_8_is_read_whatever_it_is_called(properties: Properties) -> 
         (Properties(content_type="text/xml"), "unsupported_content_type", "is 'text/xml'"),
     ],
 )
-def test_another_form_is_refused_by_its_name(properties: Properties, code: str, text: str) -> None:
+def test_another_content_type_or_encoding_is_refused_and_named(properties: Properties, code: str, text: str) -> None:
     with pytest.raises(BadMessage, match=text) as refused:
         check_form(properties)
     assert refused.value.code == code
 
 
-def test_a_byte_order_mark_is_passed_over() -> None:
+def test_a_byte_order_mark_is_ignored() -> None:
     assert read_body(b'\xef\xbb\xbf{"a": 1}', max_bytes=100, max_depth=10) == {"a": 1}
 
 
 @pytest.mark.parametrize("form", ["utf-16", "utf-16-be", "utf-32"])
-def test_a_text_in_another_form_of_unicode_is_named(form: str) -> None:
+def test_another_unicode_encoding_is_named(form: str) -> None:
     mark = b"\xfe\xff" if form == "utf-16-be" else b""
     with pytest.raises(BadMessage, match="a text in UTF-16 or UTF-32; send it in UTF-8"):
         read_body(mark + '{"a": 1}'.encode(form), max_bytes=100, max_depth=10)

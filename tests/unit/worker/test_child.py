@@ -19,7 +19,7 @@ REQUEST = DecideRequest(
 
 
 class Attempts:
-    """Stands where the scheduler stands: each attempt ends in time, but there is always another."""
+    """A stand-in for the scheduler: each attempt ends in time, but is always followed by another."""
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters

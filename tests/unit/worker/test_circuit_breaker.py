@@ -15,7 +15,7 @@ def breaker(probe: "Probe") -> CircuitBreaker:
 
 
 class Probe:
-    """Fails so many times, or always; notes how often it was asked."""
+    """Fails the given number of times, or always; counts its calls."""
 
     def __init__(self, failures: float = 0) -> None:
         self._failures = failures
@@ -43,7 +43,7 @@ async def test_an_open_breaker_closes_when_the_probe_succeeds() -> None:
 
 
 @pytest.mark.parametrize("raised", [RuntimeError("a bug"), MemoryError(), OSError("no descriptor is left")], ids=repr)
-async def test_whatever_a_probe_raises_another_one_follows(raised: Exception) -> None:
+async def test_after_any_exception_of_a_probe_another_one_follows(raised: Exception) -> None:
     failures = [raised]
 
     async def probe() -> None:
@@ -57,7 +57,7 @@ async def test_whatever_a_probe_raises_another_one_follows(raised: Exception) ->
     await opened.close()
 
 
-async def test_whoever_listens_is_told_each_time_it_closes_again() -> None:
+async def test_listeners_are_called_each_time_it_closes() -> None:
     told: list[int] = []
     opened = breaker(Probe())
     opened.on_closing(lambda: told.append(opened.era))
@@ -78,7 +78,7 @@ async def test_closing_down_ends_the_probe() -> None:
     assert [task for task in asyncio.all_tasks() if task.get_name() == "database-probe"] == []
 
 
-async def test_whoever_waits_goes_on_waiting_while_the_probe_fails_and_may_give_up() -> None:
+async def test_waiters_wait_while_the_probe_fails_and_can_be_cancelled() -> None:
     probe = Probe(failures=float("inf"))
     opened = breaker(probe)
     opened.open(DOWN, opened.era)
@@ -91,24 +91,24 @@ async def test_whoever_waits_goes_on_waiting_while_the_probe_fails_and_may_give_
     await opened.close()
 
 
-async def test_one_who_wakes_when_it_is_open_again_goes_on_waiting() -> None:
+async def test_a_waiter_that_wakes_when_it_is_open_again_continues_to_wait() -> None:
     probe = Probe()
     opened = breaker(probe)
     opened.open(DOWN, 0)
-    # Told of the closing before whoever waits wakes up.
+    # Called on closing, before the waiters wake up.
     opened.on_closing(_once(lambda: opened.open(DOWN, 1)))
     assert await opened.closed() == 2
     assert probe.asked == 2
     await opened.close()
 
 
-async def test_after_a_pause_the_first_round_is_of_one_and_each_that_is_served_makes_room_for_twice_as_many() -> None:
+async def test_after_a_pause_the_first_round_has_one_command_and_each_success_doubles_the_limit() -> None:
     opened = breaker(Probe())
     assert opened.room(1000) == 1000
     opened.open(DOWN, opened.era)
     hanging, era = 0, await opened.closed()
     assert opened.room(1000) == 1
-    # What began before the pause makes no room.
+    # Commands from before the pause do not raise the limit.
     opened.served(hanging)
     assert opened.room(1000) == 1
     widths = []
@@ -120,7 +120,7 @@ async def test_after_a_pause_the_first_round_is_of_one_and_each_that_is_served_m
     await opened.close()
 
 
-async def test_who_fails_late_of_an_earlier_era_does_not_open_it_again() -> None:
+async def test_a_late_failure_from_before_a_pause_does_not_open_it_again() -> None:
     opened = breaker(Probe())
     hanging = await opened.closed()
     opened.open(DOWN, hanging)
@@ -132,7 +132,7 @@ async def test_who_fails_late_of_an_earlier_era_does_not_open_it_again() -> None
     await opened.close()
 
 
-async def test_probes_are_ever_further_apart_until_the_database_serves_commands_again(
+async def test_intervals_of_probes_grow_until_the_database_serves_commands_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ranges: list[tuple[float, float]] = []
@@ -147,7 +147,7 @@ async def test_probes_are_ever_further_apart_until_the_database_serves_commands_
     era = await opened.closed()
     assert [high for _, high in ranges] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
     assert all(low == high / 2 for low, high in ranges)
-    # It answers the probe and no command: it is not asked in a tight loop.
+    # It answers probes but no command: it must not be probed in a tight loop.
     opened.open(DOWN, era)
     era = await opened.closed()
     assert ranges[-1] == (2.5, 5.0)

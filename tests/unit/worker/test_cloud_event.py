@@ -1,4 +1,4 @@
-"""CloudEvents: an event as consumers of any kind read it."""
+"""CloudEvents: the published form of an event."""
 
 import json
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ def _message(event: RecordedEvent, *, mode: Mode = "binary", subject: str | None
 
 
 @pytest.mark.parametrize("mode", ["binary", "structured"])
-def test_the_package_of_the_specification_reads_it(mode: Mode) -> None:
+def test_the_cloudevents_package_reads_it(mode: Mode) -> None:
     event = _event(
         {"Bell": "great", "Tons": Decimal("13.7")}, traceparent=TRACE, correlation_id="talk", command_id="why"
     )
@@ -53,7 +53,7 @@ def test_the_package_of_the_specification_reads_it(mode: Mode) -> None:
     assert read.get_data() == {"Bell": "great", "Tons": 13.7}
 
 
-def test_what_is_not_there_is_left_out_and_every_digit_is_kept() -> None:
+def test_missing_fields_are_omitted_and_every_digit_is_kept() -> None:
     digits = Decimal("0.12345678901234567890")
     sent = _message(_event({"Bell": "", "Tons": digits}), subject="Bell")
     assert sent.properties.headers == {
@@ -67,17 +67,17 @@ def test_what_is_not_there_is_left_out_and_every_digit_is_kept() -> None:
 
 
 @pytest.mark.parametrize(("value", "text"), [(7, "7"), (Decimal("1.50"), "1.50"), (True, "true"), (False, "false")])
-def test_a_subject_is_written_as_json_has_it(value: Any, text: str) -> None:
+def test_a_subject_is_written_in_its_json_form(value: Any, text: str) -> None:
     headers = _message(_event({"Bell": value}), subject="Bell").properties.headers or {}
     assert headers["cloudEvents_subject"] == text
 
 
 @pytest.mark.parametrize(("value", "kind"), [([], "a list"), ({"of": "iron"}, "a dict")])
-def test_a_subject_that_is_neither_text_nor_number_is_told(value: Any, kind: str) -> None:
+def test_a_subject_that_is_neither_text_nor_number_is_reported(value: Any, kind: str) -> None:
     with pytest.raises(InvalidRelay, match=f"the field Bell is the subject of the relay aloud, and holds {kind};"):
         _message(_event({"Bell": value}), subject="Bell")
 
 
-def test_a_source_that_cannot_be_is_an_error() -> None:
+def test_an_invalid_source_is_an_error() -> None:
     with pytest.raises(CloudEventValidationError):
-        message_of(_event({"Bell": "a"}), bells(), Relay(name="aloud"), 3)  # type: ignore[arg-type]  # what cannot be
+        message_of(_event({"Bell": "a"}), bells(), Relay(name="aloud"), 3)  # type: ignore[arg-type]  # invalid on purpose

@@ -8,7 +8,7 @@ from worker.settings import Settings
 
 
 async def test_a_connection_that_was_refused_counts_as_closed() -> None:
-    # Found as garbage, and in whatever thread, it would be closed by the library, which takes an event loop.
+    # Otherwise its finalizer would close it, in any thread, for which the library needs an event loop.
     connection = _Connection(URL("amqp://guest:guest@127.0.0.1:1/"))
     with pytest.raises(ConnectionError):
         await connection.connect()
@@ -24,7 +24,7 @@ async def test_a_connection_that_was_refused_counts_as_closed() -> None:
     ]
     + ["amqp://app@a/,amqp://app:secret@b/"],
 )
-def test_an_address_that_the_library_does_not_read_is_refused_before_it_is_tried(url: str) -> None:
+def test_an_address_that_the_library_cannot_parse_is_refused_before_connecting(url: str) -> None:
     with pytest.raises(BrokerMisconfigured, match="correct AMQP_URL") as raised:
         Link(url, name="test")
     assert "secret" not in str(raised.value)
@@ -35,14 +35,12 @@ def test_an_address_that_the_library_does_not_read_is_refused_before_it_is_tried
     [
         ("heartbeat=10", "its parameter 'heartbeat' is unknown: remove it; known parameters are auth, cadata, "),
         ("cafle=/ca.pem", r"its parameter 'cafle' is unknown \(did you mean cafile\?\): remove it"),
-        # With these the library ends with a traceback.
+        # The library raises unexpected exceptions for these.
         ("interleave=1", "its parameter 'interleave' is unknown"),
         ("auth=kerberos", "its parameter auth must be one of plain, external"),
     ],
 )
-def test_a_parameter_that_would_be_passed_over_is_refused(
-    monkeypatch: pytest.MonkeyPatch, query: str, told: str
-) -> None:
+def test_a_parameter_that_would_be_ignored_is_refused(monkeypatch: pytest.MonkeyPatch, query: str, told: str) -> None:
     url = f"amqp://app:secret@mq:5672/events?{query}"
     with pytest.raises(BrokerMisconfigured, match=f"the broker's address: {told}.*; correct AMQP_URL$") as raised:
         Link(url, name="test")
@@ -53,5 +51,5 @@ def test_a_parameter_that_would_be_passed_over_is_refused(
 
 
 @pytest.mark.parametrize("query", ["", "auth=EXTERNAL", "cafile=/ca.pem&server_hostname=mq"])
-def test_a_parameter_that_is_read_is_taken(query: str) -> None:
+def test_a_supported_parameter_is_accepted(query: str) -> None:
     Link(f"amqps://app:secret@mq/events?{query}", name="test")

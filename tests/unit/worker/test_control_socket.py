@@ -1,4 +1,4 @@
-"""The control socket, with both of its ends in this process."""
+"""The control socket, with both ends in this process."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ HEALTH = Health(live=True, ready=True, reason="consuming")
 
 @dataclass
 class Both:
-    """A supervisor's end, and what the worker's end has been told."""
+    """The supervisor's end, and the calls at the worker's end."""
 
     channel: SupervisorChannel
     worker: AsyncExitStack
@@ -38,7 +38,7 @@ async def connected(*, reporting: bool = True) -> AsyncIterator[Both]:
             channel.close()
 
 
-async def test_health_is_reported_at_once_and_the_figures_at_the_end() -> None:
+async def test_health_is_reported_at_once_and_the_counters_at_the_end() -> None:
     async with connected() as both:
         assert await both.channel.report() == HEALTH
         both.counts["received"] = 7
@@ -50,7 +50,7 @@ async def test_health_is_reported_at_once_and_the_figures_at_the_end() -> None:
 
 
 @pytest.mark.parametrize(("told", "hurries"), [(STOP, False), (HURRY, True)])
-async def test_the_worker_does_as_it_is_told(told: bytes, *, hurries: bool) -> None:
+async def test_the_worker_obeys_the_supervisor(told: bytes, *, hurries: bool) -> None:
     async with connected() as both:
         await both.channel.report()
         assert not both.stop.is_set()
@@ -60,14 +60,14 @@ async def test_the_worker_does_as_it_is_told(told: bytes, *, hurries: bool) -> N
             assert both.hurry.is_set() is hurries
 
 
-async def test_the_worker_is_told_before_it_has_anything_to_report() -> None:
+async def test_the_worker_can_be_stopped_before_its_first_report() -> None:
     async with connected(reporting=False) as both:
         both.channel.tell(STOP)
         async with asyncio.timeout(10):
             await both.stop.wait()
 
 
-async def test_a_supervisor_that_is_gone_has_the_worker_stop(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_worker_stops_if_its_supervisor_ends(caplog: pytest.LogCaptureFixture) -> None:
     async with connected() as both:
         both.channel.close()
         async with asyncio.timeout(10):
@@ -78,7 +78,7 @@ async def test_a_supervisor_that_is_gone_has_the_worker_stop(caplog: pytest.LogC
 
 async def test_without_a_supervisor_nothing_happens() -> None:
     stop, hurry = asyncio.Event(), asyncio.Event()
-    async with supervised(None, stop=stop, hurry=hurry) as nobody:
-        assert not nobody.is_open
-        async with nobody.reporting(health=lambda: HEALTH, figures=dict):
+    async with supervised(None, stop=stop, hurry=hurry) as unsupervised:
+        assert not unsupervised.is_open
+        async with unsupervised.reporting(health=lambda: HEALTH, figures=dict):
             assert not stop.is_set()

@@ -13,7 +13,7 @@ def test_every_delivery_is_accounted_for() -> None:
     assert report["received"] == sum(report[end] for end in End) + report["in_flight"]
 
 
-def test_a_person_is_told_what_there_was() -> None:
+def test_the_summary_names_nonzero_counters() -> None:
     counters = Counters()
     assert counters.told() == "no delivery came in"
     for _ in range(1003):
@@ -27,7 +27,7 @@ def test_a_person_is_told_what_there_was() -> None:
     )
 
 
-def test_a_delivery_that_ends_twice_shows() -> None:
+def test_a_delivery_that_ends_twice_is_detected() -> None:
     counters = Counters()
     counters.begin()
     counters.end(End.ACCEPTED)

@@ -1,4 +1,4 @@
-"""Addresses with passwords: from files, and shown without them."""
+"""Addresses with passwords: read from files, and shown without passwords."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the files of two addresses lie, as an editor or a cluster writes them."""
+    """A folder with files of two addresses, as written by an editor or a cluster."""
     (tmp_path / "database").write_text(f"{DATABASE}\n")
     (tmp_path / "broker").write_text(BROKER)
     monkeypatch.setenv("DATABASE_URL_FILE", str(tmp_path / "database"))
@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_file_is_as_good_as_a_variable(folder: Path) -> None:
+def test_a_file_replaces_a_variable(folder: Path) -> None:
     settings = Settings.load()
     assert (settings.database_url, settings.amqp_url) == (DATABASE, BROKER)
     assert settings.origin("database_url") == f"file {folder}/database"
@@ -49,7 +49,7 @@ def test_an_empty_file_of_replicas_names_none(folder: Path, monkeypatch: pytest.
     settings = Settings.load()
     assert settings.database_replica_urls == ()
     assert settings.origin("database_replica_urls") == f"file {folder}/replicas"
-    # Nothing works without the others, so that an empty file of theirs is a mistake.
+    # The other addresses are required, so an empty file is an error.
     for name in ("database", "broker"):
         (folder / name).write_text(content)
     with pytest.raises(SettingsError) as raised:
@@ -61,16 +61,16 @@ def test_an_empty_file_of_replicas_names_none(folder: Path, monkeypatch: pytest.
 
 
 @pytest.mark.usefixtures("folder")
-def test_a_file_and_a_variable_for_one_setting_are_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_and_a_variable_for_one_setting_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMQP_URL", BROKER)
     with pytest.raises(SettingsError) as raised:
         Settings.load()
     assert str(raised.value) == "AMQP_URL and AMQP_URL_FILE are both set: unset one of them."
-    monkeypatch.setenv("AMQP_URL", "")  # as compose files pass on what is not set
+    monkeypatch.setenv("AMQP_URL", "")  # as Compose passes on an unset variable
     assert Settings.load().amqp_url == BROKER
 
 
-def test_files_that_are_no_use_are_named_all_at_once(tmp_path: Path) -> None:
+def test_all_unusable_files_are_named_at_once(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text(" \n")
     (tmp_path / "bytes").write_bytes(b"secret\xff")
     environment = {
@@ -89,7 +89,7 @@ def test_files_that_are_no_use_are_named_all_at_once(tmp_path: Path) -> None:
     ]
 
 
-def test_what_a_file_holds_is_checked_like_a_variable(folder: Path) -> None:
+def test_a_files_content_is_validated_like_a_variable(folder: Path) -> None:
     (folder / "broker").write_text("http://app:secret@mq/")
     with pytest.raises(SettingsError) as raised:
         Settings.load()
@@ -114,5 +114,5 @@ def test_what_a_file_holds_is_checked_like_a_variable(folder: Path) -> None:
         ("", ""),
     ],
 )
-def test_no_address_shows_its_password(url: str, shown: str) -> None:
+def test_addresses_are_shown_without_passwords(url: str, shown: str) -> None:
     assert redacted(url) == shown

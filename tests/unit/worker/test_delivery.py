@@ -22,15 +22,15 @@ from worker.counters import Counters, End
         ({"worker-suspect": True, "x-delivery-count": 0}, True),
     ],
 )
-def test_what_was_handed_out_more_than_twice_may_be_poison(headers: dict[str, Any] | None, *, poison: bool) -> None:
+def test_a_message_delivered_more_than_twice_may_be_poison(headers: dict[str, Any] | None, *, poison: bool) -> None:
     assert delivery(Wire().acks, Counters(), headers=headers, redelivered=True).may_be_poison is poison
 
 
-def test_what_a_publisher_wrote_makes_no_poison() -> None:
+def test_a_publishers_header_does_not_make_a_message_poison() -> None:
     assert not delivery(Wire().acks, Counters(), headers={"x-delivery-count": 10**6}).may_be_poison
 
 
-async def test_settling_twice_is_a_bug_that_shows() -> None:
+async def test_settling_twice_is_reported_as_a_bug() -> None:
     wire, counters = Wire(), Counters()
     one = delivery(wire.acks, counters)
     one.acknowledge(End.ACCEPTED)
@@ -40,7 +40,7 @@ async def test_settling_twice_is_a_bug_that_shows() -> None:
     assert counters.balanced
 
 
-async def test_what_is_settled_after_its_channel_is_gone_counts_as_lost() -> None:
+async def test_a_delivery_settled_after_its_channel_was_closed_counts_as_lost() -> None:
     wire, counters = Wire(), Counters()
     before, at_once, returned = (delivery(wire.acks, counters, tag) for tag in (1, 2, 3))
     before.acknowledge(End.ACCEPTED)
@@ -52,7 +52,7 @@ async def test_what_is_settled_after_its_channel_is_gone_counts_as_lost() -> Non
     assert counters.ends == {End.LOST_CHANNEL: 3}
 
 
-def test_a_delivery_says_which_shard_and_which_key_it_came_by() -> None:
+def test_a_delivery_has_its_shard_and_affinity_key() -> None:
     found = delivery(Wire().acks, Counters(), headers={"affinity-key": "tea"}, intake=Intake(3))
     assert (found.shard, found.affinity_key) == (3, "tea")
     without = delivery(Wire().acks, Counters())
@@ -60,7 +60,7 @@ def test_a_delivery_says_which_shard_and_which_key_it_came_by() -> None:
     assert delivery(Wire().acks, Counters(), headers={"affinity-key": 5}).affinity_key is None
 
 
-async def test_a_channel_that_closes_waits_for_what_it_has_handed_out_and_puts_back_the_rest_by_its_close() -> None:
+async def test_a_closing_channel_waits_for_begun_deliveries_and_its_close_requeues_the_rest() -> None:
     intake, wire = Intake(3), Wire()
     first, second = (delivery(wire.acks, Counters(), tag, intake=intake) for tag in (1, 2))
     intake.is_closing = True
@@ -70,11 +70,11 @@ async def test_a_channel_that_closes_waits_for_what_it_has_handed_out_and_puts_b
     second.abandon()
     await emptied
     assert first.has_ended
-    # Nothing is sent to the broker: it would hand the message out again at once, to us.
+    # No reject is sent: the broker would redeliver the message at once, to this consumer.
     assert (wire.frames, wire.returned) == ([], [])
 
 
-async def test_what_a_closing_channel_leaves_is_covered_by_no_acknowledgement() -> None:
+async def test_no_acknowledgement_covers_deliveries_left_by_a_closing_channel() -> None:
     intake, wire = Intake(3), Wire()
     left, done = (delivery(wire.acks, Counters(), tag, intake=intake) for tag in (1, 2))
     intake.is_closing = True
@@ -84,7 +84,7 @@ async def test_what_a_closing_channel_leaves_is_covered_by_no_acknowledgement() 
     assert wire.frames == [(2, False)]
 
 
-async def test_a_channel_that_is_given_up_waits_for_nothing() -> None:
+async def test_an_abandoned_channel_waits_for_nothing() -> None:
     intake = Intake(3)
     delivery(Wire().acks, Counters(), intake=intake)
     intake.give_up()

@@ -1,4 +1,4 @@
-"""What a delivery reader takes of the frames, and what it leaves to the library."""
+"""The frames that a delivery reader takes, and those that it leaves to the library."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ def content(size: int, channel: int = OURS, message_id: str | None = None) -> by
 
 
 def delivered(tag: int, *parts: bytes, channel: int = OURS, redelivered: bool = False) -> bytes:
-    """The frames of a delivery whose body came in parts."""
+    """The frames of a delivery with a body in several frames."""
     method = frame.marshal(commands.Basic.Deliver("consumer", tag, redelivered, "commands", "tally"), channel)
     described = content(sum(map(len, parts)), channel, message_id=f"id {tag}")
     return method + described + b"".join(frame.marshal(body.ContentBody(part), channel) for part in parts)
@@ -40,7 +40,7 @@ def reader(*frames: bytes) -> tuple[DeliveryReader, Taken]:
 
 
 async def left(made: DeliveryReader) -> bytes:
-    """All that the library gets to see."""
+    """All frames that are left to the library."""
     read = b""
     while not made.at_eof():
         try:
@@ -50,7 +50,7 @@ async def left(made: DeliveryReader) -> bytes:
     return read
 
 
-async def test_deliveries_are_taken_in_order_and_all_else_is_left() -> None:
+async def test_deliveries_are_taken_in_order_and_other_frames_are_left() -> None:
     made, taken = reader(delivered(1, b"first"), ACK, delivered(2, b"second", redelivered=True), ACK)
     assert await left(made) == ACK + ACK
     assert [(each.tag, each.body, each.is_redelivered) for each in taken] == [
@@ -60,13 +60,13 @@ async def test_deliveries_are_taken_in_order_and_all_else_is_left() -> None:
     assert [each.properties.message_id for each in taken] == ["id 1", "id 2"]
 
 
-async def test_a_body_is_put_together_from_its_frames() -> None:
+async def test_a_body_is_joined_from_its_frames() -> None:
     made, taken = reader(delivered(1), delivered(2, b"a", b"b" * 100_000, b"c"))
     assert await left(made) == b""
     assert [each.body for each in taken] == [b"", b"a" + b"b" * 100_000 + b"c"]
 
 
-async def test_frames_of_other_channels_are_left_also_between_those_of_a_delivery() -> None:
+async def test_frames_of_other_channels_between_those_of_a_delivery_are_left() -> None:
     ours, other = delivered(1, b"ours"), delivered(1, b"other", channel=OTHER)
     at = ours.index(content(4, message_id="id 1"))
     made, taken = reader(ours[:at], other, ours[at:])
@@ -74,7 +74,7 @@ async def test_frames_of_other_channels_are_left_also_between_those_of_a_deliver
     assert taken.tags() == [1]
 
 
-async def test_what_comes_in_pieces_is_taken_once_it_is_whole() -> None:
+async def test_a_delivery_in_pieces_is_taken_when_it_is_complete() -> None:
     stream = asyncio.StreamReader()
     made, taken = DeliveryReader(stream), Taken()
     made.tap(OURS, taken.append)
@@ -82,12 +82,12 @@ async def test_what_comes_in_pieces_is_taken_once_it_is_whole() -> None:
     for byte in delivered(1, b"slow") + ACK:
         assert not reading.done()
         stream.feed_data(bytes((byte,)))
-        await asyncio.sleep(0)  # the reading task takes it
+        await asyncio.sleep(0)  # the reader's task takes it
     assert await reading == ACK
     assert taken.tags() == [1]
 
 
-async def test_a_message_that_was_returned_or_asked_for_is_the_librarys() -> None:
+async def test_returned_messages_and_those_of_basic_get_are_left() -> None:
     fetched = frame.marshal(commands.Basic.GetOk(7, False, "", "tally", 0), OURS) + content(0)
     returned = frame.marshal(commands.Basic.Return(312, "NO_ROUTE", "", "nowhere"), OURS) + content(0)
     made, taken = reader(fetched, delivered(1, b"x"), returned)
@@ -95,7 +95,7 @@ async def test_a_message_that_was_returned_or_asked_for_is_the_librarys() -> Non
     assert taken.tags() == [1]
 
 
-async def test_whatever_becomes_of_one_the_next_is_taken(caplog: pytest.LogCaptureFixture) -> None:
+async def test_after_an_exception_of_the_callback_the_next_delivery_is_taken(caplog: pytest.LogCaptureFixture) -> None:
     made, _ = reader(delivered(1, b"a"), delivered(2, b"b"))
     tags = []
 
@@ -111,8 +111,8 @@ async def test_whatever_becomes_of_one_the_next_is_taken(caplog: pytest.LogCaptu
     assert "handling delivery 1 failed" in caplog.text
 
 
-async def test_the_library_sees_a_sign_of_life_among_many_deliveries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would take a connection for dead on which it sees nothing; a broker that delivers sends no heartbeats."""
+async def test_the_library_gets_heartbeats_among_many_deliveries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without frames it would take the connection for dead; a broker that delivers sends no heartbeats."""
     now = 0.0
     monkeypatch.setattr("worker.amqp.delivery_reader.time", SimpleNamespace(monotonic=lambda: now))
     made, taken = reader(*(delivered(tag, b"x") for tag in range(1, 61)))
@@ -130,7 +130,7 @@ async def test_the_library_sees_a_sign_of_life_among_many_deliveries(monkeypatch
     assert 5 <= len(seen) // len(beat) <= 6
 
 
-async def test_others_have_their_turn_among_many_deliveries(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_other_tasks_run_among_many_deliveries(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr("worker.amqp.frame_reader.time", SimpleNamespace(monotonic=lambda: now))
     made, _ = reader(*(delivered(tag, b"x") for tag in range(1, 31)), ACK)
@@ -146,7 +146,7 @@ async def test_others_have_their_turn_among_many_deliveries(monkeypatch: pytest.
     assert 1 <= len(turns) < 30
 
 
-async def test_properties_that_nobody_can_read_end_the_connection() -> None:
+async def test_unreadable_properties_end_the_connection() -> None:
     method = delivered(1)[: delivered(1).index(content(0, message_id="id 1"))]
     payload = struct.pack(">HHQH", 60, 0, 0, 1 << 12)
     made, taken = reader(method + struct.pack(">BHI", 2, OURS, len(payload)) + payload + b"\xce")
@@ -155,13 +155,13 @@ async def test_properties_that_nobody_can_read_end_the_connection() -> None:
     assert taken == []
 
 
-async def test_a_content_header_of_no_delivery_is_left() -> None:
+async def test_a_content_header_without_a_delivery_is_left() -> None:
     made, taken = reader(content(0), frame.marshal(body.ContentBody(b"x"), OURS))
     assert await left(made) == content(0) + frame.marshal(body.ContentBody(b"x"), OURS)
     assert taken == []
 
 
-async def test_what_was_left_of_one_delivery_is_no_part_of_the_next() -> None:
+async def test_an_incomplete_delivery_is_not_mixed_with_the_next() -> None:
     broken = delivered(1, b"half", b"missing")
     made, taken = reader(broken[: broken.index(b"missing") - 7], delivered(2, b"whole"))
     assert await left(made) == b""

@@ -1,4 +1,4 @@
-"""Direct reply-to: which addresses a broker may have written."""
+"""Direct reply-to: the addresses that a broker can have written."""
 
 from base64 import b64encode
 
@@ -10,7 +10,7 @@ _PROCESS = b64encode(b"\x83Xw-a-process").decode()
 SOUND = f"amq.rabbitmq.reply-to.{_PROCESS}.a1+/=="
 
 
-def test_what_a_broker_writes_is_sound() -> None:
+def test_a_brokers_address_is_accepted() -> None:
     assert is_direct(SOUND)
     assert is_sound(SOUND)
 
@@ -28,10 +28,10 @@ def test_what_a_broker_writes_is_sound() -> None:
         f"{SOUND}\n",
     ],
 )
-def test_what_no_broker_writes_is_not(address: str) -> None:
+def test_an_invalid_address_is_refused(address: str) -> None:
     assert is_direct(address)
     assert not is_sound(address)
 
 
-def test_a_queue_is_no_direct_address() -> None:
+def test_a_queue_is_no_direct_reply_address() -> None:
     assert not is_direct("replies.amq.rabbitmq.reply-to")

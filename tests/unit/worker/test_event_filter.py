@@ -1,4 +1,4 @@
-"""Which events a person asks for: words of a command line, and the filter that they make."""
+"""The filter for events from the options of a command line."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -17,7 +17,7 @@ def made(
     return selected(types, conditions, any_condition=any_condition, since=since or None, until=until or None)
 
 
-def test_words_become_the_filter_that_they_say() -> None:
+def test_options_make_a_filter() -> None:
     book, reader = P("BookID", "b"), P("ReaderID", "r")
     words = ("BookID=b", "ReaderID=r")
     assert made() == Filter.matching_any_event()
@@ -50,7 +50,7 @@ def test_a_value_is_json_or_else_a_string(written: str, value: Scalar) -> None:
     assert made(f"Key={written}") == Filter.matching().any_predicate_of(P("Key", value))
 
 
-def test_times_are_in_utc_unless_they_say_otherwise() -> None:
+def test_times_without_a_zone_are_in_utc() -> None:
     assert made(since="2026-01-05T10:00").since == datetime(2026, 1, 5, 10, tzinfo=UTC)
     assert made(until="2026-01-05").until == datetime(2026, 1, 5, tzinfo=UTC)
     both = made(since="2026-01-05T10:00+01:00", until="2026-01-05T09:00Z")
@@ -77,8 +77,8 @@ def test_times_are_in_utc_unless_they_say_otherwise() -> None:
         ({"since": "2026-01-06", "until": "2026-01-05"}, "no event can occur from"),
     ],
 )
-def test_a_mistake_is_named(words: dict[str, object], sentence: str) -> None:
+def test_an_invalid_option_is_named(words: dict[str, object], sentence: str) -> None:
     given = {"types": (), "conditions": (), "any_condition": False, "since": None, "until": None} | words
     with pytest.raises(Mistake) as raised:
-        selected(**given)  # type: ignore[arg-type]  # the words of one case
+        selected(**given)  # type: ignore[arg-type]  # the options of one case
     assert sentence in str(raised.value)

@@ -1,4 +1,4 @@
-"""What is known is told in a sentence; what is not is a bug, and keeps its traceback."""
+"""Known failures are reported in a sentence; all others are bugs and keep their traceback."""
 
 import pytest
 
@@ -31,9 +31,11 @@ from worker.failures import Mistake, sentence, telling
         (ExceptionGroup("", [ExceptionGroup("", [Mistake("do this.")]), Mistake("do that.")]), "do this."),
     ],
 )
-def test_what_is_known_is_told_in_a_sentence(error: Exception, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_known_failure_is_reported_in_a_sentence(
+    error: Exception, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert sentence(error) == told
-    # What ends a command concerns the one database that it has.
+    # A command has only one database, which need not be named.
     told = told.replace("its address", "DATABASE_URL")
     with pytest.raises(SystemExit) as raised, telling("worker"):
         raise error
@@ -50,14 +52,14 @@ def test_what_is_known_is_told_in_a_sentence(error: Exception, told: str, capsys
         BaseExceptionGroup("", [Mistake("do this."), KeyboardInterrupt()]),
     ],
 )
-def test_what_is_not_known_keeps_its_traceback(bug: BaseException, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_failure_keeps_its_traceback(bug: BaseException, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(type(bug)) as raised, telling("worker"):
         raise bug
     assert raised.value is bug
     assert capsys.readouterr() == ("", "")
 
 
-def test_nothing_is_told_of_what_goes_well(capsys: pytest.CaptureFixture[str]) -> None:
+def test_success_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
     with telling("worker"):
         pass
     assert capsys.readouterr() == ("", "")

@@ -13,7 +13,7 @@ LIMIT = 16 * 1024
 
 
 class Recorder(Sender):
-    """A sender that keeps what it was given."""
+    """A sender that records the messages."""
 
     def __init__(self) -> None:
         super().__init__("amqp://nowhere", name="recorder")
@@ -52,20 +52,20 @@ async def test_the_copy_keeps_the_message_and_none_of_the_brokers_headers() -> N
         "there",
         "application/json",
     )
-    # The rest of another message would let this one expire; the broker checks user_id against our own name.
+    # An expiration would delete the copy; the broker checks user_id against the worker's own user.
     assert (copy.expiration, copy.user_id) == ("1500", None)
     assert original.headers is not None
     assert "x-death" in original.headers
 
 
-async def test_what_a_broker_may_act_upon_is_kept_inside_another_header() -> None:
+async def test_headers_that_a_broker_acts_upon_are_kept_inside_another_header() -> None:
     recorder = Recorder()
     first = Properties(message_id="id", headers={"CC": ["a"], "BCC": ["b"], "x-tenant-id": b"\xff", "cc": "c"})
     await forward(recorder, b"", first, queue="q", headers={}, timeout=1)
     withheld = {"CC": ["a"], "BCC": ["b"], "x-tenant-id": bytearray(b"\xff")}
     assert recorder.sent["properties"].headers == {"cc": "c", "worker-withheld-headers": withheld}
     assert recorder.sent["alone"]
-    # On the next hop, what another system has added joins it.
+    # On the next hop, headers added by another system are included.
     again = Properties(message_id="id", headers={"worker-withheld-headers": {"CC": ["a"]}, "x-delay": 1})
     await forward(recorder, b"", again, queue="q", headers={}, timeout=1)
     assert recorder.sent["properties"].headers == {"worker-withheld-headers": {"CC": ["a"], "x-delay": 1}}
@@ -74,7 +74,7 @@ async def test_what_a_broker_may_act_upon_is_kept_inside_another_header() -> Non
     assert recorder.sent["properties"].headers == {"worker-withheld-headers": {"x-delay": 1}}
 
 
-async def test_withheld_headers_go_first_where_there_is_no_room() -> None:
+async def test_withheld_headers_are_dropped_first_without_room() -> None:
     assert await forwarded({**TRACE, "x-long": "x" * 127_000}, error="e" * 4_000) == {
         **TRACE,
         "worker-attempts": 1,
@@ -99,7 +99,7 @@ def test_reason_error_and_traceback_stay_under_16_kb_together() -> None:
     assert headers[TRACEBACK_HEADER].startswith("…")
 
 
-def test_a_short_traceback_is_whole_and_an_empty_error_has_its_name() -> None:
+def test_a_short_traceback_is_complete_and_an_empty_error_is_named_by_its_type() -> None:
     with pytest.raises(KeyError) as raised:
         raise KeyError("x")
     headers = explain(raised.value, reason="handler_error", queue="q", with_traceback=True)
@@ -107,7 +107,7 @@ def test_a_short_traceback_is_whole_and_an_empty_error_has_its_name() -> None:
     assert explain(ValueError(), reason="r", queue="q", with_traceback=False)[ERROR_HEADER] == "ValueError"
 
 
-def test_what_pydantic_says_is_one_sentence_without_the_values() -> None:
+def test_a_pydantic_error_is_one_sentence_without_values() -> None:
     with pytest.raises(ValidationError) as raised:
         SwitchedOn.model_validate({"watts": "a secret"})
     error = explain(raised.value, reason="handler_error", queue="q", with_traceback=True)[ERROR_HEADER]
@@ -117,18 +117,18 @@ def test_what_pydantic_says_is_one_sentence_without_the_values() -> None:
     )
 
 
-def test_what_utf8_cannot_hold_is_replaced() -> None:
+def test_surrogates_are_replaced() -> None:
     headers = explain(ValueError("a\ud800b"), reason="r", queue="q", with_traceback=False)
     assert headers[ERROR_HEADER] == "a?b"
 
 
-async def test_an_id_of_ours_is_marked_and_anybody_elses_is_not() -> None:
+async def test_an_id_assigned_by_the_worker_is_marked() -> None:
     recorder = Recorder()
     await forward(recorder, b"", Properties(message_id=""), queue="q", headers={}, timeout=1)
     given = recorder.sent["properties"]
     assert str(UUID(given.message_id)) == given.message_id
     assert given.headers == {"worker-assigned-id": True}
-    # What is sent on once more keeps both.
+    # A further copy keeps both.
     await forward(recorder, b"", given, queue="q", headers={}, timeout=1)
     again = recorder.sent["properties"]
     assert (again.message_id, again.headers) == (given.message_id, given.headers)
@@ -136,7 +136,7 @@ async def test_an_id_of_ours_is_marked_and_anybody_elses_is_not() -> None:
     assert recorder.sent["properties"].headers == {}
 
 
-async def test_headers_can_be_left_out() -> None:
+async def test_headers_can_be_omitted() -> None:
     recorder = Recorder()
     original = Properties(message_id="id", headers={"a": 1, "b": 2, "c": 3})
     await forward(recorder, b"", original, queue="q", headers={"b": 4}, without={"b", "c"}, timeout=1)
@@ -144,12 +144,12 @@ async def test_headers_can_be_left_out() -> None:
 
 
 TRACE = {"traceparent": "00-1-2-3", "tracestate": "a=b", "causation-id": "before"}
-# A frame without what is around its payload.
+# The payload of the largest frame.
 FRAME = 128 * 1024 - 8
 
 
 async def forwarded(headers: dict[str, Any], *, error: str = "e", traceback: str | None = None) -> dict[str, Any]:
-    """Put a message aside and return the headers of its copy, which fits into a frame."""
+    """Dead-letter a message; assert that its copy fits into a frame, and return the copy's headers."""
     recorder = Recorder()
     added = {"worker-attempts": 1, "worker-error": error}
     if traceback is not None:
@@ -163,14 +163,14 @@ async def forwarded(headers: dict[str, Any], *, error: str = "e", traceback: str
 
 
 async def test_headers_that_fit_are_all_kept() -> None:
-    # All that a publisher can send; it gave the message no more than its headers.
+    # The largest headers that a publisher can send, without other properties.
     recorder = Recorder()
     headers: dict[str, Any] = {"large": "x" * (FRAME - 60)}
     await forward(recorder, b"", Properties(message_id="id", headers=headers), queue="q", headers={}, timeout=1)
     assert recorder.sent["properties"].headers == headers
 
 
-async def test_the_traceback_is_the_first_to_go() -> None:
+async def test_the_traceback_is_dropped_first() -> None:
     headers = {**TRACE, "large": "x" * 125_000}
     assert await forwarded(headers, traceback="t" * 11_000) == {
         **headers,
@@ -180,7 +180,7 @@ async def test_the_traceback_is_the_first_to_go() -> None:
     }
 
 
-async def test_then_what_no_worker_reads_goes_and_is_named() -> None:
+async def test_then_unused_headers_are_dropped_and_named() -> None:
     headers = {**TRACE, "worker-replayed-at": "then", "large": "x" * 127_000, "small": 1}
     assert await forwarded(headers, error="e" * 4_000) == {
         **TRACE,
@@ -191,7 +191,7 @@ async def test_then_what_no_worker_reads_goes_and_is_named() -> None:
     }
 
 
-async def test_then_whatever_is_not_ours_goes() -> None:
+async def test_then_all_foreign_headers_are_dropped() -> None:
     headers = {"tracestate": "x" * 128_000, "worker-error": "forged", "y" * 128: 1}
     assert await forwarded(headers, error="e" * 4_000, traceback="t") == {
         "worker-attempts": 1,
@@ -201,21 +201,21 @@ async def test_then_whatever_is_not_ours_goes() -> None:
     }
 
 
-async def test_many_names_are_not_all_told() -> None:
+async def test_the_list_of_dropped_names_is_bounded() -> None:
     dropped = (await forwarded({f"h{n}": "x" * 1_000 for n in range(130)}))["worker-dropped-headers"]
     assert dropped.startswith("h0, h1, h10, ")
     assert dropped.endswith("…")
     assert len(dropped.encode()) <= 500
 
 
-async def test_into_the_smallest_frame_goes_a_part_of_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_smallest_frame_has_a_part_of_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.amqp.connection._LARGEST_PAYLOAD", 4096 - 8)
     headers = await forwarded({"x": "y" * 2_000}, error="e" * 4_096, traceback="t" * 11_000)
     assert headers["worker-error"] == "e" * 497 + "…"
     assert headers["worker-dropped-headers"] == "x"
 
 
-async def test_what_cannot_be_written_goes_as_if_it_were_too_large() -> None:
+async def test_headers_that_cannot_be_written_are_dropped_like_large_ones() -> None:
     assert await forwarded({**TRACE, "odd": object()}) == {
         **TRACE,
         "worker-attempts": 1,
@@ -224,7 +224,7 @@ async def test_what_cannot_be_written_goes_as_if_it_were_too_large() -> None:
     }
 
 
-async def test_the_copy_keeps_its_affinity_key_where_there_is_room_for_little_else() -> None:
+async def test_the_copy_keeps_its_affinity_key_in_the_smallest_frame() -> None:
     recorder = Recorder()
     original = Properties(message_id="id", headers={"affinity-key": "tea", "long": "x" * 200_000})
     await forward(recorder, b"", original, queue="tally", exchange="commands.tally", headers={}, timeout=1)

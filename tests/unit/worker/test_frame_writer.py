@@ -1,4 +1,4 @@
-"""The frame writer: what is written in one turn of the event loop is sent at once, in order, and never twice."""
+"""The frame writer: frames of one iteration of the event loop are sent together, in order, and never twice."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ from worker.amqp.frame_writer import FrameWriter
 
 
 class _Transport(asyncio.Transport):
-    """A transport that keeps what it is given."""
+    """A transport that records its writes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ async def writer(transport: _Transport) -> AsyncIterator[FrameWriter]:
     stream.close()
 
 
-async def test_the_frames_of_one_turn_are_sent_as_one(transport: _Transport, writer: FrameWriter) -> None:
+async def test_frames_of_one_loop_iteration_are_sent_as_one_write(transport: _Transport, writer: FrameWriter) -> None:
     for frame in (b"one", b"two", b"three"):
         writer.write(frame)
     assert transport.sent == []
@@ -58,7 +58,7 @@ async def test_the_frames_of_one_turn_are_sent_as_one(transport: _Transport, wri
     assert transport.sent == [b"onetwothree", b"four"]
 
 
-async def test_much_is_sent_without_waiting_and_not_again(transport: _Transport, writer: FrameWriter) -> None:
+async def test_a_large_buffer_is_sent_at_once_and_only_once(transport: _Transport, writer: FrameWriter) -> None:
     writer.write(b"a")
     writer.write(b"b" * 65_536)
     assert transport.sent == [b"a" + b"b" * 65_536]
@@ -67,13 +67,13 @@ async def test_much_is_sent_without_waiting_and_not_again(transport: _Transport,
     assert transport.sent == [b"a" + b"b" * 65_536, b"c"]
 
 
-async def test_a_wait_for_the_stream_sends_first(transport: _Transport, writer: FrameWriter) -> None:
+async def test_drain_sends_the_buffer_first(transport: _Transport, writer: FrameWriter) -> None:
     writer.write(b"frame")
     await writer.drain()
     assert transport.sent == [b"frame"]
 
 
-async def test_an_end_and_a_close_come_after_what_was_written(transport: _Transport, writer: FrameWriter) -> None:
+async def test_eof_and_close_come_after_buffered_frames(transport: _Transport, writer: FrameWriter) -> None:
     writer.write(b"frame")
     writer.write_eof()
     assert (transport.sent, transport.ended) == ([b"frame"], True)

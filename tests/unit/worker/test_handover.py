@@ -15,7 +15,7 @@ TALLY = Topology("tally")
 
 
 class Lot:
-    """Stands where a delivery stands, on a channel that can be lost."""
+    """A stand-in for a delivery, on a channel that can be lost."""
 
     body = b"{}"
     properties = Properties(message_id="id")
@@ -29,7 +29,7 @@ class Lot:
 
 
 class Staged(Sender):
-    """A sender that meets one failure after another, or a broker that says nothing; then it sends."""
+    """A sender that raises given failures or hangs, and then succeeds."""
 
     def __init__(self, *failures: Exception, silent: bool = False) -> None:
         super().__init__("amqp://nowhere", name="staged")
@@ -42,9 +42,9 @@ class Staged(Sender):
 
     async def send(self, body: bytes, properties: Properties, **target: Any) -> None:
         assert (body, properties.message_id) == (b"{}", "id")
-        # A copy that is given up after a while may be stored all the same, beside the next one.
+        # A copy whose sending timed out may still be stored, beside the next one.
         assert target["timeout"] is None
-        # What is refused shall cost no other.
+        # A refusal must not affect other copies.
         assert target["alone"]
         self.under_way.set()
         if self._failures:
@@ -57,7 +57,7 @@ class Staged(Sender):
             raise
         self.sent.append(target["routing_key"])
 
-    async def declare(self, topology: Topology, timeout: float = 5.0) -> tuple[str, ...]:  # noqa: ARG002, ASYNC109  the sender's
+    async def declare(self, topology: Topology, timeout: float = 5.0) -> tuple[str, ...]:  # noqa: ARG002, ASYNC109  the sender's signature
         self.declared.append(topology)
         return ()
 
@@ -73,20 +73,20 @@ async def test_after_a_failure_it_is_tried_again() -> None:
     assert not lot.abandoned
 
 
-async def test_a_queue_that_is_missing_is_declared_before_it_is_tried_again() -> None:
+async def test_a_missing_queue_is_declared_before_the_next_attempt() -> None:
     sender, lot = Staged(Unroutable("no such queue")), Lot()
     assert await begun(sender, lot) is Sent.STORED
     assert (sender.declared, sender.sent) == ([TALLY], ["there"])
 
 
-async def test_what_the_broker_refuses_for_good_is_tried_once() -> None:
+async def test_a_permanent_refusal_is_not_retried() -> None:
     sender, lot = Staged(MessageRefused("too large")), Lot()
     assert await begun(sender, lot) is Sent.REFUSED
     assert sender.sent == []
     assert not lot.abandoned
 
 
-async def test_a_copy_that_has_waited_for_long_is_told_with_its_reason() -> None:
+async def test_a_copy_that_waits_for_long_is_logged_with_its_reason() -> None:
     sender, lot = Staged(silent=True), Lot()
     handover = Handover(sender, TALLY, patience=0.01)
     sending = asyncio.create_task(handover.complete(cast("Delivery", lot), "there", {}))
@@ -103,7 +103,7 @@ async def test_a_copy_that_has_waited_for_long_is_told_with_its_reason() -> None
     assert handover.trouble is None
 
 
-async def test_a_delivery_that_is_lost_meanwhile_is_left_to_the_broker() -> None:
+async def test_a_delivery_lost_meanwhile_is_left_to_the_broker() -> None:
     sender, lot = Staged(silent=True), Lot()
     handover = begun(sender, lot)
     await sender.under_way.wait()
@@ -113,7 +113,7 @@ async def test_a_delivery_that_is_lost_meanwhile_is_left_to_the_broker() -> None
     assert sender.given_up
 
 
-async def test_a_delivery_that_was_lost_before_is_not_sent_on() -> None:
+async def test_a_delivery_lost_before_is_not_copied() -> None:
     sender, lot = Staged(), Lot()
     lot.loss.set_result(None)
     assert await begun(sender, lot) is Sent.LOST
@@ -122,7 +122,7 @@ async def test_a_delivery_that_was_lost_before_is_not_sent_on() -> None:
 
 
 @pytest.mark.parametrize("failure", [TypeError, ValueError])
-async def test_what_cannot_be_sent_at_all_is_told(failure: Callable[[str], Exception]) -> None:
+async def test_a_message_that_can_never_be_sent_is_reported(failure: Callable[[str], Exception]) -> None:
     lot = Lot()
     with pytest.raises((TypeError, ValueError), match="no such thing can be written"):
         await begun(Staged(failure("no such thing can be written")), lot)

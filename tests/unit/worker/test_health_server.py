@@ -1,4 +1,4 @@
-"""What probes get to hear, on real sockets."""
+"""The health server's responses to probes, on real sockets."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ PAUSED = Health(live=True, ready=False, reason="paused")
 
 
 class Worker:
-    """Something that is asked for its health."""
+    """A stand-in for a worker with a health."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -33,7 +33,7 @@ async def worker() -> AsyncIterator[Worker]:
 
 
 async def asked(worker: Worker, request: bytes) -> tuple[int, bytes, bytes]:
-    """Send bytes, and return the answer's status, head and body."""
+    """Send bytes, and return the response's status, head and body."""
     reader, writer = await asyncio.open_connection(HOST, worker.port)
     writer.write(request)
     if not request.endswith(b"\r\n\r\n"):
@@ -52,7 +52,7 @@ def get(path: str, method: str = "GET") -> bytes:
 @pytest.mark.parametrize(
     ("live", "ready", "statuses"), [(True, True, (200, 200)), (True, False, (200, 503)), (False, False, (503, 503))]
 )
-async def test_each_question_has_its_own_answer(
+async def test_each_path_has_its_own_response(
     worker: Worker, *, live: bool, ready: bool, statuses: tuple[int, int]
 ) -> None:
     worker.health = Health(live=live, ready=ready, reason="as it is")
@@ -82,21 +82,21 @@ async def test_a_head_request_gets_no_body(worker: Worker) -> None:
         (b"GET /livez HTTP/1.1\r\nX: " + b"x" * 9000 + b"\r\n\r\n", 431),
     ],
 )
-async def test_what_is_no_probe_is_refused_and_the_next_one_is_answered(
+async def test_an_invalid_request_is_refused_and_the_next_one_is_answered(
     worker: Worker, request_bytes: bytes, status: int
 ) -> None:
     assert (await asked(worker, request_bytes))[0] == status
     assert (await asked(worker, get("/livez")))[0] == 200
 
 
-async def test_who_says_nothing_holds_nobody_up(worker: Worker) -> None:
+async def test_a_silent_client_does_not_block_others(worker: Worker) -> None:
     _, silent = await asyncio.open_connection(HOST, worker.port)
     assert (await asked(worker, get("/livez")))[0] == 200
     silent.close()
     await silent.wait_closed()
 
 
-async def test_a_port_that_is_taken_is_told_in_a_sentence() -> None:
+async def test_a_port_in_use_is_reported_in_a_sentence() -> None:
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
         said = rf"^WORKER_HEALTH_PORT: port {port} of 127.0.0.1 cannot be listened on, since another program does, .*;"
@@ -105,6 +105,6 @@ async def test_a_port_that_is_taken_is_told_in_a_sentence() -> None:
                 pass
 
 
-async def test_without_a_port_nobody_listens() -> None:
+async def test_without_a_port_no_server_is_started() -> None:
     async with health_served(HOST, None, lambda: PAUSED) as port:
         assert port is None

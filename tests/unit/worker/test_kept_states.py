@@ -1,4 +1,4 @@
-"""What a scheduler keeps: on the store in memory, whose reads are watched and whose history is rewritten."""
+"""The states that a scheduler caches, on a memory store that records its reads and can rewrite its history."""
 
 import json
 from collections.abc import AsyncIterator, Sequence
@@ -26,7 +26,7 @@ from worker.settings import Settings
 
 
 class WatchedStore(MemoryEventStore):
-    """Keeps what was asked for, and how many events were the answer."""
+    """Records the reads, and the number of events returned."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,18 +85,18 @@ def counted(key: str = "a") -> Event:
     return Event(type="Counted", payload={"Key": key})
 
 
-async def test_the_next_command_reads_nothing_that_is_known(store: WatchedStore, scheduler: Scheduler) -> None:
+async def test_the_next_command_reads_no_known_events(store: WatchedStore, scheduler: Scheduler) -> None:
     await store.append([counted()] * 2)
     await scheduler.process(count(Limit=3))
     await store.append([counted("b")])
     rejected = await scheduler.process(count(Limit=3))
     assert rejected.receipt.outcome.kind is OutcomeKind.REJECTED
-    # The first read both events; what it recorded itself is known without reading.
+    # The first read both events; its own events are known without reading.
     assert store.asked == [(0, 2)]
     await store.append([Event(type="Forgotten", payload={"Key": "a"})])
     again = await scheduler.process(count(Limit=3))
     assert again.receipt.outcome.kind is OutcomeKind.ACCEPTED
-    # Of what somebody else recorded it heard by losing to it. Only that is read.
+    # It learnt of the other writer's event by the conflict. Only that event is read.
     assert again.attempts == 2
     assert store.asked[1:] == [(5, 1)]
 
@@ -110,7 +110,7 @@ async def test_deciders_share_the_state_of_a_part_that_they_both_read(
     assert store.asked == [(0, 0)]
 
 
-async def test_no_state_is_kept_where_none_may_be(store: WatchedStore) -> None:
+async def test_no_state_is_cached_with_a_limit_of_zero(store: WatchedStore) -> None:
     scheduler = Scheduler(store, domain, Settings(worker_cached_states=0), Counters())
     await scheduler.process(count())
     await scheduler.process(count())
@@ -141,7 +141,7 @@ async def test_a_state_of_a_rewritten_history_is_dropped(store: WatchedStore, sc
     for _ in range(2):
         await scheduler.process(count(Limit=9))
     store.rewrite(Event(type="Forgotten", payload={"Key": "a"}), counted("b"), keeping=1)
-    # By the kept state it would be rejected: two were counted there. In this history, none is.
+    # By the cached state, with a count of two, it would be rejected. In this history, the count is 0.
     answer = await scheduler.process(count(Limit=2))
     assert answer.receipt.outcome.kind is OutcomeKind.ACCEPTED
     assert answer.attempts == 2
@@ -152,13 +152,13 @@ async def test_a_state_beyond_the_log_is_dropped(store: WatchedStore, scheduler:
     for _ in range(2):
         await scheduler.process(count(Limit=9))
     store.rewrite(keeping=1)
-    # By the kept state it would be rejected: two were counted there. In this history, one is.
+    # By the cached state, with a count of two, it would be rejected. In this history, the count is 1.
     answer = await scheduler.process(count(Limit=2))
     assert (answer.receipt.outcome.kind, answer.receipt.first) == (OutcomeKind.ACCEPTED, 2)
     assert store.asked[-1] == (0, 1)
 
 
-async def test_a_repeated_command_moves_no_state(scheduler: Scheduler) -> None:
+async def test_a_repeated_command_changes_no_state(scheduler: Scheduler) -> None:
     message = count(Limit=1)
     await scheduler.process(message)
     repeated = await scheduler.process(message)
@@ -167,7 +167,7 @@ async def test_a_repeated_command_moves_no_state(scheduler: Scheduler) -> None:
     assert (await scheduler.process(count(Limit=2))).receipt.outcome.kind is OutcomeKind.REJECTED
 
 
-async def test_a_history_that_is_rewritten_between_query_and_append_is_recognised(
+async def test_a_history_rewritten_between_query_and_append_is_recognised(
     store: WatchedStore, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await scheduler.process(count(Limit=9))

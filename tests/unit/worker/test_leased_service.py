@@ -1,4 +1,4 @@
-"""The service of what is done under leases, by parts that do nothing real."""
+"""The service of leased work, with stand-ins for the work."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ _LONGEST = 30.0
 
 
 class _Blocking(logging.Handler):
-    """A part whose work blocks the loop until that is told."""
+    """Work that blocks the event loop until the block is reported."""
 
     active = 1
     troubles: Sequence[str] = ()
@@ -25,12 +25,12 @@ class _Blocking(logging.Handler):
         self.is_told = True
 
     async def serve(self) -> None:
-        # Nothing is called in it: the place that is told is this function's.
+        # It calls nothing: the reported location is in this function.
         while not self.is_told:
             pass
 
 
-async def test_what_blocks_the_loop_is_told_with_its_place(caplog: pytest.LogCaptureFixture) -> None:
+async def test_blocking_the_event_loop_is_reported_with_its_location(caplog: pytest.LogCaptureFixture) -> None:
     blocking = _Blocking()
     given_up = threading.Timer(_LONGEST, blocking.emit, [logging.makeLogRecord({})])
     given_up.start()

@@ -1,4 +1,4 @@
-"""What a dead letter says of itself, whoever put it aside."""
+"""The information in a dead letter, from a worker or from the broker."""
 
 import json
 from dataclasses import replace
@@ -20,7 +20,7 @@ def death(reason: str, queue: str, time: datetime = DIED) -> dict[str, Any]:
     return {"count": 1, "reason": reason, "queue": queue, "time": time, "exchange": "commands"}
 
 
-def test_a_workers_letter_is_read_whole() -> None:
+def test_a_workers_letter_is_read_completely() -> None:
     found = letter(
         {
             "worker-error": "ZeroDivisionError: a",
@@ -40,8 +40,8 @@ def test_a_workers_letter_is_read_whole() -> None:
     assert (found.trace_id, found.correlation_id, found.reply_to) == (TRACE, "visit", "there")
 
 
-def test_what_the_broker_put_aside_has_the_brokers_reason() -> None:
-    # It had failed before, and was sent to the retry queue for that.
+def test_a_letter_from_the_broker_has_the_brokers_reason() -> None:
+    # It had failed before and was sent to the retry queue.
     retried = {"worker-reason": "store_transient", "worker-error": "a deadlock", "worker-traceback": "old"}
     deaths = [death("delivery_limit", TALLY.queue, DIED + HOUR), death("expired", TALLY.retry_queue)]
     found = letter({**retried, "x-death": deaths})
@@ -49,7 +49,7 @@ def test_what_the_broker_put_aside_has_the_brokers_reason() -> None:
     assert (found.died_at, found.traceback) == (DIED + HOUR, None)
 
 
-def test_what_the_broker_put_aside_out_of_a_shard_has_the_brokers_reason() -> None:
+def test_a_letter_from_the_broker_out_of_a_shard_has_the_brokers_reason() -> None:
     sharded = replace(TALLY, shards=8)
     deaths: Any = [death("delivery_limit", sharded.shard_queue(7), DIED + HOUR)]
     properties = Properties(message_id=ID, message_type="Count", headers={"x-death": deaths})
@@ -57,7 +57,7 @@ def test_what_the_broker_put_aside_out_of_a_shard_has_the_brokers_reason() -> No
     assert DeadLetter.read(properties, b"{}", TALLY).reason == "unknown"
 
 
-def test_the_way_through_the_retry_queue_is_no_death() -> None:
+def test_the_retry_queue_is_not_a_reason() -> None:
     found = letter({"x-death": [death("expired", TALLY.retry_queue, DIED + HOUR)]})
     assert (found.reason, found.died_at) == ("handler_error", DIED)
 
@@ -72,7 +72,7 @@ def test_the_way_through_the_retry_queue_is_no_death() -> None:
     ],
     ids=["when it was sent", "a publisher's clock that is ahead", "a time without a zone", "when it died"],
 )
-def test_it_was_there_at_the_earliest_moment_that_is_known(
+def test_its_age_counts_from_the_earliest_known_time(
     timestamp: datetime | None, first_failure: datetime | None, earliest: datetime
 ) -> None:
     headers = {"worker-first-failure": first_failure.isoformat()} if first_failure else {}
@@ -97,19 +97,19 @@ def test_it_was_there_at_the_earliest_moment_that_is_known(
         {"x-death": None, "traceparent": f"00-{TRACE}"},
     ],
 )
-def test_a_message_that_says_nothing_of_use_can_be_read(headers: dict[str, Any] | None) -> None:
+def test_a_message_without_useful_headers_can_be_read(headers: dict[str, Any] | None) -> None:
     found = DeadLetter.read(Properties(headers=headers), b"", TALLY)
     assert (found.message_id, found.has_own_id, found.command_type, found.reason) == (None, False, None, "unknown")
     assert (found.died_at, found.published_at, found.trace_id, found.replayed_at) == (None, None, None, None)
 
 
-def test_an_id_of_ours_is_not_its_own() -> None:
+def test_an_id_assigned_by_a_worker_is_not_the_publishers() -> None:
     assert letter().has_own_id
     assert not letter({"worker-assigned-id": True}).has_own_id
     assert not letter(message_id="").has_own_id
 
 
-def test_all_of_it_is_told_to_programs() -> None:
+def test_the_json_has_all_fields() -> None:
     headers: dict[str, Any] = {"n": 1, "bytes": bytearray(b"\xffa"), "deep": [{"at": datetime(2026, 1, 2, tzinfo=UTC)}]}
     told = json.loads(msgspec.json.encode(letter(headers, body=b"\xff").document()))
     assert (told["id"], told["own_id"], told["reason"], told["size"]) == (ID, True, "handler_error", 1)
@@ -122,12 +122,12 @@ def test_all_of_it_is_told_to_programs() -> None:
     assert letter(body=b'{"Key": 1}').document()["body"] == '{"Key": 1}'
 
 
-def test_what_a_list_keeps_is_small_and_still_tells_the_size() -> None:
+def test_a_listed_letter_is_small_and_knows_the_bodys_size() -> None:
     kept = letter({"worker-traceback": "t" * 10_000}, body=b"b" * 10_000).without_content()
     assert (kept.size, kept.body, kept.headers, kept.traceback) == (10_000, b"", {}, None)
 
 
-def test_a_list_tells_the_first_line_of_an_error_as_far_as_it_is_short() -> None:
+def test_a_list_shows_the_truncated_first_line_of_an_error() -> None:
     told = "KeyError in evolve (/shop/shop.py:17): 'colour'"
     kept = letter({"worker-error": f"{told}\nand more"}).without_content()
     assert kept.brief_error == kept.summary()["error"] == told
@@ -136,6 +136,6 @@ def test_a_list_tells_the_first_line_of_an_error_as_far_as_it_is_short() -> None
     assert letter().without_content().brief_error is None
 
 
-def test_ids_are_compared_in_one_spelling() -> None:
+def test_ids_are_compared_in_canonical_form() -> None:
     assert same_id(ID.upper()) == same_id(ID.replace("-", "")) == ID
     assert same_id("Order-7") == "Order-7"

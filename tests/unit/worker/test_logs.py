@@ -1,4 +1,4 @@
-"""What a log line holds, and for whom it is written."""
+"""The content and format of log lines."""
 
 import json
 import logging
@@ -30,7 +30,7 @@ def said(formatter: logging.Formatter, text: str = "it is") -> str:
 
 
 def on_a_terminal(**variables: str) -> str:
-    """What a process says whose standard error is a terminal."""
+    """The output of a process whose standard error is a terminal."""
     ours, theirs = os.openpty()
     environment = {"PATH": os.environ["PATH"], "TERM": "xterm", **variables}
     try:
@@ -53,21 +53,21 @@ def test_a_line_names_the_command_that_it_concerns() -> None:
         assert json.loads(said(_JsonLines())).keys() & COMMAND.keys() == {"domain"}
 
 
-def test_figures_are_for_programs_alone() -> None:
+def test_figures_are_only_in_json() -> None:
     record = logging.LogRecord("worker.x", logging.INFO, __file__, 1, "drained: no delivery came in", (), None)
     record.data = {"figures": {"received": 0}}
     assert json.loads(_JsonLines().format(record))["figures"] == {"received": 0}
     assert _HumanLines(coloured=False).format(record).endswith("drained: no delivery came in")
 
 
-def test_a_line_to_read_cannot_steer_the_terminal() -> None:
+def test_a_text_line_contains_no_control_characters() -> None:
     with concerning(command_id="\x1b[2J\nerror", command_type=None, domain="tally"):
         line = said(_HumanLines(coloured=False), "\x1b]0;title\x07\nerror")
     assert line.isprintable()
     assert r"\x1b[2J\nerror" in line
 
 
-def test_a_terminal_is_written_to_for_people_and_in_colour_unless_they_mind() -> None:
+def test_a_terminal_gets_text_in_colour_unless_disabled() -> None:
     assert re.fullmatch(r"\d\d:\d\d:\d\d \x1b\[33mwarning\x1b\[0m it is\r\n", on_a_terminal())
     assert re.fullmatch(r"\d\d:\d\d:\d\d warning it is\r\n", on_a_terminal(NO_COLOR="1"))
     assert re.fullmatch(r"\d\d:\d\d:\d\d warning it is\r\n", on_a_terminal(TERM="dumb"))
@@ -79,7 +79,7 @@ def test_a_terminal_is_written_to_for_people_and_in_colour_unless_they_mind() ->
         ("'human', 'warning'", r"\d\d:\d\d:\d\d warning it is\n"),
         ("'human', 'error'", ""),
         ("'json'", r'\{"time": .*, "level": "warning", .*\}\n'),
-        ("", r'\{"time": .*, "level": "warning", .*\}\n'),  # what is no terminal is a program
+        ("", r'\{"time": .*, "level": "warning", .*\}\n'),  # standard error is not a terminal
     ],
 )
 def test_format_and_level_can_be_chosen(arguments: str, line: str) -> None:
@@ -88,15 +88,15 @@ def test_format_and_level_can_be_chosen(arguments: str, line: str) -> None:
     assert re.fullmatch(line, process.stderr)
 
 
-def test_whereabouts_leave_out_what_a_failure_says() -> None:
+def test_a_location_omits_the_failures_message() -> None:
     with pytest.raises(ValueError, match="a secret") as raised:
         int("a secret")
     assert re.fullmatch(rf"ValueError in test_\w+ \({re.escape(__file__)}:\d+\)", whereabouts(raised.value))
     assert whereabouts(ValueError("a secret")) == "ValueError"
 
 
-def test_whereabouts_name_the_innermost_line_of_the_domain() -> None:
-    """Not what a library below it, or our own code above it, was at."""
+def test_a_location_is_the_innermost_line_of_the_domain() -> None:
+    """Not a line of a library below it, or of our code above it."""
 
     def decide_badly(*_: object) -> NoReturn:
         SwitchedOn.model_validate({})
@@ -117,8 +117,8 @@ class Entry(DomainEvent):
     where: dict[str, int]
 
 
-def test_fields_are_named_and_nothing_that_they_hold() -> None:
-    """The place of what is wrong in a mapping holds its key."""
+def test_fields_are_named_without_their_values() -> None:
+    """The path of an error in a mapping contains the mapping's key."""
     with pytest.raises(ValidationError) as raised:
         Entry(where={"a secret": "here"})
     assert "a secret" in str(raised.value)
@@ -128,7 +128,7 @@ def test_fields_are_named_and_nothing_that_they_hold() -> None:
     assert fields_of(raised.value) == ""
 
 
-def test_whereabouts_without_a_line_of_the_domain_say_what_our_own_words_are() -> None:
+def test_a_location_without_a_line_of_the_domain_has_our_own_message() -> None:
     assert whereabouts(InvalidParts("parts of Switch (a.py:3) returns no part")) == (
         "InvalidParts: parts of Switch (a.py:3) returns no part"
     )

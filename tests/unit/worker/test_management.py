@@ -1,4 +1,4 @@
-"""The broker's management interface is asked where its address leads."""
+"""Requests to the broker's management API use its address."""
 
 import io
 import urllib.request
@@ -10,7 +10,7 @@ from worker.amqp.management import ask
 
 
 @pytest.mark.parametrize("place", ["mq:15672", "[::1]:15672", "[::1]", "mq"])
-def test_a_host_of_any_form_is_asked(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+def test_hosts_of_every_form_are_supported(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     asked: list[str] = []
 
     def opened(request: urllib.request.Request, **_: Any) -> io.BytesIO:

@@ -28,7 +28,7 @@ def nested(depth: int) -> bytes:
     return b'{"a":' * depth + b"1" + b"}" * depth
 
 
-def test_an_envelope_without_ids_of_its_conversation_begins_one() -> None:
+def test_an_envelope_without_correlation_ids_starts_a_conversation() -> None:
     command_id = uuid4()
     message = CommandMessage.parse(properties(message_id=str(command_id), message_type="Count"), b"{}")
     assert message.command_id == command_id
@@ -36,7 +36,7 @@ def test_an_envelope_without_ids_of_its_conversation_begins_one() -> None:
     assert message.reply_to is None
 
 
-def test_an_envelope_keeps_the_conversation_it_belongs_to() -> None:
+def test_an_envelope_keeps_its_correlation_ids() -> None:
     message = CommandMessage.parse(
         properties(
             message_id=str(uuid4()), message_type="Count", correlation_id="visit", headers={"causation-id": "door"}
@@ -55,7 +55,7 @@ def test_an_envelope_keeps_the_conversation_it_belongs_to() -> None:
         ({"message_id": str(uuid4())}, "missing_type"),
     ],
 )
-def test_a_bad_envelope_is_named(given: dict[str, str], code: str) -> None:
+def test_an_invalid_envelope_is_named(given: dict[str, str], code: str) -> None:
     with pytest.raises(BadMessage) as raised:
         CommandMessage.parse(properties(**given), b"{}")
     assert raised.value.code == code
@@ -89,14 +89,14 @@ def test_a_bad_envelope_is_named(given: dict[str, str], code: str) -> None:
         (b"[{" * 200_000, "too_deep"),
     ],
 )
-def test_a_bad_body_is_named(body: bytes, code: str) -> None:
+def test_an_invalid_body_is_named(body: bytes, code: str) -> None:
     with pytest.raises(BadMessage) as raised:
         read_body(body, **LIMITS)
     assert raised.value.code == code
     assert raised.value.text
 
 
-def test_digits_in_strings_and_numbers_of_a_thousand_digits_are_read() -> None:
+def test_digits_in_strings_and_long_numbers_are_read() -> None:
     body = b'{"a": "1e9999 %s", "b": 1e999, "c": -1E-999, "d": %s}' % (b"9" * 2000, b"9" * 1000)
     assert read_body(body, **LIMITS)["d"] == 10**1000 - 1
 
@@ -110,12 +110,12 @@ def test_digits_in_strings_and_numbers_of_a_thousand_digits_are_read() -> None:
         b'{"a":[' + b"[],{}," * 1000 + b"[]]}",
     ],
 )
-def test_brackets_in_strings_and_side_by_side_are_not_depth(body: bytes) -> None:
+def test_brackets_in_strings_and_in_sequence_are_not_nesting(body: bytes) -> None:
     assert read_body(body, **LIMITS) == json.loads(body)
 
 
-def test_a_hostile_body_is_judged_in_linear_time() -> None:
-    # A quadratic scan of this megabyte takes minutes; the bound is far from both.
+def test_a_hostile_body_is_parsed_in_linear_time() -> None:
+    # A quadratic scan of this megabyte takes minutes; the limit is far from both.
     body = b"[" * 100 + b'"' + b'\\"' * 500_000
     begun = time.process_time()
     with pytest.raises(BadMessage):
@@ -123,13 +123,13 @@ def test_a_hostile_body_is_judged_in_linear_time() -> None:
     assert time.process_time() - begun < 5
 
 
-def test_fractions_and_big_integers_survive() -> None:
+def test_fractions_and_big_integers_are_kept() -> None:
     value = read_body(b'{"a":0.1,"b":123456789012345678901234567890}', **LIMITS)
     assert str(value["a"]) == "0.1"
     assert value["b"] == 123456789012345678901234567890
 
 
-def test_the_digest_tells_commands_apart_and_spellings_not() -> None:
+def test_the_digest_depends_on_the_command_and_not_on_its_formatting() -> None:
     one = digest("Count", read_body(b'{"a":1,"b":[1,2]}', **LIMITS))
     assert one == digest("Count", read_body(b'{ "b": [1, 2], "a": 1 }', **LIMITS))
     assert one != digest("Count", read_body(b'{"a":1,"b":[2,1]}', **LIMITS))
@@ -144,7 +144,7 @@ def test_the_digest_tells_commands_apart_and_spellings_not() -> None:
         Reply(command_id=UUID(int=3), outcome="failed", reason="not_json: …"),
     ],
 )
-def test_a_reply_survives_the_wire(reply: Reply) -> None:
+def test_a_reply_round_trips(reply: Reply) -> None:
     assert parse_reply(reply.to_json()) == reply
     assert set(json.loads(reply.to_json())) == {
         "command_id",
@@ -158,12 +158,12 @@ def test_a_reply_survives_the_wire(reply: Reply) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"command_id":"x","outcome":"accepted"}', b'{"outcome":"eaten"}'])
-def test_what_is_no_reply_is_refused(body: bytes) -> None:
+def test_an_invalid_reply_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse_reply(body)
 
 
-def test_a_reply_that_failed_says_why_by_a_code() -> None:
+def test_a_failed_reply_has_a_code_as_its_reason() -> None:
     failed = Reply(command_id=None, outcome="failed", reason="invalid_body: Key: field required")
     assert parse_reply(failed.to_json()).code == "invalid_body"
     assert Reply(command_id=None, outcome="rejected", reason="late: by a day").code is None

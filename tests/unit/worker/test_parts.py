@@ -1,4 +1,4 @@
-"""Decisions over parts: no state is another command's, and bounds on the number count only what has a number."""
+"""Decisions over parts: states are never mixed up, and bounds on the number cover only recorded events."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -102,7 +102,7 @@ class PageEdited(DomainEvent):
 
 
 def edits(page: str, seen: int) -> Filter:
-    """Whatever was recorded of the page since the number that its editor has seen."""
+    """The edits of the page since the number that its editor has seen."""
     edited = Filter.matching().any_event_type_of("PageEdited").and_any_predicate_of(P("page", page))
     return edited.sequence_number_higher_than(seen)
 
@@ -148,38 +148,36 @@ async def editor(store: StagedStore, counters: Counters) -> AsyncIterator[Schedu
 
 
 async def decided(scheduler: Scheduler, *messages: CommandMessage) -> list[OutcomeKind]:
-    """Process all of them at once."""
+    """Process all of them concurrently."""
     answers = await asyncio.gather(*(scheduler.process(message) for message in messages))
     return [answer.receipt.outcome.kind for answer in answers]
 
 
-async def test_a_transfer_and_the_one_back_have_states_of_their_own(teller: Scheduler) -> None:
+async def test_a_transfer_and_its_reverse_have_their_own_states(teller: Scheduler) -> None:
     await teller.process(command("Deposit", account="a", amount=100))
     assert await decided(teller, command("Transfer", source="a", target="b", amount=10)) == [ACCEPTED]
     back = await teller.process(command("Transfer", source="b", target="a", amount=50))
     assert (back.receipt.outcome.kind, back.receipt.outcome.reason) == (REJECTED, "b has 10")
 
 
-async def test_transfers_that_wait_for_each_other_are_decided_from_what_each_account_has(
+async def test_dependent_transfers_are_decided_on_the_accounts_balances(
     store: StagedStore, teller: Scheduler, counters: Counters
 ) -> None:
     await teller.process(command("Deposit", account="a", amount=100))
     store.after_query = [others_come]
     there = [command("Transfer", source="a", target="b", amount=40) for _ in range(3)]
     back = [command("Transfer", source="b", target="a", amount=50) for _ in range(2)]
-    # The first two bring 80 to b, the third finds 20; then 50 go back, and 30 are left.
+    # The first two move 80 to b, and the third finds 20; then 50 go back, and 30 are left.
     assert await decided(teller, *there) == [ACCEPTED, ACCEPTED, REJECTED]
     assert await decided(teller, *back) == [ACCEPTED, REJECTED]
     assert counters.conflicts == 0
 
 
-async def test_a_part_that_others_touched_is_read_before_it_is_decided_on_again(
-    store: StagedStore, teller: Scheduler
-) -> None:
+async def test_a_part_changed_by_others_is_read_before_the_next_decision(store: StagedStore, teller: Scheduler) -> None:
     await teller.process(command("Deposit", account="a", amount=5))
     await store.append([Event(type="Moved", payload={"source": "a", "target": "c", "amount": 3})])
     answer = await teller.process(command("Transfer", source="a", target="b", amount=4))
-    # Nothing was heard of the other before.
+    # The other writer's event is unknown so far.
     assert (answer.receipt.outcome.reason, answer.attempts) == ("a has 2", 2)
 
 
@@ -189,7 +187,7 @@ async def test_a_command_names_as_many_parts_of_a_view_as_it_needs(store: Staged
     assert answer.receipt.outcome.reason == "left: {'b': 1}"
     await teller.process(command("Transfer", source="b", target="d", amount=1))
     assert await decided(teller, command("Close", accounts=["a", "b", "c"])) == [ACCEPTED]
-    # One read of the first account, and one for the two that were not known; what the transfer did is known.
+    # One read of the first account, and one for the two unknown ones; the transfer's own events are known.
     assert len(store.consistencies) == 2
 
 
@@ -208,10 +206,10 @@ async def test_of_two_edits_from_one_number_one_is_refused(store: StagedStore, e
     assert await decided(editor, command("EditPage", page="p", seen=4)) == [ACCEPTED]
 
 
-async def test_a_bound_above_the_log_leaves_out_what_will_lie_below_it(store: StagedStore, editor: Scheduler) -> None:
+async def test_a_bound_above_the_head_excludes_later_events_below_it(store: StagedStore, editor: Scheduler) -> None:
     store.after_query = [others_come]
     edits = [command("EditPage", page="p", seen=100) for _ in range(4)]
-    # Their numbers are 1 to 4: none of them has happened since number 100.
+    # Their numbers are 1 to 4: none is after number 100.
     assert await decided(editor, *edits) == [ACCEPTED] * 4
 
 
@@ -249,7 +247,7 @@ shipping = Domain(
 )
 
 
-async def test_what_its_view_cannot_fold_fails_its_command_before_it_is_recorded(
+async def test_an_event_that_its_view_cannot_fold_fails_its_command_before_it_is_recorded(
     store: StagedStore, counters: Counters
 ) -> None:
     shipper = Scheduler(store, shipping, Settings(), counters)
@@ -260,14 +258,14 @@ async def test_what_its_view_cannot_fold_fails_its_command_before_it_is_recorded
         return_exceptions=True,
     )
     assert isinstance(failed, ZeroDivisionError)
-    # Its neighbours in the round are recorded, and know nothing of it.
+    # The other commands of the round are recorded without it.
     assert [answer.receipt.first for answer in (before, after) if isinstance(answer, Answer)] == [1, 2]
     assert [event.payload["weight"] async for event in store.read(Filter.matching_any_event())] == [1, 2]
     assert counters.conflicts == 0
     await shipper.close()
 
 
-async def test_what_others_recorded_and_its_view_cannot_fold_fails_who_reads_it(store: StagedStore) -> None:
+async def test_a_recorded_event_that_its_view_cannot_fold_fails_commands_that_read_it(store: StagedStore) -> None:
     shipper = Scheduler(store, shipping, Settings())
     await store.append([Event(type="Shipped", payload={"parcel": "p", "weight": 0})])
     with pytest.raises(ZeroDivisionError):
@@ -277,11 +275,11 @@ async def test_what_others_recorded_and_its_view_cannot_fold_fails_who_reads_it(
 
 
 @pytest.mark.usefixtures("unhurried")
-async def test_a_states_events_are_counted_also_when_they_came_in_a_round(store: StagedStore) -> None:
+async def test_own_events_count_for_the_storing_of_states(store: StagedStore) -> None:
     shipper = Scheduler(store, shipping, Settings())
     store.after_query = [others_come]
     await decided(shipper, *(command("Ship", parcel="p", weight=1) for _ in range(30)))
     await shipper.close()
     (stored,) = store._states.values()
-    # Its last write; what was due while one was under way was written once, as it was then.
+    # Its last write: the states that became due during a write were written once, with the latest one.
     assert (stored.events, stored.position.number, checked(stored)) == (30, 30, b"3000")

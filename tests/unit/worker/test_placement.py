@@ -14,7 +14,7 @@ from worker.placement import Placement
 COMMAND = Count(key="a")
 
 
-def test_a_command_that_comes_by_its_key_is_not_mentioned(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_command_with_the_right_key_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     counters = Counters()
     Placement(domain, counters).check({"affinity-key": "a"}, COMMAND)
     Placement(tally, counters).check({}, COMMAND)
@@ -22,7 +22,7 @@ def test_a_command_that_comes_by_its_key_is_not_mentioned(caplog: pytest.LogCapt
 
 
 @pytest.mark.parametrize("headers", [{}, {"affinity-key": "b"}, {"affinity-key": 1}])
-def test_a_command_that_comes_by_another_key_is_counted_and_told_once(
+def test_a_command_with_another_key_is_counted_and_logged_once(
     headers: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     counters = Counters()
@@ -46,7 +46,7 @@ def ends(_: Any) -> NoReturn:
     ("affinity", "told"),
     [(lambda command: command.shelf, "AttributeError"), (ends, "HandlerCrashed")],
 )
-def test_a_function_that_fails_is_told_and_fails_nothing(
+def test_a_failing_affinity_function_is_logged_and_fails_no_command(
     affinity: Callable[[Any], str], told: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     counters = Counters()

@@ -1,4 +1,4 @@
-"""What came from elsewhere steers no terminal and makes no line of its own."""
+"""Untrusted text contains no control characters and no line breaks when printed."""
 
 import json
 import logging
@@ -14,7 +14,7 @@ HOSTILE = "a\x1b[31m\x9b2J\x07\r\x7f\u2028\u202eb\ud800 %s {0} :warning: [red]c[
 SHOWN = r"a\x1b[31m\x9b2J\x07\x0d\x7f\u2028\u202eb\ud800 %s {0} :warning: [red]c[/red]"
 
 
-def test_what_is_not_seen_is_written_out() -> None:
+def test_invisible_characters_are_escaped() -> None:
     assert printable(HOSTILE) == SHOWN
     assert printable("one\ntwo\tthree") == r"one\ntwo\tthree"
     assert printable("one\ntwo\tthree\r", lines=True) == "one\ntwo\tthree\\x0d"
@@ -40,7 +40,7 @@ def test_a_record_is_a_line_that_any_encoding_can_write() -> None:
     assert HOSTILE in told["exception"]
 
 
-def test_people_are_shown_what_a_message_brought(
+def test_text_output_shows_a_messages_content(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
@@ -55,7 +55,7 @@ def test_people_are_shown_what_a_message_brought(
     assert row.rstrip() == SHOWN
 
 
-def test_programs_are_given_the_same_value(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_output_has_the_same_value(capsys: pytest.CaptureFixture[str]) -> None:
     value = {"reason": HOSTILE.replace("\ud800", ""), "number": 1}
     print_json(value)
     printed = capsys.readouterr().out
@@ -63,5 +63,5 @@ def test_programs_are_given_the_same_value(capsys: pytest.CaptureFixture[str]) -
     assert printed.replace("\n", "").isprintable()
 
 
-def test_a_sentence_is_a_line() -> None:
+def test_a_sentence_is_one_line() -> None:
     assert sentence(Mistake(f"{HOSTILE}.")) == f"{SHOWN}."

@@ -1,4 +1,4 @@
-"""The probe against servers that do not answer as a worker does; tests of the health server have the rest."""
+"""The probe against servers that are no workers; the tests of the health server cover the rest."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -15,7 +15,7 @@ Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], object]
 
 @asynccontextmanager
 async def answering(text: bytes, *, closes: bool = True) -> AsyncIterator[int]:
-    """A server that sends the same to everybody; its port."""
+    """A server that sends every client the same bytes; its port."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(text)
@@ -37,12 +37,12 @@ async def answering(text: bytes, *, closes: bool = True) -> AsyncIterator[int]:
         (Health(live=False, ready=False, reason="stuck"), False, False),
     ],
 )
-async def test_a_worker_is_believed(health: Health, *, ready: bool, good: bool) -> None:
+async def test_a_workers_response_is_accepted(health: Health, *, ready: bool, good: bool) -> None:
     async with health_served("127.0.0.1", 0, lambda: health) as port:
         assert port is not None
         assert await asyncio.to_thread(ask, "127.0.0.1", port, ready=ready) == (good, health.reason)
-        # One that listens everywhere is asked here.
-        assert await asyncio.to_thread(ask, "0.0.0.0", port, ready=ready) == (good, health.reason)  # noqa: S104  as above
+        # A worker that listens on all addresses is probed at the loopback address.
+        assert await asyncio.to_thread(ask, "0.0.0.0", port, ready=ready) == (good, health.reason)  # noqa: S104  the setting under test
 
 
 @pytest.mark.parametrize(
@@ -60,26 +60,26 @@ async def test_a_worker_is_believed(health: Health, *, ready: bool, good: bool) 
         b"\xff\xfe\xfd",
     ],
 )
-async def test_a_stranger_is_not_taken_for_a_worker(text: bytes) -> None:
+async def test_another_server_is_not_taken_for_a_worker(text: bytes) -> None:
     async with answering(text) as port:
         told = f"another program than a worker answers on 127.0.0.1, port {port}"
         assert await asyncio.to_thread(ask, "127.0.0.1", port, ready=False) == (False, told)
 
 
-async def test_one_that_says_nothing_is_waited_for_a_bounded_time() -> None:
+async def test_a_silent_server_times_out() -> None:
     async with answering(b"HTTP/1.1 200", closes=False) as port:
         good, why = await asyncio.to_thread(ask, "127.0.0.1", port, ready=False, seconds=0.2)
         assert (good, why) == (False, f"no worker answers on 127.0.0.1, port {port}: timed out")
 
 
-async def test_one_that_says_too_much_is_not_listened_to_for_ever() -> None:
+async def test_an_endless_response_is_limited() -> None:
     async with answering(b"x" * (1 << 20), closes=False) as port:
         good, why = await asyncio.to_thread(ask, "127.0.0.1", port, ready=False, seconds=3600)
         assert (good, why) == (False, f"another program than a worker answers on 127.0.0.1, port {port}")
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "a" * 64 + ".b", "..", "\udcff"])
-def test_a_host_that_cannot_be_found_is_told(host: str) -> None:
+def test_an_unknown_host_is_reported(host: str) -> None:
     good, why = ask(host, 1, ready=False)
     assert not good
     assert why.startswith("no worker answers on ")

@@ -1,4 +1,4 @@
-"""Properties are written byte for byte as the library would write them, and read as it would read them."""
+"""Properties are encoded byte for byte as by the library, and decoded as by the library."""
 
 import struct
 from datetime import UTC, datetime
@@ -18,8 +18,8 @@ HEADERS = st.dictionaries(
     st.one_of(st.text(), st.integers(-(2**40), 2**40), st.booleans(), st.lists(st.text(max_size=3), max_size=2)),
     max_size=4,
 )
-# Without a zone, which the library takes for UTC; before 1970 it writes none.
-SOON = datetime(1971, 1, 1)  # noqa: DTZ001  as a sender may have it
+# Naive, which the library takes for UTC; it omits times before 1970.
+SOON = datetime(1971, 1, 1)  # noqa: DTZ001  naive on purpose
 
 FIELDS = st.fixed_dictionaries(
     {},
@@ -53,18 +53,18 @@ def written(kind: type[spec.Basic.Properties], fields: dict[str, Any]) -> bytes 
 
 
 @given(FIELDS)
-def test_every_property_is_written_as_the_library_writes_it(fields: dict[str, Any]) -> None:
+def test_every_property_is_encoded_as_by_the_library(fields: dict[str, Any]) -> None:
     assert written(Properties, fields) == written(spec.Basic.Properties, fields)
 
 
 @pytest.mark.parametrize("value", ["x" * 256, "\ud800"])
-def test_what_cannot_be_written_raises_the_librarys_error(value: str) -> None:
+def test_an_invalid_property_raises_the_librarys_error(value: str) -> None:
     assert written(Properties, {"message_id": value}) == written(spec.Basic.Properties, {"message_id": value})
     assert isinstance(written(Properties, {"message_id": value}), type)
 
 
 def read(text: bytes) -> spec.Basic.Properties | type[Exception]:
-    """Properties as the library reads them."""
+    """Properties, decoded by the library."""
     header = ContentHeader()
     try:
         header.unmarshal(struct.pack(">HHQ", 60, 0, 0) + text)
@@ -81,14 +81,14 @@ def read_here(text: bytes) -> spec.Basic.Properties | type[Exception]:
 
 
 @given(FIELDS)
-def test_every_property_is_read_as_the_library_reads_it(fields: dict[str, Any]) -> None:
+def test_every_property_is_decoded_as_by_the_library(fields: dict[str, Any]) -> None:
     text = written(spec.Basic.Properties, fields)
     if isinstance(text, bytes):
         assert read_here(text) == read(text)
 
 
 @given(FIELDS, st.data())
-def test_what_came_damaged_is_read_as_the_library_reads_it(fields: dict[str, Any], data: st.DataObject) -> None:
+def test_damaged_properties_are_decoded_as_by_the_library(fields: dict[str, Any], data: st.DataObject) -> None:
     text = written(spec.Basic.Properties, fields)
     if not isinstance(text, bytes):
         return
@@ -99,7 +99,7 @@ def test_what_came_damaged_is_read_as_the_library_reads_it(fields: dict[str, Any
     assert read_here(cut) == read(cut)
 
 
-def test_the_usual_properties_are_not_left_to_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_common_properties_do_not_need_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     properties = Properties(
         content_type="application/json",
         headers={"traceparent": "00-1-2-01", "x-delivery-count": 2, "x-small": -1},

@@ -31,7 +31,7 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     exporter = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    # The process has one global provider, which cannot be set twice; the modules' tracer can.
+    # The global provider cannot be set twice; the modules' tracers can be replaced.
     for module in (spans_module, job_spans_module):
         monkeypatch.setattr(module, "tracer", provider.get_tracer("test"))
     yield exporter
@@ -96,7 +96,7 @@ async def test_a_command_may_begin_a_trace_that_links_to_its_publishers(spans: I
     assert [f"{link.context.span_id:016x}" for link in process.links] == [PUBLISHER]
 
 
-async def test_what_is_recorded_leads_back_to_the_trace(spans: InMemorySpanExporter) -> None:
+async def test_recorded_events_contain_the_trace_context(spans: InMemorySpanExporter) -> None:
     store = MemoryEventStore()
     message = await answer("parent", store)
     (process,) = named(spans, "process commands:tally:tally.commands")
@@ -145,7 +145,7 @@ def test_an_exporter_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatc
         ("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "x", "names no detector that is installed: 'x'"),
     ],
 )
-def test_what_the_sdk_minds_with_a_traceback_or_not_at_all_is_a_sentence(  # noqa: PLR0917  as the cases have them
+def test_invalid_variables_are_reported_in_a_sentence(  # noqa: PLR0917  the parameters of a case
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     protocol: str,
@@ -161,7 +161,7 @@ def test_what_the_sdk_minds_with_a_traceback_or_not_at_all_is_a_sentence(  # noq
     assert "hush" not in str(told.value) + caplog.text
 
 
-def test_stopping_does_not_wait_for_an_exporter_that_hangs() -> None:
+def test_stopping_does_not_wait_for_a_hanging_exporter() -> None:
     hang = threading.Event()
 
     class Hanging(TracerProvider):
@@ -174,7 +174,7 @@ def test_stopping_does_not_wait_for_an_exporter_that_hangs() -> None:
         hang.set()
 
 
-def test_metrics_have_the_time_that_traces_did_not_need(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_get_the_time_left_by_traces(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[float] = []
 
     def shut_down(_: object, seconds: float) -> bool:

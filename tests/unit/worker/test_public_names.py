@@ -1,4 +1,4 @@
-"""What a program gets with ``import worker``: the publisher when it asks for it, and nothing else."""
+"""``import worker``: the public names, imported lazily."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ from worker.publisher import Publisher
 from worker.reading.read_models import ReadModels
 
 _LIBRARIES = {"aio_pika", "aiormq", "pamqp", "pydantic", "opentelemetry", "asyncpg", "asyncio"}
-# What an import does to the library that reads and writes frames, for all that use it in this process.
+# Whether an import has changed the AMQP library, which would affect all its users in the process.
 _CODEC = """
 import json, sys
 from pamqp import decode, encode
@@ -28,21 +28,21 @@ print(json.dumps(before == seen()))
 
 
 def run(program: str) -> Any:
-    """What a Python of its own prints as JSON."""
+    """The JSON printed by a new Python."""
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
     return json.loads(done.stdout)
 
 
-def test_what_programs_need_is_there_for_who_asks() -> None:
+def test_the_public_names_can_be_imported() -> None:
     assert worker.Publisher is Publisher
     assert worker.ReadModels is ReadModels
     assert worker.Reply is Reply
     assert set(worker.__all__) == {"Publisher", "ReadModels", "Reply", "__version__"} <= set(dir(worker))
 
 
-def test_another_name_is_not_there() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'worker' has no attribute 'Publsher'"):
-        worker.Publsher  # type: ignore[attr-defined]  # noqa: B018  the asking is the test
+        worker.Publsher  # type: ignore[attr-defined]  # noqa: B018  the access is the test
 
 
 def test_the_package_alone_loads_nothing() -> None:
@@ -51,5 +51,5 @@ def test_the_package_alone_loads_nothing() -> None:
     assert loaded & _LIBRARIES == set()
 
 
-def test_the_import_of_the_publisher_leaves_the_brokers_library_as_it_is() -> None:
+def test_importing_the_publisher_does_not_change_the_brokers_library() -> None:
     assert run(_CODEC) is True

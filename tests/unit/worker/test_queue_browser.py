@@ -1,4 +1,4 @@
-"""How far a walk looks ahead, and when it believes that nothing more comes."""
+"""The queue browser: its prefetch, and when it assumes that the queue has no more messages."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,12 +13,12 @@ from worker.amqp.queue_browser import QueueBrowser, next_width
 
 
 class SlowWire:
-    """A channel whose one letter has left the queue, and arrives with the answer to one of the questions after it.
+    """A channel whose only message has left the queue, and arrives around the answer to a later request.
 
     Args:
-        at: With which answer.
-        first: Whether the letter comes before the answer, as on a connection that keeps the order, or after it.
-        is_there: Whether it is counted as ready until then, as by a broker that has not come to hand it out.
+        at: The number of that answer.
+        first: Whether the message comes before the answer, as on an ordered connection, or after it.
+        is_there: Whether it counts as ready until then, as on a broker that has not delivered it yet.
     """
 
     def __init__(self, at: int, *, first: bool, is_there: bool = False) -> None:
@@ -53,20 +53,20 @@ class SlowWire:
         (50, 200, 100),
         (600, 200, 1000),
         (1000, 200, 1000),
-        # However large letters are, those that are handed out ahead fit into 16 MiB, and one is always.
+        # Prefetched messages of any size fit into 16 MiB, but at least one is prefetched.
         (1000, 1024 * 1024, 16),
         (50, 2**30, 1),
         (1, 200, 2),
     ],
 )
-def test_small_letters_come_in_large_chunks_and_large_ones_in_small(width: int, largest: int, following: int) -> None:
+def test_the_prefetch_is_large_for_small_letters_and_small_for_large_ones(
+    width: int, largest: int, following: int
+) -> None:
     assert next_width(width, largest) == following
 
 
 @pytest.mark.parametrize(("at", "first"), [(1, True), (3, True), (1, False), (2, False)])
-async def test_a_letter_that_is_still_on_its_way_is_waited_for(
-    monkeypatch: pytest.MonkeyPatch, at: int, *, first: bool
-) -> None:
+async def test_a_letter_in_flight_is_waited_for(monkeypatch: pytest.MonkeyPatch, at: int, *, first: bool) -> None:
     monkeypatch.setattr(queue_browser, "_PATIENCE", 0)
     wire = SlowWire(at, first=first)
     browser = QueueBrowser(cast("WireChannel", wire), "tally.commands.dead", 1)
@@ -74,7 +74,7 @@ async def test_a_letter_that_is_still_on_its_way_is_waited_for(
     assert wire.asked == at
 
 
-async def test_what_does_not_come_though_it_was_asked_for_three_times_is_not_there(
+async def test_a_letter_missing_after_three_requests_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(queue_browser, "_PATIENCE", 0)
@@ -83,7 +83,7 @@ async def test_what_does_not_come_though_it_was_asked_for_three_times_is_not_the
     assert wire.asked == 3
 
 
-async def test_what_the_broker_has_and_does_not_hand_out_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_ready_letter_that_is_not_delivered_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue_browser, "_PATIENCE", 0)
     wire = SlowWire(20, first=True, is_there=True)
     browser = QueueBrowser(cast("WireChannel", wire), "tally.commands.dead", 1)

@@ -26,7 +26,7 @@ RECEIPT = Receipt(
 
 
 class Sent:
-    """Stands where the sender stands, and keeps what it is to send."""
+    """A stand-in for the sender that records the messages."""
 
     def __init__(self) -> None:
         self.replies: list[tuple[str, str | None, Reply]] = []
@@ -40,7 +40,7 @@ def replies_by(sent: Sent) -> Replies:
 
 
 class Failing:
-    """Stands where the sender stands, and never sends."""
+    """A stand-in for the sender that always fails."""
 
     def __init__(self, failure: Exception) -> None:
         self._failure = failure
@@ -51,10 +51,10 @@ class Failing:
 
 @pytest.mark.parametrize(
     "failure",
-    # The last ones are what the client library raises of what it cannot write.
+    # The last ones are raised by the client library for values that it cannot write.
     [Unroutable("gone"), BrokerUnavailable("down"), TypeError("too long"), ValueError("routing key too long")],
 )
-async def test_a_reply_that_fails_of_whatever_is_counted_and_no_more(failure: Exception) -> None:
+async def test_a_failed_reply_is_only_counted(failure: Exception) -> None:
     counters = Counters()
     replies = Replies(cast("Sender", Failing(failure)), cast("Sender", None), counters, timeout=0.01)
     await replies.answered(MESSAGE, RECEIPT, duplicate=False)
@@ -74,10 +74,10 @@ async def test_a_reply_that_fails_of_whatever_is_counted_and_no_more(failure: Ex
         (TypeError("too long"), "too long"),
     ],
 )
-async def test_what_a_reply_failed_of_is_not_said_of_the_command(
+async def test_a_failed_reply_is_not_reported_as_a_failed_command(
     failure: Exception, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is on record: that nothing was stored would be wrong."""
+    """The command is recorded: a report that nothing was stored would be wrong."""
     caplog.set_level("INFO")
     replies = Replies(cast("Sender", Failing(failure)), cast("Sender", None), Counters(), timeout=0.01)
     await replies.answered(MESSAGE, RECEIPT, duplicate=False)
@@ -85,9 +85,9 @@ async def test_what_a_reply_failed_of_is_not_said_of_the_command(
 
 
 @pytest.mark.parametrize("repeated", [True, False])
-async def test_a_reply_says_whether_its_sender_was_told_before(*, repeated: bool) -> None:
+async def test_a_reply_says_whether_it_may_repeat_an_earlier_one(*, repeated: bool) -> None:
     sent = Sent()
-    # That the receipt was found says nothing of it: the broker may have handed the command out twice.
+    # A duplicate receipt does not show it: the broker may have delivered the command twice.
     receipt = RECEIPT.as_duplicate()
     await replies_by(sent).answered(MESSAGE, receipt, duplicate=repeated)
     ((queue, correlation_id, reply),) = sent.replies
@@ -103,7 +103,7 @@ async def test_a_reply_says_whether_its_sender_was_told_before(*, repeated: bool
         (Properties(message_id="no UUID"), None),
     ],
 )
-async def test_whoever_sent_no_command_is_told_so_if_it_can_tell_which(
+async def test_the_sender_of_an_invalid_command_gets_a_reply_if_the_command_has_an_id(
     properties: Properties, told: str | None
 ) -> None:
     sent = Sent()
@@ -115,7 +115,7 @@ async def test_whoever_sent_no_command_is_told_so_if_it_can_tell_which(
     ] == expected
 
 
-async def test_a_failure_is_told_whatever_text_the_domains_code_gave_it() -> None:
+async def test_a_failure_with_any_text_is_reported() -> None:
     sent, counters = Sent(), Counters()
     replies = Replies(cast("Sender", sent), cast("Sender", sent), counters, timeout=1.0)
     await replies.failed(Properties(reply_to="there"), MESSAGE, "handler_error: \ud800\x00é")

@@ -1,4 +1,4 @@
-"""The scheduler: what is recorded of a command, and what is raised."""
+"""The scheduler: recorded answers, and raised exceptions."""
 
 import asyncio
 from typing import Any
@@ -18,9 +18,7 @@ from worker.message import BadMessage, CommandMessage
 from worker.rounds.scheduler import Scheduler
 
 
-async def test_an_accepted_command_is_recorded_with_where_it_came_from(
-    store: StagedStore, scheduler: Scheduler
-) -> None:
+async def test_an_accepted_command_is_recorded_with_its_metadata(store: StagedStore, scheduler: Scheduler) -> None:
     message = command("Count", Key="a")
     answer = await scheduler.process(message)
     assert answer.attempts == 1
@@ -65,13 +63,13 @@ async def test_a_repeated_command_gets_its_first_answer_and_records_nothing(
     message = command("Count", Key="a", Limit=1)
     first = (await scheduler.process(message)).receipt
     again = (await scheduler.process(message)).receipt
-    # Decided anew it would be rejected; the answer stays.
+    # A new decision would reject it; the answer stays the same.
     assert again == first.as_duplicate()
     assert len([event async for event in store.read(Filter.matching_any_event())]) == 1
 
 
 @pytest.mark.usefixtures("unhurried")
-async def test_commands_that_wait_for_one_boundary_are_decided_on_top_of_each_other(
+async def test_commands_of_one_boundary_are_decided_on_top_of_each_other(
     store: StagedStore, scheduler: Scheduler, counters: Counters
 ) -> None:
     store.after_query = [others_come]
@@ -81,7 +79,7 @@ async def test_commands_that_wait_for_one_boundary_are_decided_on_top_of_each_ot
     assert [answer.receipt.outcome.kind for answer in answers[:3]] == [OutcomeKind.ACCEPTED] * 3
     assert {answer.receipt.outcome.kind for answer in answers[3:]} == {OutcomeKind.REJECTED}
     assert answers[-1].receipt == answers[4].receipt.as_duplicate()
-    # Nobody was decided twice, and who came while its id was under way not at all.
+    # No command was decided twice, and the one whose id was in flight not at all.
     assert [answer.attempts for answer in answers] == [1] * 8 + [0]
     assert (counters.attempts, counters.conflicts) == (8, 0)
     assert store.chains == [8]
@@ -95,7 +93,7 @@ async def test_another_command_under_the_same_id_is_refused(scheduler: Scheduler
             await scheduler.process(other)
 
 
-async def test_an_outcome_that_stayed_unknown_is_known_when_the_database_answers_again(
+async def test_an_unknown_outcome_is_found_when_the_database_answers_again(
     store: StagedStore, scheduler: Scheduler
 ) -> None:
     store.unknown_outcomes = 1
@@ -105,7 +103,7 @@ async def test_an_outcome_that_stayed_unknown_is_known_when_the_database_answers
     assert len([event async for event in store.read(Filter.matching_any_event())]) == 1
 
 
-async def test_a_bug_comes_out_as_it_is_once_the_primary_has_confirmed_it(
+async def test_a_bug_is_raised_unchanged_after_a_decision_on_the_primary(
     store: StagedStore, scheduler: Scheduler
 ) -> None:
     with pytest.raises(ZeroDivisionError, match="a exploded at 0"):
@@ -121,14 +119,12 @@ async def test_a_bug_comes_out_as_it_is_once_the_primary_has_confirmed_it(
         (command("Count", Key="a", Limit="much"), "invalid_command"),
     ],
 )
-async def test_what_is_no_command_of_the_domain_is_named(
-    scheduler: Scheduler, message: CommandMessage, code: str
-) -> None:
+async def test_an_unknown_command_is_named(scheduler: Scheduler, message: CommandMessage, code: str) -> None:
     with pytest.raises(BadMessage) as raised:
         await scheduler.process(message)
     assert raised.value.code == code
 
 
-async def test_a_value_that_no_filter_can_hold_is_the_commands_fault(scheduler: Scheduler) -> None:
+async def test_a_value_that_no_filter_can_contain_is_a_fault_of_the_command(scheduler: Scheduler) -> None:
     with pytest.raises(InvalidRequest):
         await scheduler.process(command("Count", Key="a\x00b"))

@@ -1,4 +1,4 @@
-"""The scheduler when others are faster: decided again, on the primary, until it holds or the time is over."""
+"""Conflicts in the scheduler: commands are decided again on the primary until they are recorded or time out."""
 
 import asyncio
 
@@ -45,7 +45,7 @@ async def test_an_event_outside_the_boundary_is_no_conflict(store: StagedStore, 
 
 
 @pytest.mark.parametrize("quietly", [True, False])
-async def test_a_rejection_from_a_stale_replica_does_not_stand(
+async def test_a_rejection_from_a_stale_replica_is_decided_again(
     store: StagedStore,
     scheduler: Scheduler,
     quietly: bool,  # noqa: FBT001  a parametrised case
@@ -59,7 +59,7 @@ async def test_a_rejection_from_a_stale_replica_does_not_stand(
     assert answer.receipt.first == 3
 
 
-async def test_an_unchanged_from_a_stale_replica_does_not_stand(
+async def test_an_unchanged_from_a_stale_replica_is_decided_again(
     store: StagedStore, scheduler: Scheduler, counters: Counters
 ) -> None:
     await store.append([counted()])
@@ -71,7 +71,7 @@ async def test_an_unchanged_from_a_stale_replica_does_not_stand(
     assert (counters.conflicts, counters.stale_conflicts) == (1, 1)
 
 
-async def test_an_unchanged_from_a_position_that_moved_is_decided_again(
+async def test_an_unchanged_at_an_outdated_position_is_decided_again(
     store: StagedStore, scheduler: Scheduler, counters: Counters
 ) -> None:
     await store.append([counted()])
@@ -80,14 +80,14 @@ async def test_an_unchanged_from_a_position_that_moved_is_decided_again(
     assert answer.attempts == 2
     assert answer.receipt.outcome.kind is OutcomeKind.UNCHANGED
     assert answer.receipt.position.number == 2
-    # The read was not from a replica, which therefore is not to blame.
+    # The read was from the primary: no replica counts as stale.
     assert (counters.conflicts, counters.stale_conflicts) == (1, 0)
 
 
 async def test_a_round_whose_boundary_changed_meanwhile_is_decided_again(
     store: StagedStore, scheduler: Scheduler, counters: Counters
 ) -> None:
-    # They read together, and somebody else is faster than all of them.
+    # They read together, and another writer is faster than all of them.
     store.after_query = [intruder(store)]
     messages = [command("Count", Key="a", Limit=4) for _ in range(4)]
     answers = await asyncio.gather(*(scheduler.process(message) for message in messages))
@@ -98,7 +98,9 @@ async def test_a_round_whose_boundary_changed_meanwhile_is_decided_again(
     assert len([event async for event in store.read(Filter.matching_any_event()) if event.type == "Counted"]) == 4
 
 
-async def test_a_command_that_loses_is_tried_again_until_it_holds(store: StagedStore, counters: Counters) -> None:
+async def test_a_command_with_conflicts_is_decided_again_until_it_is_recorded(
+    store: StagedStore, counters: Counters
+) -> None:
     store.after_query = [intruder(store) for _ in range(4)]
     scheduler = Scheduler(store, domain, Settings(worker_conflict_attempts=100), counters)
     answer = await scheduler.process(command("Count", Key="a", Limit=5))
@@ -107,13 +109,13 @@ async def test_a_command_that_loses_is_tried_again_until_it_holds(store: StagedS
     await scheduler.close()
 
 
-async def test_all_attempts_together_have_one_handler_timeout(
+async def test_all_attempts_share_one_handler_timeout(
     store: StagedStore, counters: Counters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time_limits_module, "_TICK_SECONDS", 0.01)
     store.after_query = [intruder(store) for _ in range(2000)]
     scheduler = Scheduler(store, domain, Settings(worker_handler_timeout=0.1), counters)
-    # Each attempt by itself is over long before that, and none takes the lock.
+    # Each single attempt is much shorter, and none takes the lock.
     monkeypatch.setattr(scheduler._attempts, "_retries", ConflictRetries(longest=0.001))
     monkeypatch.setattr(scheduler._attempts, "_most_lost", 10_000)
     with pytest.raises(HandlerTimedOut, match=r"there was no answer within 0\.1 s"):
@@ -153,7 +155,7 @@ async def test_concurrent_commands_of_one_process_are_recorded_in_order_and_do_n
     assert counters.conflicts == 0
 
 
-async def test_a_command_that_nobody_waits_for_any_more_is_not_tried_again(
+async def test_an_abandoned_command_is_not_decided_again(
     store: StagedStore, scheduler: Scheduler, counters: Counters
 ) -> None:
     reached, go_on = asyncio.Event(), asyncio.Event()

@@ -1,4 +1,4 @@
-"""Which dead letters are meant, and which of them a replay leaves."""
+"""The selection of dead letters, and the letters that a replay skips."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,23 +26,23 @@ NOTHING_TOLD = {"worker-failed-at": "", "worker-first-failure": ""}
         (Selection(died_before=DIED), False),
         (Selection(died_after=DIED), True),
         (Selection(died_after=DIED + SECOND), False),
-        # All parts must fit.
+        # All criteria must match.
         (Selection(reasons=frozenset({"handler_error"}), commands=frozenset({"other"})), False),
         (Selection(commands=frozenset({"Count"}), died_after=DIED, died_before=DIED + SECOND), True),
     ],
 )
-def test_a_letter_is_meant_when_every_part_fits(selection: Selection, fits: bool) -> None:  # noqa: FBT001  a parametrised case
+def test_a_letter_is_selected_if_every_criterion_matches(selection: Selection, fits: bool) -> None:  # noqa: FBT001  a parametrised case
     assert selection.fits(letter()) is fits
 
 
-def test_ids_are_found_in_any_spelling_and_the_lack_of_one_as_well() -> None:
+def test_ids_match_in_any_spelling_and_a_missing_id_can_be_selected() -> None:
     assert Selection(ids=frozenset({ID})).fits(letter(message_id=ID.upper()))
     assert Selection(ids=frozenset({NO_ID})).fits(letter(message_id=None))
     assert not Selection(ids=frozenset({ID})).fits(letter(message_id=None))
 
 
 @pytest.mark.parametrize("bound", ["died_before", "died_after"])
-def test_a_letter_that_does_not_say_when_it_died_has_no_age(bound: str) -> None:
+def test_a_letter_without_a_time_has_no_age(bound: str) -> None:
     moment: Any = {bound: DIED}
     assert not Selection(**moment).fits(letter(NOTHING_TOLD))
 
@@ -51,15 +51,15 @@ def judged(headers: dict[str, Any] | None = None, *, rules: dict[str, Any] | Non
     return Rules(**({"since": DIED + SECOND} | (rules or {}))).judge(letter(headers, **properties)).value
 
 
-def test_a_letter_is_replayed_unless_something_speaks_against_it() -> None:
+def test_a_letter_is_replayed_unless_there_is_a_reason_to_skip_it() -> None:
     assert judged() == Judgement.REPLAY
 
 
-def test_a_letter_without_an_id_of_its_own_is_replayed_only_when_that_is_asked_for() -> None:
+def test_a_letter_without_its_own_id_is_replayed_only_on_request() -> None:
     assigned = {"worker-assigned-id": True}
     assert judged(assigned) == Judgement.NO_OWN_ID
     assert judged(assigned, rules={"assign_ids": True}) == Judgement.REPLAY
-    # Nobody would recognise a repetition of it.
+    # A duplicate of it could not be recognised.
     assert judged(message_id=None, rules={"assign_ids": True}) == Judgement.NO_ID
 
 
@@ -67,21 +67,21 @@ def test_a_letter_without_an_id_of_its_own_is_replayed_only_when_that_is_asked_f
     ("published", "judgement"),
     [(DIED - 2 * SECOND, Judgement.FORGOTTEN), (DIED - SECOND, Judgement.REPLAY), (None, Judgement.REPLAY)],
 )
-def test_a_letter_whose_receipt_may_be_deleted_is_left(published: datetime | None, judgement: Judgement) -> None:
+def test_a_letter_whose_receipt_may_be_deleted_is_skipped(published: datetime | None, judgement: Judgement) -> None:
     rules = {"receipts_since": {TALLY.domain_name: DIED - SECOND}}
     assert judged(timestamp=published, rules=rules) == judgement
     assert judged(timestamp=published, rules={**rules, "even_if_forgotten": True}) == Judgement.REPLAY
     assert judged(timestamp=published) == Judgement.REPLAY
-    # Another domain's receipts are another database's.
+    # Another domain's receipts may be in another database.
     assert judged(timestamp=published, rules={"receipts_since": {"other": DIED}}) == Judgement.REPLAY
 
 
-def test_a_letter_of_an_unknown_age_may_be_of_any() -> None:
+def test_a_letter_of_unknown_age_may_have_any_age() -> None:
     assert judged(NOTHING_TOLD, rules={"receipts_since": {TALLY.domain_name: DIED}}) == Judgement.FORGOTTEN
     assert judged(NOTHING_TOLD) == Judgement.REPLAY
 
 
-def test_what_this_replay_has_sent_is_not_sent_again() -> None:
+def test_a_letter_sent_by_this_replay_is_not_sent_again() -> None:
     since = DIED + SECOND
     assert judged({"worker-replayed-at": since.isoformat()}) == Judgement.JUST_REPLAYED
     assert judged({"worker-replayed-at": (since - SECOND).isoformat()}) == Judgement.REPLAY

@@ -23,7 +23,7 @@ def test_addresses_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_REPLICA_URLS", f"{DATABASE}1, {DATABASE}2,")
     settings = Settings.load()
     assert settings.database_replica_urls == (f"{DATABASE}1", f"{DATABASE}2")
-    # No example is served by mistake.
+    # No example domain is served by default.
     assert settings.worker_domains == ""
     assert settings.prefetch == 128
 
@@ -34,7 +34,7 @@ def test_a_round_may_be_as_large_as_a_chain() -> None:
         Settings(worker_concurrency=LONGEST_CHAIN + 1)
 
 
-def test_what_is_missing_is_named_and_shown() -> None:
+def test_missing_settings_are_named_with_examples() -> None:
     with pytest.raises(SettingsError) as raised:
         Settings.load()
     first, second = str(raised.value).splitlines()
@@ -42,7 +42,9 @@ def test_what_is_missing_is_named_and_shown() -> None:
     assert second.startswith("AMQP_URL is not set; give it the form amqp://")
 
 
-def test_what_only_a_file_here_sets_is_told_with_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setting_that_only_a_local_file_has_is_reported_with_a_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_text(f"# AMQP_URL\nexport DATABASE_URL={DATABASE}\nAMQP_URL={BROKER}\n")
     with pytest.raises(SettingsError) as raised:
@@ -52,7 +54,7 @@ def test_what_only_a_file_here_sets_is_told_with_what_to_type(tmp_path: Path, mo
     assert second.startswith("AMQP_URL is not set; give it the form amqp://")
 
 
-def test_a_variable_that_is_nearly_a_setting_is_named_and_others_are_left_alone(
+def test_a_misspelt_variable_is_named_and_others_are_ignored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("DATABASE_URI", "AMQP_URI", "WORKER_SERVICE_HOST", "WORKER_IMAGE", "DATABASE_PORT", "AMQP_URL_FILE"):
@@ -77,7 +79,7 @@ def test_a_variable_that_is_nearly_a_setting_is_named_and_others_are_left_alone(
     ]
 
 
-def test_what_is_not_needed_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_that_are_not_needed_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMQP_URL", BROKER)
     assert Settings.load(needs=("amqp_url",)).database_url == ""
 
@@ -107,7 +109,7 @@ def test_what_is_not_needed_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> N
         ("WORKER_TRACE_PARENT", "sibling"),
     ],
 )
-def test_each_wrong_value_is_one_sentence_without_the_value(
+def test_each_invalid_value_is_one_sentence_without_the_value(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -121,7 +123,7 @@ def test_each_wrong_value_is_one_sentence_without_the_value(
 
 
 @pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
-def test_no_number_is_without_end_or_none(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_infinite_and_nan_numbers_are_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     floats = [name.upper() for name, field in Settings.described().items() if field.kind is float]
     assert "WORKER_MAX_AGE" in floats
     for name in floats:
@@ -145,17 +147,17 @@ def test_passwords_are_never_shown() -> None:
     assert set(shown) == {name.upper() for name in Settings.described()}
 
 
-def test_every_setting_says_what_it_means() -> None:
+def test_every_setting_has_a_description() -> None:
     assert [name for name, field in Settings.described().items() if not field.meaning] == []
 
 
 @pytest.mark.parametrize("url", ["localhost:16686/trace/{trace_id}", "http://localhost/trace", "ftp://{trace_id}"])
-def test_a_traces_page_has_a_place_for_its_id(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_the_address_of_a_traces_page_has_a_placeholder(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("WORKER_TRACE_URL", url)
     with pytest.raises(SettingsError, match=r"^WORKER_TRACE_URL: it must have the form http://localhost:16686/trace/"):
         Settings.load(needs=())
 
 
-def test_a_worker_lets_a_command_read_as_many_parts_as_the_kit_does() -> None:
-    # Told twice, so that a probe of a worker's health need not import what decides commands.
+def test_a_worker_and_the_kit_have_one_limit_of_parts() -> None:
+    # Defined twice, so that a health probe need not import the code that decides commands.
     assert Settings.described()["worker_most_parts"].default == MOST_PARTS

@@ -35,7 +35,7 @@ def settled(happened: Answer | BaseException, history: History | None = None) ->
     return settle(happened, history or History(), now=NOW, max_age=MAX_AGE)
 
 
-def test_an_answer_is_answered() -> None:
+def test_an_answer_is_settled_as_answered() -> None:
     receipt = Receipt(key=uuid4(), outcome=ACCEPTED, first=1, last=1, position=START, recorded_at=NOW)
     answer = Answer(receipt=receipt, attempts=1)
     assert settled(answer) is answer
@@ -70,21 +70,21 @@ def test_an_answer_is_answered() -> None:
         (SystemExit(3), Retry, "handler_error"),
     ],
 )
-def test_the_table(failure: BaseException, kind: type[Retry | DeadLetter | Pause], reason: str) -> None:
+def test_the_settlement_table(failure: BaseException, kind: type[Retry | DeadLetter | Pause], reason: str) -> None:
     settlement = settled(failure)
     assert isinstance(settlement, kind)
     assert settlement.reason == reason
 
 
 @pytest.mark.parametrize("failure", [CONFLICT, TransientStoreError("…"), HandlerTimedOut("…")])
-def test_what_passes_is_retried_until_the_maximum_age(failure: Exception) -> None:
+def test_transient_failures_are_retried_until_the_maximum_age(failure: Exception) -> None:
     young = History(attempts=900, first_failure=NOW - MAX_AGE + timedelta(seconds=1))
     old = History(attempts=1, first_failure=NOW - MAX_AGE)
     assert isinstance(settled(failure, young), Retry)
     assert isinstance(settled(failure, old), DeadLetter)
 
 
-def test_a_handlers_bug_is_retried_twice_and_then_shown_with_its_traceback() -> None:
+def test_a_handlers_bug_is_retried_twice_and_then_dead_lettered_with_its_traceback() -> None:
     history = History()
     kinds = []
     for _ in range(3):
@@ -105,12 +105,12 @@ def test_conflicts_do_not_use_up_the_retries_of_a_bug() -> None:
     assert isinstance(settled(ZeroDivisionError(), history), Retry)
 
 
-def test_a_pause_spends_nothing() -> None:
+def test_a_pause_spends_no_retries() -> None:
     history = History(attempts=3, bugs=2, first_failure=NOW - 2 * MAX_AGE)
     assert settled(StoreUnavailable("…"), history) == Pause(reason="store_unavailable")
 
 
-def test_a_history_survives_its_headers() -> None:
+def test_a_history_round_trips_through_headers() -> None:
     history = History().failed(NOW).failed(NOW + timedelta(seconds=5), bug=True)
     assert history == History(attempts=2, bugs=1, first_failure=NOW)
     assert History.read(history.headers()) == history
@@ -125,14 +125,14 @@ def test_a_history_survives_its_headers() -> None:
         {"worker-attempts": None, "worker-first-failure": 5},
     ],
 )
-def test_headers_that_make_no_sense_are_no_history(headers: dict[str, object]) -> None:
+def test_invalid_headers_are_no_history(headers: dict[str, object]) -> None:
     assert History.read(headers) == History()
 
 
 @pytest.mark.parametrize(
     "failure", [BadMessage("too_deep", "…"), CONFLICT, StoreUnavailable("…"), ZeroDivisionError("…")]
 )
-def test_what_failed_in_another_process_is_settled_as_it_was_judged_there(failure: Exception) -> None:
+def test_a_failure_in_another_process_is_settled_by_its_judgement_there(failure: Exception) -> None:
     reported = Failure(
         verdict=judge(failure), text=str(failure), headline=type(failure).__name__, where="", traceback=""
     )
@@ -140,7 +140,7 @@ def test_what_failed_in_another_process_is_settled_as_it_was_judged_there(failur
         assert settled(FailedElsewhere(reported), history) == settled(failure, history)
 
 
-def test_what_workers_of_the_next_release_record_is_left_to_them_as_long_as_commands_are_tried() -> None:
+def test_commands_that_read_events_of_a_later_release_are_retried_for_the_maximum_age() -> None:
     history = History()
     for minute in range(10):
         now = NOW + timedelta(minutes=minute)

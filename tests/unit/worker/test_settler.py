@@ -1,4 +1,4 @@
-"""The settler: every delivery is settled, whatever happens to it."""
+"""The settler: every delivery is settled, after any failure."""
 
 import asyncio
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ from worker.topology import Topology
 
 
 class Broken:
-    """Takes the scheduler's place, and fails."""
+    """A stand-in for the scheduler that raises."""
 
     def knows(self, _: str) -> bool:
         return True
@@ -27,22 +27,22 @@ class Broken:
 
 
 def settling(scheduler: Broken, counters: Counters) -> Settler:
-    nobody = cast("Any", None)
+    absent = cast("Any", None)
     return Settler(
         cast("Any", scheduler),
         Topology("tally"),
-        store=nobody,
-        sender=nobody,
-        replies=nobody,
-        isolator=nobody,
-        breaker=nobody,
+        store=absent,
+        sender=absent,
+        replies=absent,
+        isolator=absent,
+        breaker=absent,
         counters=counters,
         settings=Settings(),
         server=("localhost", 5672),
     )
 
 
-async def test_a_delivery_that_cannot_be_taken_goes_back(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_delivery_that_cannot_be_processed_is_requeued(caplog: pytest.LogCaptureFixture) -> None:
     wire, counters = Wire(), Counters()
     settler = settling(Broken(), counters)
     properties = SimpleNamespace(
@@ -56,8 +56,8 @@ async def test_a_delivery_that_cannot_be_taken_goes_back(caplog: pytest.LogCaptu
     assert "handling delivery 1 failed" in caplog.text
 
 
-async def test_a_drain_has_one_time_for_those_that_are_decided_and_those_that_are_answered() -> None:
-    """What deciding has used up is not waited for once more."""
+async def test_a_drain_has_one_deadline_for_decisions_and_replies() -> None:
+    """The time spent on decisions is not available again for replies."""
     seconds = 2.0
 
     class Slow(Broken):

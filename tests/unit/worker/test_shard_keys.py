@@ -7,7 +7,7 @@ from worker.topology import Topology
 SHARDED = Topology("tally", 8)
 
 
-def test_keys_that_come_by_one_shard_are_not_mentioned(caplog: pytest.LogCaptureFixture) -> None:
+def test_keys_of_one_shard_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     counters = Counters()
     keys = ShardKeys(SHARDED, counters)
     for _ in range(2):
@@ -17,7 +17,7 @@ def test_keys_that_come_by_one_shard_are_not_mentioned(caplog: pytest.LogCapture
     assert (counters.misplaced, caplog.messages) == (0, [])
 
 
-def test_a_key_that_comes_by_another_shard_is_counted_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_key_from_another_shard_is_counted_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     counters = Counters()
     keys = ShardKeys(SHARDED, counters)
     for shard in (3, 5, 5, 3):
@@ -30,12 +30,12 @@ def test_a_key_that_comes_by_another_shard_is_counted_and_told_once(caplog: pyte
     )
 
 
-def test_so_many_keys_are_remembered() -> None:
+def test_a_limited_number_of_keys_is_remembered() -> None:
     counters = Counters()
     keys = ShardKeys(SHARDED, counters, most=2)
     for key in ("a", "b", "c"):
         keys.check(key, 1)
-    keys.check("a", 2)  # not known any more
+    keys.check("a", 2)  # no longer remembered
     assert counters.misplaced == 0
     keys.check("c", 2)
     assert counters.misplaced == 1

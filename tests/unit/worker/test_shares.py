@@ -10,7 +10,7 @@ NAMES = st.sets(st.text(min_size=1, max_size=8), min_size=1, max_size=12)
 
 
 @given(NAMES, st.integers(1, 40))
-def test_each_shard_is_in_one_share_and_shares_are_alike(names: set[str], shards: int) -> None:
+def test_each_shard_is_in_one_share_and_shares_are_balanced(names: set[str], shards: int) -> None:
     shares = {name: share_of(name, names, shards) for name in names}
     assert Counter(shard for share in shares.values() for shard in share) == Counter(range(shards))
     sizes = {len(share) for share in shares.values()}
@@ -19,7 +19,7 @@ def test_each_shard_is_in_one_share_and_shares_are_alike(names: set[str], shards
 
 
 @given(NAMES, st.integers(1, 40))
-def test_the_order_in_which_processes_were_met_does_not_matter(names: set[str], shards: int) -> None:
+def test_the_order_of_processes_does_not_matter(names: set[str], shards: int) -> None:
     for name in names:
         assert share_of(name, sorted(names), shards) == share_of(name, sorted(names, reverse=True), shards)
 
@@ -33,7 +33,7 @@ def test_no_process_has_more_than_its_share(processes: int, shards: int, most: i
     ("each", "prefetch", "most"),
     [(1, 128, 128), (2, 128, 128), (4, 128, 128), (8, 128, 64), (128, 128, 4), (128, 2, 1)],
 )
-def test_one_full_shard_fills_rounds_and_all_together_are_bounded(each: int, prefetch: int, most: int) -> None:
+def test_the_prefetch_of_one_shard_fills_rounds_and_the_total_is_bounded(each: int, prefetch: int, most: int) -> None:
     assert prefetch_of(each, prefetch) == most
 
 
@@ -43,5 +43,5 @@ def test_most_shards_stay_where_they_are_when_a_process_ends() -> None:
     for gone in names:
         for name in names - {gone}:
             moved += len(set(share_of(name, names, 64)) - set(share_of(name, names - {gone}, 64)))
-    # Of the 56 shards of those that stay; a share that was a simple slice would move nearly all.
+    # Of the 56 shards of the remaining processes; with shares as simple slices, nearly all would move.
     assert moved / len(names) < 56 / 3

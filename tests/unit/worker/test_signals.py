@@ -16,12 +16,12 @@ async def test_the_first_signal_stops_and_the_second_hurries(number: signal.Sign
         await asyncio.wait_for(hurry.wait(), 10)
 
 
-async def test_a_first_signal_is_not_the_second_because_somebody_else_said_stop() -> None:
+async def test_a_first_signal_after_another_stop_request_does_not_hurry() -> None:
     with stop_signals() as (stop, hurry):
         stop.set()
         handled = asyncio.Event()
         signal.raise_signal(signal.SIGTERM)
-        # Handled after it, since it came after it.
+        # Its handler runs after the first one's.
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, handled.set)
         signal.raise_signal(signal.SIGUSR1)
         await asyncio.wait_for(handled.wait(), 10)

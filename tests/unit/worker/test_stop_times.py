@@ -1,4 +1,4 @@
-"""By when a worker that is told to stop has drained, and has ended."""
+"""The deadlines for the drain and the end of a stopping worker."""
 
 import asyncio
 
@@ -15,20 +15,20 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def test_a_stop_has_one_moment_however_often_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_the_first_stop_request_sets_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stop_times, "_now", iter((100.0, 101.0)).__next__)
     times = StopTimes(drain=30)
     assert (times.begin(), times.begin()) == (130, 130)
 
 
-async def test_the_end_follows_the_drain() -> None:
+async def test_the_deadline_of_the_end_follows_the_drains() -> None:
     times = StopTimes(drain=30)
     times.begin()
     assert times.left(600) == pytest.approx(30 + END_SECONDS, abs=SLACK)
     assert times.left(5) == 5
 
 
-async def test_a_hurry_ends_the_drain_and_leaves_time_for_the_end() -> None:
+async def test_a_hurry_ends_the_drain_and_keeps_the_time_for_the_end() -> None:
     times = StopTimes(drain=600)
     times.begin()
     times.hurry()
@@ -36,16 +36,16 @@ async def test_a_hurry_ends_the_drain_and_leaves_time_for_the_end() -> None:
     assert times.left(600) == pytest.approx(END_SECONDS, abs=SLACK)
 
 
-async def test_a_hurry_after_the_drain_gives_no_time_back() -> None:
+async def test_a_hurry_after_the_drain_does_not_extend_the_deadline() -> None:
     times = StopTimes(drain=-END_SECONDS)
     times.begin()
     times.hurry()
     assert times.left() == 0
 
 
-async def test_who_was_not_told_to_stop_has_the_time_for_its_end() -> None:
+async def test_a_worker_that_ends_by_itself_has_the_time_for_the_end() -> None:
     assert StopTimes(drain=30).left(600) == pytest.approx(END_SECONDS, abs=SLACK)
 
 
-def test_a_supervisor_waits_for_longer_than_its_processes_take() -> None:
+def test_a_supervisor_waits_longer_than_its_processes_deadlines() -> None:
     assert RestartLimits().end > END_SECONDS

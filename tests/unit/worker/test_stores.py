@@ -1,4 +1,4 @@
-"""Which database each domain has its events in, from what is set for all domains and for one."""
+"""The database of each domain, from the settings for all domains and for single ones."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ ADMIN = "postgresql://owner:secret@other/orders"
 
 
 class Rung(DomainEvent):
-    """Another one than that of the bells."""
+    """Another event with the name of the bells' event."""
 
     key: str = Field(alias="Key")
 
@@ -65,7 +65,7 @@ def told(settings: Settings, domains: Sequence[str]) -> str:
     return str(raised.value)
 
 
-def test_without_more_all_domains_have_one_store(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_by_default_all_domains_share_one_store(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = loaded(monkeypatch, DATABASE_URL=ALL, DATABASE_REPLICA_URLS=f"{ALL}1,{ALL}2", DATABASE_ADMIN_URL=ADMIN)
     (store,) = stores_of(settings, ["orders", "library"])
     assert store == StoreSettings(
@@ -77,7 +77,7 @@ def test_without_more_all_domains_have_one_store(monkeypatch: pytest.MonkeyPatch
     assert str(store) == "orders, library (db:5432/events)"
 
 
-def test_a_domain_has_its_own_store_with_nothing_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_domains_own_store_uses_no_settings_of_the_shared_one(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = loaded(
         monkeypatch,
         DATABASE_URL=ALL,
@@ -88,13 +88,13 @@ def test_a_domain_has_its_own_store_with_nothing_of_the_others(monkeypatch: pyte
     everyone, own = stores_of(settings, ["library", "new-orders"])
     assert (everyone.domains, everyone.database_url) == (("library",), ALL)
     assert own == StoreSettings(domains=("new-orders",), database_url=OWN, suffix="NEW_ORDERS")
-    # Its replicas and its owner are not those of another database.
+    # The replicas and the owner of another database do not apply.
     with pytest.raises(SettingsError, match=r"^DATABASE_ADMIN_URL_NEW_ORDERS is not set; give it the form postgresql:"):
         stores_of(settings, ["library", "new-orders"], by="database_admin_url")
     assert stores_of(settings, ["library", "new-orders"], by="database_admin_url", only="library")
 
 
-def test_each_address_can_lie_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_each_address_can_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, content in (("url", OWN), ("replicas", f"{OWN}1\n{OWN}2\n"), ("admin", ADMIN)):
         (tmp_path / name).write_text(content)
     settings = loaded(
@@ -115,7 +115,7 @@ def test_each_address_can_lie_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_pat
     )
 
 
-def test_an_address_in_the_place_of_a_file_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_in_place_of_a_file_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = loaded(monkeypatch, DATABASE_URL=ALL, DATABASE_URL_ORDERS_FILE=OWN)
     assert told(settings, ["orders"]) == (
         "DATABASE_URL_ORDERS_FILE holds an address, not the path of a file: name that, or set DATABASE_URL_ORDERS."
@@ -153,13 +153,13 @@ def test_another_role_or_database_is_another_store(monkeypatch: pytest.MonkeyPat
     assert [store.domains for store in stores_of(settings, ["a", "b", "c"])] == [("a",), ("b",), ("c",)]
 
 
-def test_none_for_all_is_needed_where_each_has_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_shared_address_is_needed_if_each_domain_has_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = loaded(monkeypatch, DATABASE_URL_ORDERS=OWN)
     assert [store.database_url for store in stores_of(settings, ["orders"])] == [OWN]
     assert told(settings, ["orders", "library"]).startswith("DATABASE_URL is not set; give it the form postgresql://")
 
 
-def test_two_domains_that_fall_together_are_refused() -> None:
+def test_two_domains_with_one_variable_name_are_refused() -> None:
     settings = Settings(database_url=ALL)
     assert told(settings, ["my-orders", "my_orders"]) == (
         "the domains my-orders and my_orders have the same name in settings: DATABASE_URL_MY_ORDERS would apply to "
@@ -177,15 +177,15 @@ def test_two_domains_that_fall_together_are_refused() -> None:
         ("DATABASE_URL_FIEL", "DATABASE_URL_FILE"),
     ],
 )
-def test_what_is_nearly_for_a_domain_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, near: str) -> None:
+def test_a_misspelt_variable_of_a_domain_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, near: str) -> None:
     settings = loaded(monkeypatch, DATABASE_URL=ALL, **{variable: "/nowhere"})
     assert told(settings, ["library", "orders"]) == (
         f"{variable} is for no domain that is served (did you mean {near}?); correct it, or unset it."
     )
 
 
-def test_what_is_for_another_worker_or_program_is_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where one environment is shared; that of ``order`` is no misspelt one of ``orders``, which is set as well."""
+def test_variables_of_other_workers_and_programs_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For example in a shared environment: a variable of ``order`` is no misspelling if ``orders`` has its own."""
     settings = loaded(
         monkeypatch,
         DATABASE_URL=ALL,
@@ -197,7 +197,7 @@ def test_what_is_for_another_worker_or_program_is_let_be(monkeypatch: pytest.Mon
     assert unread(settings, ["library", "orders"]) == ["DATABASE_URL_ORDER", "DATABASE_URL_UNPOOLED"]
 
 
-def test_a_letter_too_few_before_the_domain_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_letter_before_the_domains_name_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError) as raised:
         loaded(monkeypatch, DATABASE_URL_ORDERS=OWN, DATABASE_REPLICA_URL_ORDERS=OWN)
     assert str(raised.value) == (
@@ -225,7 +225,7 @@ def test_a_letter_too_few_before_the_domain_is_found(monkeypatch: pytest.MonkeyP
         ),
     ],
 )
-def test_what_is_wrong_for_one_domain_is_one_sentence(
+def test_an_error_for_one_domain_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], sentence: str
 ) -> None:
     found = told(loaded(monkeypatch, DATABASE_URL=ALL, **variables), ["orders"])
@@ -234,7 +234,7 @@ def test_what_is_wrong_for_one_domain_is_one_sentence(
 
 
 def test_an_administrator_needs_no_other_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in the job that migrates: it is given neither the domains nor what workers use."""
+    """For example in a migration job, which has neither the domains nor the workers' addresses."""
     for name, url in (("DATABASE_ADMIN_URL", ALL), ("DATABASE_ADMIN_URL_NEW_ORDERS", ADMIN)):
         monkeypatch.setenv(name, url)
     settings = Settings.load(needs=("database_admin_url",))
@@ -249,7 +249,7 @@ def test_an_administrator_needs_no_other_address(monkeypatch: pytest.MonkeyPatch
         chosen(settings, "library", by="database_admin_url")
 
 
-def test_what_makes_sense_with_one_store_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_for_one_store_need_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     domains = "handlers.library:domain,handlers.warehouse:domain"
     settings = loaded(monkeypatch, DATABASE_URL=ALL, DATABASE_URL_WAREHOUSE=OWN, WORKER_DOMAINS=domains)
     with pytest.raises(Mistake) as raised:
@@ -266,14 +266,14 @@ def test_what_makes_sense_with_one_store_asks_for_it(monkeypatch: pytest.MonkeyP
     )
 
 
-def test_servers_are_told_by_host_and_port() -> None:
+def test_servers_are_named_by_host_and_port() -> None:
     assert servers_of("postgresql://a:b@One,two:6000/x") == {"one:5432", "two:6000"}
     assert servers_of("postgresql://[::1]:6000/x") == {"[::1]:6000"}
     assert servers_of("postgresql:///x?host=/run/postgresql&port=5433") == {"/run/postgresql:5433"}
     assert servers_of("postgresql:///x?service=events") == frozenset()
 
 
-def test_domains_with_one_event_name_for_two_things_may_be_served_from_two_stores(
+def test_domains_with_different_events_of_one_name_may_have_two_stores(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings = loaded(
@@ -284,12 +284,12 @@ def test_domains_with_one_event_name_for_two_things_may_be_served_from_two_store
     for one_log in (Settings.load(needs=()), Settings(database_url=ALL, worker_domains=settings.worker_domains)):
         with pytest.raises(InvalidDomain, match=r"^the domains ringing and bells each have an event Rung of their own"):
             served_domains(one_log)
-    # What needs no database is not kept from its work by an address that is missing.
+    # Commands without a database work without an address.
     monkeypatch.delenv("DATABASE_URL")
     assert len(served_domains(Settings.load(needs=()))) == 2
 
 
-def test_domains_have_a_store_each_in_the_schemas_of_one_database(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_domains_may_have_their_stores_in_schemas_of_one_database(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = loaded(
         monkeypatch,
         DATABASE_URL=ALL,
@@ -314,7 +314,7 @@ def test_domains_have_a_store_each_in_the_schemas_of_one_database(monkeypatch: p
 
 
 @pytest.mark.parametrize("name", ["Orders", "order", "a_reading", ALL])
-def test_a_schema_that_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_an_invalid_schema_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     with pytest.raises(SettingsError, match=r"^DATABASE_SCHEMA: [^\n]+\.$") as raised:
         loaded(monkeypatch, DATABASE_URL=ALL, DATABASE_SCHEMA=name)
     assert "secret" not in str(raised.value)

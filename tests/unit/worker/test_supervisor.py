@@ -1,4 +1,4 @@
-"""The supervisor's decisions, on small processes that report and end as they are told."""
+"""The supervisor's decisions, with small processes that report and end as configured."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ from tests.support.fixtures.waiting import eventually
 from worker.supervision.health import Health
 from worker.supervision.supervisor import RestartLimits, Supervisor
 
-# Notes its start in the file it is given, and holds the end of a control socket that comes as the last argument.
+# Records its start in a given file, and holds the end of a control socket, passed as the last argument.
 PROCESS = """
 import json, os, signal, socket, sys
 control_socket = socket.socket(fileno=int(sys.argv[-1]))
@@ -31,11 +31,11 @@ DRAINS = "say(); control_socket.recv(1)"
 
 @dataclass
 class Run:
-    """A supervisor that runs.
+    """A running supervisor.
 
     Attributes:
         starts: A file with a line for each start of a process.
-        ended: Its exit status, once it has one.
+        ended: Its exit status, once it has ended.
     """
 
     supervisor: Supervisor
@@ -67,7 +67,7 @@ class Run:
 async def supervising(
     tmp_path: Path, what: str, *, processes: int = 1, grace: float = 60, **limits: Any
 ) -> AsyncIterator[Run]:
-    """Supervise processes that do so; all are gone at the end."""
+    """Supervise processes that run this code; all have ended at the end."""
     starts = tmp_path / "starts"
     supervisor = Supervisor(
         (sys.executable, "-S", "-c", PROCESS + what, str(starts)),
@@ -85,7 +85,7 @@ async def supervising(
         await asyncio.gather(run.ended, return_exceptions=True)
 
 
-async def test_all_drain_when_told_and_that_is_success(tmp_path: Path) -> None:
+async def test_all_processes_drain_on_a_stop_and_that_is_success(tmp_path: Path) -> None:
     async with supervising(tmp_path, DRAINS, processes=3) as run:
         assert (await run.judged(ready=True)).reason == "3 processes are consuming"
         run.stop.set()
@@ -94,14 +94,14 @@ async def test_all_drain_when_told_and_that_is_success(tmp_path: Path) -> None:
     assert len(run.starts.read_text().splitlines()) == 3
 
 
-async def test_one_that_leaves_work_behind_is_no_success(tmp_path: Path) -> None:
+async def test_a_process_that_leaves_work_behind_is_a_failure(tmp_path: Path) -> None:
     async with supervising(tmp_path, DRAINS + "; sys.exit(started == 2)", processes=2) as run:
         await run.judged(ready=True)
         run.stop.set()
         assert await run.status() == 1
 
 
-async def test_one_that_has_not_come_to_consume_has_nothing_to_drain(tmp_path: Path) -> None:
+async def test_a_process_that_does_not_consume_yet_has_nothing_to_drain(tmp_path: Path) -> None:
     second_fails = "if started == 2:\n control_socket.recv(1)\n sys.exit(2)\nsay(); control_socket.recv(1)"
     async with supervising(tmp_path, second_fails, processes=2) as run:
         await run.started(2)
@@ -109,7 +109,7 @@ async def test_one_that_has_not_come_to_consume_has_nothing_to_drain(tmp_path: P
         assert await run.status() == 0
 
 
-async def test_one_that_ends_is_started_again(tmp_path: Path) -> None:
+async def test_a_process_that_ends_is_restarted(tmp_path: Path) -> None:
     ends_once = "say()\nif started == 1: os.kill(os.getpid(), signal.SIGSEGV)\ncontrol_socket.recv(1)"
     async with supervising(tmp_path, ends_once) as run:
         await run.started(2)
@@ -119,7 +119,7 @@ async def test_one_that_ends_is_started_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("grace", [0.0, 3600.0])
-async def test_one_that_is_away_counts_as_live_for_the_grace_only(tmp_path: Path, grace: float) -> None:
+async def test_a_restarting_process_counts_as_live_during_the_grace_period_only(tmp_path: Path, grace: float) -> None:
     ends = "say(); os.kill(os.getpid(), signal.SIGSEGV)"
     async with supervising(tmp_path, ends, first_delay=3600, longest_delay=3600, grace=grace) as run:
 
@@ -130,11 +130,11 @@ async def test_one_that_is_away_counts_as_live_for_the_grace_only(tmp_path: Path
         found = run.supervisor.health()
         assert (found.live, found.ready) == (grace > 0, False)
         run.stop.set()
-        # It was told of when it happened, and there is nothing to drain.
+        # Its end was logged when it happened, and there is nothing to drain.
         assert await run.status() == 0
 
 
-async def test_one_that_ends_again_and_again_ends_all(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_process_that_ends_repeatedly_ends_all(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     only_the_first_goes_on = "say()\nif started > 1: os.kill(os.getpid(), signal.SIGKILL)\ncontrol_socket.recv(1)"
     async with supervising(tmp_path, only_the_first_goes_on, processes=2, most_restarts=2) as run:
         assert await run.status() == 1
@@ -145,9 +145,9 @@ async def test_one_that_ends_again_and_again_ends_all(tmp_path: Path, caplog: py
 @pytest.mark.parametrize(
     ("what", "bounds"),
     [
-        # Ever longer, in a row.
+        # Growing delays.
         ("say(); sys.exit(1)", [0.01, 0.02, 0.04, 0.05, 0.05]),
-        # Whoever waits for surroundings waits as long as is allowed, each time.
+        # After an environment error, each delay is the longest one.
         ("say(); sys.exit(2)", [0.05, 0.05, 0.05, 0.05, 0.05]),
     ],
 )
@@ -166,37 +166,37 @@ async def test_half_of_each_delay_before_a_restart_is_jitter(
     assert ranges[:5] == [(bound / 2, bound) for bound in bounds]
 
 
-async def test_the_restarts_of_one_that_was_of_use_are_counted_anew(tmp_path: Path) -> None:
+async def test_the_restarts_of_a_process_that_worked_are_counted_from_zero(tmp_path: Path) -> None:
     async with supervising(tmp_path, "say(); sys.exit(1)", most_restarts=1, useful=0) as run:
         await run.started(5)
         assert not run.ended.done()
 
 
-async def test_a_mistake_of_the_first_ends_all_before_the_others_start(
+async def test_a_usage_error_of_the_first_process_ends_all_before_the_others_start(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     async with supervising(tmp_path, "sys.exit(2)", processes=3) as run:
         assert await run.status() == 2
     assert run.starts.read_text() == "start\n"
-    # The process has told it.
+    # The process has reported it.
     assert caplog.text == ""
 
 
-async def test_surroundings_that_fail_later_are_waited_for(tmp_path: Path) -> None:
+async def test_environment_errors_after_the_start_are_retried(tmp_path: Path) -> None:
     async with supervising(tmp_path, "say(); sys.exit(2)", most_restarts=1) as run:
         await run.started(6)
         assert not run.ended.done()
 
 
-async def test_one_that_is_stuck_is_killed_and_started_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_stuck_process_is_killed_and_restarted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     stuck_once = "say()\nif started == 1: os.kill(os.getpid(), signal.SIGSTOP)\ncontrol_socket.recv(1)"
     async with supervising(tmp_path, stuck_once, most_silence=0.5) as run:
         await run.started(2)
     assert "has been stuck for 0.5 s; it is killed" in caplog.text
 
 
-async def test_one_that_does_not_drain_is_told_to_hurry_and_then_killed(tmp_path: Path) -> None:
+async def test_a_process_that_does_not_drain_is_hurried_and_then_killed(tmp_path: Path) -> None:
     deaf = "say()\nwhile True: signal.pause()"
     async with supervising(tmp_path, deaf, drain_deadline=0, end=0.2) as run:
         await run.judged(ready=True)
@@ -217,7 +217,7 @@ async def test_a_hurry_reaches_the_processes(tmp_path: Path) -> None:
     assert run.starts.read_text() == "start\nsh"
 
 
-async def test_what_a_process_says_of_itself_counts(tmp_path: Path) -> None:
+async def test_a_processs_own_health_counts(tmp_path: Path) -> None:
     async with supervising(tmp_path, 'say(live=False, ready=False, reason="deaf"); control_socket.recv(1)') as run:
         found = await run.judged(live=False)
         assert found == Health(live=False, ready=False, reason="worker 1: deaf")

@@ -1,4 +1,4 @@
-"""Waiting for whichever happens first."""
+"""Waiting for the first of several conditions."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ async def test_an_event_a_task_and_a_time_each_end_the_wait() -> None:
     hanging.cancel()
 
 
-async def test_a_wait_that_is_cancelled_leaves_nothing_but_the_tasks() -> None:
+async def test_a_cancelled_wait_leaves_only_the_given_tasks() -> None:
     hanging = asyncio.create_task(asyncio.Event().wait())
     waiting = asyncio.create_task(first_of(asyncio.Event(), tasks=[hanging]))
     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""A channel that keeps what it was told, and deliveries on it."""
+"""A channel that records its calls, and deliveries on it."""
 
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -13,12 +13,12 @@ from worker.counters import Counters
 
 
 class Wire:
-    """Stands where a channel stands.
+    """A stand-in for a channel.
 
     Attributes:
-        acks: Those of its deliveries.
-        frames: The acknowledgements that it was told, each with whether it covers all before it.
-        returned: What was put back.
+        acks: The acknowledgements of its deliveries.
+        frames: The acknowledgement frames, each with whether it covers all earlier tags.
+        returned: The requeued tags.
     """
 
     def __init__(self) -> None:

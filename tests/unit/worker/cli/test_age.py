@@ -22,7 +22,7 @@ def test_an_age_is_a_number_and_a_unit(text: str, meant: timedelta) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "90", "d", "-1d", "1.5h", "90 d", "90D", "1y", "1h30m", "999999d"])
-def test_anything_else_is_told(text: str) -> None:
+def test_an_invalid_age_is_reported(text: str) -> None:
     with pytest.raises(Mistake) as raised:
         age(text)
     assert str(raised.value) == (
@@ -30,7 +30,7 @@ def test_anything_else_is_told(text: str) -> None:
     )
 
 
-def test_units_that_are_too_small_are_not_offered() -> None:
+def test_units_that_are_too_small_are_refused() -> None:
     with pytest.raises(Mistake, match="write hours, days or weeks, as in 36h, 90d or 12w"):
         age("30m", units="hdw")
 
@@ -48,5 +48,5 @@ def test_units_that_are_too_small_are_not_offered() -> None:
         (10**6, "11d"),
     ],
 )
-def test_an_age_is_told_in_one_unit(seconds: int, text: str) -> None:
+def test_an_age_is_shown_in_one_unit(seconds: int, text: str) -> None:
     assert told(timedelta(seconds=seconds)) == text

@@ -1,4 +1,4 @@
-"""What ``worker db archive --before`` takes for a number, and what for a date."""
+"""``worker db archive --before``: numbers, dates, and ambiguous values."""
 
 from datetime import UTC, datetime
 
@@ -23,15 +23,15 @@ def test_a_bound_is_a_number_or_a_date(text: str, bound: object) -> None:
     assert _bound(text) == bound
 
 
-def test_what_may_be_either_is_asked_for_again() -> None:
-    """Taken for a number, a date would move out nearly all of a log that is not as long."""
+def test_an_ambiguous_bound_is_refused() -> None:
+    """A date taken for a number would archive nearly all of a shorter log."""
     with pytest.raises(
         Mistake, match=r"^--before 20250101 may be a number or a date: write 20,250,101, or 2025-01-01\.$"
     ):
         _bound("20250101")
 
 
-def test_a_directory_that_is_not_named_is_not_the_current_one() -> None:
+def test_a_missing_directory_is_not_the_current_one() -> None:
     assert str(_directory(".")) == "."
     with pytest.raises(Mistake, match=r"^--to is empty: "):
         _directory("")

@@ -1,4 +1,4 @@
-"""The bar of imports and adoptions, on a terminal and elsewhere."""
+"""The progress bar of imports and adoptions, on a terminal and elsewhere."""
 
 import io
 import sys
@@ -16,7 +16,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_on_a_terminal_it_shows_how_much_is_done_at_which_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_terminal_it_shows_progress_and_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.setenv("TERM", "xterm")
     terminal = Terminal()
@@ -37,7 +37,7 @@ def test_elsewhere_it_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("the server is gone"), OutcomeUnknown("the connection broke")])
-def test_what_may_pass_can_be_gone_on_with(error: Exception) -> None:
+def test_a_transient_failure_says_how_to_continue(error: Exception) -> None:
     with (
         pytest.raises(
             Mistake, match=r"Recorded events stay recorded: run the same command again to continue after them\.$"

@@ -1,4 +1,4 @@
-"""What is judged of a database, where staging it would take servers of its own."""
+"""The checks of a database's condition whose cases would need separate servers."""
 
 from dataclasses import replace
 
@@ -44,35 +44,35 @@ def wrong(found: Survey) -> dict[str, str]:
     return {finding.part: finding.text for finding in primary_condition(found, POOL_SIZE) if not finding.good}
 
 
-def test_a_database_as_it_should_be_has_nothing_wrong() -> None:
+def test_a_healthy_database_has_no_complaint() -> None:
     assert wrong(WELL) == {}
     assert wrong(replace(WELL, schema_version=SCHEMA_VERSION + 1, durability="remote_apply")) == {}
 
 
-def test_a_migration_whose_second_step_is_left_is_well_and_told() -> None:
+def test_a_pending_second_migration_step_is_healthy_and_reported() -> None:
     (schema, *_) = primary_condition(replace(WELL, unfinished=True), POOL_SIZE)
     assert schema.good
     assert schema.text.endswith("when none runs any more, run `worker db migrate --finish`")
 
 
-def test_connections_are_counted_in_worker_processes() -> None:
+def test_connections_are_reported_in_worker_processes() -> None:
     (text,) = [each.text for each in primary_condition(WELL, POOL_SIZE) if each.part == "connections"]
     assert text == "97, enough for 9 worker processes of 10 each"
     assert wrong(replace(WELL, connections=10)) == {}
     assert "raise max_connections, or lower WORKER_CONCURRENCY" in wrong(replace(WELL, connections=9))["connections"]
 
 
-def test_indexes_that_another_order_made_are_named() -> None:
+def test_indexes_with_an_outdated_collation_are_named() -> None:
     assert wrong(replace(WELL, collation="sorted anew: REINDEX")) == {"indexes": "sorted anew: REINDEX."}
 
 
-def test_what_keeps_old_rows_is_named() -> None:
+def test_blockers_of_vacuum_are_named() -> None:
     slots = wrong(replace(WELL, idle_slots=(("gone", 5_000_000),)))["retention"]
     assert slots.startswith("no reader uses gone (5,000,000 bytes)")
     assert "left over" in wrong(replace(WELL, prepared=("left over",)))["retention"]
 
 
-def test_a_replica_whose_reads_hold_up_its_replay_is_named() -> None:
+def test_a_replica_whose_reads_block_replay_is_named() -> None:
     finding = replica_condition(replace(REPLICA, feedback=False), 50_000)
     assert not finding.good
     assert finding.text.startswith("hot_standby_feedback is off")
@@ -87,11 +87,11 @@ def test_a_pooler_is_named() -> None:
     [
         (REPLICA, 50_000, "answers reads, 0 events behind"),
         (REPLICA, 50_000 + MOST_LAG, "answers reads, 10,000 events behind"),
-        (replace(REPLICA, head=60_000), 50_000, "answers reads, 0 events behind"),  # it was asked later
+        (replace(REPLICA, head=60_000), 50_000, "answers reads, 0 events behind"),  # the replica was asked later
         (REPLICA, None, "answers; its lag is unknown without the primary"),
     ],
 )
-def test_a_replica_that_is_near_is_well(found: Survey, head: int | None, text: str) -> None:
+def test_a_replica_with_little_lag_is_healthy(found: Survey, head: int | None, text: str) -> None:
     finding = replica_condition(found, head)
     assert (finding.good, finding.text) == (True, text)
 
@@ -108,7 +108,7 @@ def test_a_replica_that_is_near_is_well(found: Survey, head: int | None, text: s
         (replace(REPLICA, may_work=False), 50_000, "it answers, but the role worker may not read there; correct"),
     ],
 )
-def test_a_replica_that_is_not_to_be_asked_is_named(found: Survey, head: int, text: str) -> None:
+def test_a_misconfigured_replica_is_named(found: Survey, head: int, text: str) -> None:
     finding = replica_condition(found, head)
     assert not finding.good
     assert finding.text.startswith(text)

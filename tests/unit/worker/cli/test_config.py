@@ -31,7 +31,7 @@ def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
     return out
 
 
-def test_programs_get_every_setting_with_unit_origin_and_meaning(
+def test_json_has_every_setting_with_unit_origin_and_meaning(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = {row["name"]: row for row in json.loads(printed(capsys, monkeypatch, "--json"))}
@@ -48,20 +48,20 @@ def test_programs_get_every_setting_with_unit_origin_and_meaning(
     assert (rows["WORKER_MAX_AGE"]["unit"], rows["WORKER_MAX_AGE"]["origin"]) == ("seconds", "default")
 
 
-def test_people_get_a_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_text_output_is_a_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     table = printed(capsys, monkeypatch)
     assert table.split("\n", 1)[0].split() == ["setting", "value", "unit", "origin", "meaning"]
     for name in Settings.described():
         assert name.upper() in table
-    # What is not set looks alike, whichever kind it is of.
+    # Settings of every kind look the same when unset.
     assert "None" not in table
 
 
-def test_an_address_that_stands_where_a_path_belongs_is_not_shown(
+def test_an_address_in_place_of_a_path_is_not_shown(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``printed`` looks for the secret. A domain that cannot be imported keeps nobody from seeing what is set."""
+    """``printed`` asserts that no secret is shown. A domain that cannot be imported does not prevent the output."""
     monkeypatch.setenv("WORKER_DOMAINS", "handlers.library:domain")
     monkeypatch.setenv("DATABASE_URL_OTHER_FILE", "postgresql://app:secret@db:5432/events")
     rows = {row["name"]: row for row in json.loads(printed(capsys, monkeypatch, "--json"))}

@@ -1,4 +1,4 @@
-"""``worker console`` where its extra is not installed."""
+"""``worker console`` without its extra."""
 
 import sys
 
@@ -9,7 +9,7 @@ from worker.failures import Mistake
 
 
 @pytest.mark.parametrize("missing", ["starlette", "uvicorn", "jinja2"])
-def test_a_missing_extra_is_told_in_a_sentence(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_reported_in_a_sentence(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMQP_URL", "amqp://a:b@127.0.0.1:1/x")
     for name in [each for each in sys.modules if each.startswith("worker.console")]:
         monkeypatch.delitem(sys.modules, name)

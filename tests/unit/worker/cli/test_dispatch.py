@@ -1,4 +1,4 @@
-"""Many commands go out at a time, answers come back in order, and each is told in a line."""
+"""Commands are sent concurrently, answers are returned in order, and each is printed in a line."""
 
 import asyncio
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def submissions(count: int) -> list[Submission]:
 
 
 class Broker:
-    """A publisher whose answers the test decides."""
+    """A publisher whose answers the test chooses."""
 
     def __init__(self, answer: Callable[[int], Exception | None]) -> None:
         self._answer = answer
@@ -51,7 +51,7 @@ class Broker:
         assert timeout == 3.0
         self.under_way += 1
         self.most = max(self.most, self.under_way)
-        # The earlier, the later it is done.
+        # Earlier commands are answered later.
         for _turn in range(200 - body["number"]):
             await asyncio.sleep(0)
         self.under_way -= 1
@@ -73,7 +73,7 @@ async def dispatched(broker: Broker, count: int, *, wait: bool = True) -> tuple[
     return answers, len(done)
 
 
-async def test_answers_come_in_the_order_of_their_commands() -> None:
+async def test_answers_are_in_the_order_of_their_commands() -> None:
     broker = Broker(lambda _: None)
     answers, done = await dispatched(broker, 150)
     assert [answer.reply.first for answer in answers if answer.reply] == list(range(150))
@@ -82,18 +82,18 @@ async def test_answers_come_in_the_order_of_their_commands() -> None:
     assert 1 < broker.most <= 64
 
 
-async def test_without_waiting_each_command_has_an_id_of_its_own() -> None:
+async def test_without_waiting_each_command_has_its_own_id() -> None:
     answers, _ = await dispatched(Broker(lambda _: None), 3, wait=False)
     assert len({answer.command_id for answer in answers}) == 3
     assert {answer.outcome for answer in answers} == {"published"}
 
 
-async def test_a_command_without_an_answer_stops_no_other() -> None:
+async def test_a_command_without_an_answer_does_not_stop_others() -> None:
     answers, _ = await dispatched(Broker(lambda number: NoReply("…") if number == 1 else None), 3)
     assert [answer.outcome for answer in answers] == ["accepted", "no answer", "accepted"]
 
 
-async def test_a_broker_that_stops_taking_commands_ends_it_and_the_count_is_told() -> None:
+async def test_a_broker_that_refuses_commands_ends_it_and_the_count_is_reported() -> None:
     broker = Broker(lambda number: BrokerUnavailable("it is down") if number == 100 else None)
     with pytest.raises(NotAllPublished) as raised:
         await dispatched(broker, 150)
@@ -104,7 +104,7 @@ async def test_a_broker_that_stops_taking_commands_ends_it_and_the_count_is_told
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_a_domain_that_nobody_serves_ends_it() -> None:
+async def test_a_domain_without_workers_ends_it() -> None:
     with pytest.raises(NotAllPublished) as raised:
         await dispatched(Broker(lambda _: Unroutable("no queue")), 1)
     assert isinstance(raised.value.cause, Unroutable)
@@ -134,11 +134,11 @@ async def test_a_domain_that_nobody_serves_ends_it() -> None:
         (Answer(command_id=ID, outcome="failed", reply=reply("failed", reason="too large")), "failed: too large", True),
     ],
 )
-def test_each_answer_is_told_in_a_line(answer: Answer, text: str, is_bad: bool) -> None:  # noqa: FBT001  a parametrised case
+def test_each_answer_is_printed_in_a_line(answer: Answer, text: str, is_bad: bool) -> None:  # noqa: FBT001  a parametrised case
     assert (answer.text(), answer.is_bad) == (text, is_bad)
 
 
-def test_an_answer_is_told_to_programs_in_full() -> None:
+def test_json_has_the_full_answer() -> None:
     position = Position(number=5, token=9)
     answer = Answer(command_id=ID, outcome="accepted", reply=reply("accepted", first=5, last=5, position=position))
     assert answer.document() == {

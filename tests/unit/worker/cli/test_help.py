@@ -1,4 +1,4 @@
-"""Help pages, as a person reads them."""
+"""The help pages of commands."""
 
 import re
 
@@ -13,18 +13,18 @@ def help_of(*words: str) -> str:
 
 
 @pytest.mark.parametrize("group", COMMANDS)
-def test_lists_of_commands_break_off_no_sentence(group: str) -> None:
+def test_lists_of_commands_truncate_no_sentence(group: str) -> None:
     listed = help_of(*group.split()).partition("Commands:")[2] if group != "events" else ""
     assert "..." not in listed
-    # Lines that are broken belong together.
+    # Wrapped lines are joined.
     told = re.sub(r"\s+", " ", listed)
     for entry in COMMANDS[group] if listed else ():
         assert f" {entry.name} {entry.in_a_list}" in told
 
 
 @pytest.mark.parametrize("words", [(*group.split(), each.name) for group, every in COMMANDS.items() for each in every])
-def test_values_are_named_in_a_persons_words(words: tuple[str, ...]) -> None:
-    """Not by a type of Python's."""
+def test_values_are_named_in_plain_words(words: tuple[str, ...]) -> None:
+    """Not by a Python type."""
     told = help_of(*words)
     assert (
         re.findall(

@@ -1,4 +1,4 @@
-"""What is told of a domain before any server is asked."""
+"""The inspection of a domain before any server is contacted."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ domain = replace(lamps, views=(*lamps.views, misspelt, undeclared))
 """
 
 
-async def test_a_view_that_no_event_can_match_is_wrong_and_one_that_cannot_be_looked_at_is_told(
+async def test_a_view_that_matches_no_event_is_an_error_and_one_that_cannot_be_examined_a_note(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "dim_lamps.py").write_text(SHELF)

@@ -1,4 +1,4 @@
-"""Tables: numbers below each other, no column without anything in it, no line that ends in blanks."""
+"""Tables: numbers are aligned, no column is empty, and no line ends in spaces."""
 
 import pytest
 
@@ -13,17 +13,17 @@ def drawn(capsys: pytest.CaptureFixture[str], headings: tuple[str, ...], *rows: 
     return capsys.readouterr().out.splitlines()
 
 
-def test_numbers_stand_below_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+def test_numbers_are_right_aligned(capsys: pytest.CaptureFixture[str]) -> None:
     lines = drawn(capsys, ("view", "states", "size"), ("shelf", "2", "8.2 kB"), ("placed", "1,250", "-"))
     assert lines == ["view    states    size", "shelf        2  8.2 kB", "placed   1,250       -"]
 
 
-def test_texts_stand_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_texts_are_unchanged(capsys: pytest.CaptureFixture[str]) -> None:
     lines = drawn(capsys, ("view", "vacuumed"), ("shelf", "7"), ("placed", "never"))
     assert lines == ["view    vacuumed", "shelf   7", "placed  never"]
 
 
-def test_a_column_that_holds_nothing_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_column_is_omitted(capsys: pytest.CaptureFixture[str]) -> None:
     lines = drawn(capsys, ("outcome", "reason", "commands"), ("accepted", "", "2"), ("unchanged", "", "10"))
     assert lines == ["outcome    commands", "accepted          2", "unchanged        10"]
 
@@ -41,7 +41,7 @@ LETTER = (
 )
 
 
-def test_the_widest_columns_give_way_between_words(
+def test_the_widest_columns_wrap_between_words(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
@@ -53,10 +53,10 @@ def test_the_widest_columns_give_way_between_words(
     ]
 
 
-def test_what_does_not_fit_is_drawn_as_records(
+def test_a_table_that_does_not_fit_is_printed_as_records(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An identifier that is broken over two lines cannot be copied."""
+    """An identifier that is wrapped cannot be copied."""
     monkeypatch.setenv("COLUMNS", "60")
     other = ("60e0c7f6-9ad2-45a4-9cf1-b6c90d7c4e6f", "", "1m", "-")
     assert drawn(capsys, LETTERS, LETTER, other) == [

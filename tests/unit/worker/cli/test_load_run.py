@@ -1,6 +1,6 @@
-"""What ``worker load run`` leaves behind: the figures, however they are lost on the way, and logs that tell something.
+"""The output of ``worker load run``: figures are never lost, and logs are kept if they can explain something.
 
-The load itself is replaced by its end.
+The load itself is replaced by a given result.
 """
 
 import sys
@@ -30,7 +30,7 @@ class RunResult(SimpleNamespace):
 
 
 class Command:
-    """``worker load run hot-book`` in a folder of its own, where temporary files go as well."""
+    """``worker load run hot-book`` in its own folder, which also has the temporary files."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self.folder = folder
@@ -39,7 +39,7 @@ class Command:
         self._monkeypatch = monkeypatch
 
     def __call__(self, end: End, *arguments: str, workers: int = 2, scenario: str = "hot-book") -> RunResult:
-        """Run it until the load ends so; the workers that it started have logged something by then."""
+        """Run it with this end of the load; its workers have written logs."""
 
         async def consumers(*_: object, **__: object) -> int:
             return 2
@@ -61,7 +61,7 @@ class Command:
 
     @property
     def kept(self) -> list[str]:
-        """The folders of logs that are still there."""
+        """The log folders that were kept."""
         return [str(path) for path in self.folder.glob("worker-load-*")]
 
 
@@ -108,8 +108,8 @@ def test_a_run_that_fails_leaves_the_files_as_they_were(command: Command) -> Non
 
 
 @pytest.mark.parametrize("option", ["--json", "--report"])
-def test_what_cannot_be_saved_is_printed_and_the_other_file_is_saved(command: Command, option: str) -> None:
-    """Even when nobody could know beforehand."""
+def test_figures_that_cannot_be_saved_are_printed_and_the_other_file_is_saved(command: Command, option: str) -> None:
+    """Even if the failure could not be detected beforehand."""
     gone, other = command.folder / "gone", command.folder / "other"
     gone.mkdir()
 
@@ -123,8 +123,8 @@ def test_what_cannot_be_saved_is_printed_and_the_other_file_is_saved(command: Co
     assert other.stat().st_size > 0
 
 
-def test_what_cannot_be_printed_is_saved(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when standard output goes to a program that has ended."""
+def test_figures_that_cannot_be_printed_are_saved(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For example if standard output is a pipe to a program that has ended."""
 
     def broken(_: Summary) -> None:
         raise SystemExit(1)
@@ -147,7 +147,7 @@ def test_logs_are_kept_when_a_run_fails(command: Command) -> None:
     assert end.err.startswith(f"The workers' logs are kept in {folder}.\nworker: PostgreSQL cannot be reached; ")
 
 
-def test_logs_are_kept_when_a_run_fails_by_a_fault_of_ours(command: Command) -> None:
+def test_logs_are_kept_when_a_run_fails_by_a_bug(command: Command) -> None:
     def wrong() -> Summary:
         raise ZeroDivisionError
 
@@ -157,7 +157,7 @@ def test_logs_are_kept_when_a_run_fails_by_a_fault_of_ours(command: Command) -> 
 
 
 @pytest.mark.parametrize(("end", "status"), [(lost, 2), (lambda: summary(violations=1), 1)])
-def test_where_no_worker_was_started_no_log_is_told_of(command: Command, end: End, status: int) -> None:
+def test_without_started_workers_no_log_is_mentioned(command: Command, end: End, status: int) -> None:
     ended = command(end, workers=0)
     assert ended.status == status
     assert "logs" not in ended.err
@@ -190,9 +190,7 @@ BOTH = "handlers.library:domain,handlers.warehouse:domain"
 OWN = "postgresql://db/warehouse"
 
 
-def test_the_warehouse_s_own_store_is_taken_down_now_and_then(
-    command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_warehouses_store_has_planned_outages(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKER_DOMAINS", BOTH)
     monkeypatch.setenv("DATABASE_URL_WAREHOUSE", OWN)
     end = command(summary, "--set", "up_seconds=3", scenario="two-domains")
@@ -212,7 +210,7 @@ def test_the_warehouse_s_own_store_is_taken_down_now_and_then(
         (OWN, 0, "with --start-workers"),
     ],
 )
-def test_that_no_store_can_be_taken_down_is_told(
+def test_an_impossible_outage_is_reported(
     command: Command, monkeypatch: pytest.MonkeyPatch, own: str, workers: int, missing: str
 ) -> None:
     monkeypatch.setenv("WORKER_DOMAINS", BOTH)

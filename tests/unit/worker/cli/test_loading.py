@@ -1,4 +1,4 @@
-"""What each call of ``worker`` loads: imports are most of what a short command costs."""
+"""The modules that each call of ``worker`` imports: imports are most of a short command's duration."""
 
 import ast
 import json
@@ -18,7 +18,7 @@ from worker import __version__, cli
 from worker.cli.app import COMMANDS
 from worker.cli.group import Entry
 
-# Prints the names of all modules that are loaded when the command has ended, as the last line on standard error.
+# Prints the names of all imported modules at the end, as the last line on standard error.
 _PROGRAM = """
 import atexit, json, sys
 atexit.register(lambda: print("\\n" + json.dumps(sorted(sys.modules)), file=sys.stderr))
@@ -29,14 +29,14 @@ main()
 _SERVERS = {"asyncio", "aio_pika", "aiormq", "pamqp", "asyncpg", "uvloop", "grpc", "requests"}
 _SDK = {"opentelemetry.sdk", "google.protobuf", "psutil"}
 _OURS = {"eventstore", "handlers"}
-# Each of these costs as much as a probe may, and more, and what only asks the database needs none of them.
+# Each of these takes longer than a probe may; commands that only use the database need none of them.
 _COSTLY = {"pydantic", "importlib.metadata", "email", "zoneinfo"}
 _ADMINISTRATION = {
     f"eventstore.postgres.administration.{name}" for name in ("migrations", "pruning", "statistics", "survey")
 }
 _BROKER = {"aio_pika", "aiormq", "pamqp", "yarl"}
 _ASKED = _SDK | _COSTLY | _BROKER | {"handlers", "grpc", "rich.console", "eventstore.memory"}
-# Nobody listens there: what a command needs to ask is loaded, and the mistake is one of the surroundings.
+# A port without a listener: the command imports its clients, and fails with an environment error.
 _NOWHERE = {"DATABASE_URL": "postgresql://a:b@127.0.0.1:1/x", "DATABASE_ADMIN_URL": "postgresql://a:b@127.0.0.1:1/x"}
 
 
@@ -49,7 +49,7 @@ class Done:
 
 
 def call(*arguments: str, **environment: str) -> Done:
-    """Run a command in a Python of its own."""
+    """Run a command in a new Python."""
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, *arguments],
         check=False,
@@ -61,7 +61,7 @@ def call(*arguments: str, **environment: str) -> Done:
     return Done(status=done.returncode, output=done.stdout, complaint=complaint, modules=frozenset(json.loads(modules)))
 
 
-def test_a_probe_loads_hardly_anything() -> None:
+def test_a_probe_imports_few_modules() -> None:
     done = call("health", "--ready", WORKER_HEALTH_PORT=str(free_port()))
     assert (done.status, done.complaint) == (1, "")
     assert done.output.startswith("no worker answers on 127.0.0.1, port ")
@@ -95,9 +95,9 @@ def test_a_probe_loads_hardly_anything() -> None:
         (("db", "migrate"), _NOWHERE, 2, _ASKED),
         (("db", "states", "list"), _NOWHERE, 2, _ASKED),
         (("db", "prune", "--older-than", "90d", "--yes"), _NOWHERE, 2, _ASKED),
-        # What serves the page is loaded when it is going to.
+        # The web server is imported when the page is served.
         (("console",), {}, 2, _SERVERS - {"uvloop", "asyncio"} | _SDK | _OURS | {"starlette", "uvicorn", "jinja2"}),
-        # Domains are made of pydantic's models; progress and tables are drawn only where somebody looks.
+        # Domains need pydantic; progress bars and tables are imported only for a terminal.
         (("dead-letters", "list"), {}, 2, _SDK | {"asyncpg", "eventstore.postgres", "grpc", "rich"}),
         (("view",), {"WORKER_DOMAINS": "handlers.library:domain"}, 0, _SDK | _BROKER | {"grpc"}),
         (("publish", "A", "{}"), {}, 2, _SDK | {"asyncpg", "eventstore.postgres", "grpc", "worker.rounds", "rich"}),
@@ -109,7 +109,7 @@ def test_a_probe_loads_hardly_anything() -> None:
         ),
     ],
 )
-def test_a_command_loads_what_it_uses(
+def test_a_command_imports_only_what_it_uses(
     arguments: Sequence[str], environment: Mapping[str, str], status: int, without: set[str]
 ) -> None:
     done = call(*arguments, **environment)
@@ -118,8 +118,8 @@ def test_a_command_loads_what_it_uses(
     assert "Traceback" not in done.complaint
 
 
-def test_what_speaks_to_the_broker_loads_its_library_before_the_loop_runs() -> None:
-    """So that the loop knows to have it read every message."""
+def test_the_brokers_library_is_imported_before_the_loop_runs() -> None:
+    """``run_async`` installs the lenient codec only if the library is imported by then."""
     late = [
         f"{path.name}:{node.lineno}"
         for path in Path(cli.__file__).parent.rglob("*.py")
@@ -135,7 +135,7 @@ def test_what_speaks_to_the_broker_loads_its_library_before_the_loop_runs() -> N
     assert late == []
 
 
-def test_the_version_is_that_of_the_package() -> None:
+def test_the_version_is_the_packages() -> None:
     assert call("--version").output == f"worker {__version__}\n"
     assert version("dynamic-streams-worker") == __version__
 
@@ -162,7 +162,7 @@ def test_completion_is_shown_for_a_shell(shell: str) -> None:
 
 
 @pytest.mark.parametrize("entry", [entry for entries in COMMANDS.values() for entry in entries], ids=lambda e: e.target)
-def test_the_list_says_of_a_command_what_its_own_help_says_first(entry: Entry) -> None:
+def test_the_list_shows_the_first_sentence_of_a_commands_help(entry: Entry) -> None:
     told = entry.load().help
     assert told is not None
     assert entry.help == told.split("\n\n")[0]

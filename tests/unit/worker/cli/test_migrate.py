@@ -1,4 +1,4 @@
-"""``worker db migrate`` says which of the two steps was taken, and which is left."""
+"""``worker db migrate`` reports which of the two steps was done, and which is pending."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ import pytest
 
 from eventstore import StoreMisconfigured
 from eventstore.postgres import Migration, MigrationReport
-from worker.cli import migrate as _  # noqa: F401  the module, which has the command's name
+from worker.cli import migrate as _  # noqa: F401  imports the module, which has the command's name
 from worker.cli.main import main
 from worker.settings import Settings
 
@@ -20,7 +20,7 @@ Migrate = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def migrate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Migrate:
-    """Runs the command, where the database has this to say; returns its status and what it printed."""
+    """Runs the command with a given result of the migration; returns its status and output."""
     for name in Settings.described():
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("DATABASE_ADMIN_URL", "postgresql://db/events")
@@ -51,12 +51,12 @@ def migrate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return run
 
 
-def test_an_empty_database_is_finished_without_a_word(migrate: Migrate) -> None:
+def test_a_new_database_is_completed_silently(migrate: Migrate) -> None:
     told = MigrationReport(before=0, after=3, applied=(STEP,), finished=(STEP,), dry_run=False)
     assert migrate(told=told)[:2] == (0, "Applied 0003 append_v2: schema version 0 → 3.\n")
 
 
-def test_what_is_left_is_said(migrate: Migrate) -> None:
+def test_the_pending_step_is_reported(migrate: Migrate) -> None:
     told = MigrationReport(before=2, after=3, applied=(STEP,), unfinished=(STEP,), dry_run=False)
     out = migrate(told=told)[1]
     assert out.splitlines()[1] == (
@@ -64,7 +64,7 @@ def test_what_is_left_is_said(migrate: Migrate) -> None:
     )
 
 
-def test_the_second_step_is_said(migrate: Migrate) -> None:
+def test_the_second_step_is_reported(migrate: Migrate) -> None:
     told = MigrationReport(before=3, after=3, applied=(), finished=(STEP,), dry_run=False)
     assert migrate("--finish", told=told)[1] == "Finished 0003 append_v2: older builds cannot append any more.\n"
     told = MigrationReport(before=3, after=3, applied=(), finished=(STEP,), dry_run=True)
@@ -81,7 +81,7 @@ def test_the_second_step_is_said(migrate: Migrate) -> None:
     }
 
 
-def test_partitions_are_said(migrate: Migrate) -> None:
+def test_created_partitions_are_reported(migrate: Migrate) -> None:
     told = MigrationReport(before=3, after=3, applied=(), partitioned=True, dry_run=False)
     (line,) = migrate("--partition-size", "1000000", told=told)[1].splitlines()
     assert line == "Keeps the log in partitions, further ones of the size asked for."
@@ -89,14 +89,14 @@ def test_partitions_are_said(migrate: Migrate) -> None:
     assert migrate("--partition-size", "1000000", "--dry-run", told=told)[1].startswith("Would keep the log in part")
 
 
-def test_what_was_set_again_is_said(migrate: Migrate) -> None:
+def test_restored_settings_are_reported(migrate: Migrate) -> None:
     told = MigrationReport(before=3, after=3, applied=(), repaired=("the trigger x", "the head"), dry_run=False)
     assert migrate(told=told)[1] == "Set again, as after a restore: the trigger x; the head.\n"
     told = MigrationReport(before=3, after=3, applied=(), repaired=("the trigger x",), dry_run=True)
     assert migrate("--dry-run", told=told)[1] == "Would set again, as after a restore: the trigger x.\n"
 
 
-def test_nothing_to_do_is_said(migrate: Migrate) -> None:
+def test_nothing_to_do_is_reported(migrate: Migrate) -> None:
     told = MigrationReport(before=3, after=3, applied=(), dry_run=False)
     assert migrate("--finish", told=told)[1] == "The schema has version 3; there is nothing to apply.\n"
 

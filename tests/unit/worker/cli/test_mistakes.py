@@ -1,6 +1,6 @@
-"""A person's mistakes: told in one sentence with exit status 2, and found before anything is sent.
+"""Usage errors: reported in one sentence with exit status 2, before anything is sent.
 
-The broker's address leads nowhere: whatever is sent would be told in another sentence.
+The broker is unreachable: a command that was sent would cause another error.
 """
 
 import io
@@ -94,17 +94,17 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *ar
         (("--file", "/dev/null"), "the file holds no command; write one JSON object a line."),
     ],
 )
-def test_a_command_that_cannot_be_right_is_not_sent(
+def test_an_invalid_command_is_not_sent(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], sentence: str
 ) -> None:
     ran = run(capsys, monkeypatch, "publish", *arguments)
     assert (ran.status, ran.out, ran.err) == (2, "", f"worker: {sentence}\n")
 
 
-def test_of_a_command_like_no_other_it_is_said_where_commands_come_from(
+def test_for_an_unknown_command_the_source_of_commands_is_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its decider may have been left out of the domain."""
+    """Its decider may be missing from the domain."""
     ran = run(capsys, monkeypatch, "publish", "Burn", "{}")
     assert ran.err.startswith("worker: there is no command 'Burn'; known are AddBookCopyToCirculation, ")
     assert ran.err.endswith(", by the deciders that the domains list.\n")
@@ -125,7 +125,7 @@ def test_a_command_of_several_domains_needs_the_domains_name(
         "from handlers import Domain\n"
         "domain = Domain(name='more', views=lamps.views, deciders=lamps.deciders, events=lamps.events)\n"
     )
-    # It is found there because the program looks where it is called.
+    # The domain is found because the working directory is on the path.
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WORKER_DOMAINS", f"{LAMPS},more_lamps:domain")
     ran = run(capsys, monkeypatch, "publish", "SwitchOn", "{}")
@@ -134,7 +134,7 @@ def test_a_command_of_several_domains_needs_the_domains_name(
     assert (ran.status, ran.err) == (2, "worker: SwitchOn: Lamp is missing.\n")
 
 
-def test_each_wrong_line_of_a_file_is_told_up_to_ten(
+def test_each_invalid_line_of_a_file_is_reported_up_to_ten(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "commands.ndjson"
@@ -284,7 +284,7 @@ def test_each_wrong_line_of_a_file_is_told_up_to_ten(
         ),
     ],
 )
-def test_settings_that_cannot_be_right_are_told(
+def test_invalid_settings_are_reported(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     arguments: tuple[str, ...],
@@ -297,7 +297,7 @@ def test_settings_that_cannot_be_right_are_told(
     assert (ran.status, ran.out, ran.err) == (2, "", f"worker: {sentence}\n")
 
 
-TOO_LONG = f"/tmp/{'a' * 300}"  # noqa: S108  never made
+TOO_LONG = f"/tmp/{'a' * 300}"  # noqa: S108  never created
 SCENARIOS = "uncontended, hot-book, hot-reader, last-copies, overlapping, duplicate-storm, library-day, mixed"
 
 
@@ -311,7 +311,7 @@ SCENARIOS = "uncontended, hot-book, hot-reader, last-copies, overlapping, duplic
             ("hot-book", "--set", "reader=5"),
             "hot-book: there is no parameter 'reader'; known are readers, wishes, kept.",
         ),
-        # Both ways of writing a scenario's name are known.
+        # Both spellings of a scenario's name are accepted.
         (("hot_book", "--set", "readers=0"), "hot-book: readers: input should be greater than or equal to 1."),
         (
             ("hot-book", "--rate", "5", "--in-flight", "5"),
@@ -323,11 +323,11 @@ SCENARIOS = "uncontended, hot-book, hot-reader, last-copies, overlapping, duplic
         ),
         (("hot-book", "--json", "/nowhere/a.json"), "/nowhere/a.json cannot be written: there is no such folder."),
         (("hot-book", "--report", "/"), "/ cannot be written: it is a folder."),
-        # Whoever asks, and in whichever folder: the file itself has to be tried.
+        # Also for root and in every folder: only opening the file shows it.
         (("hot-book", "--report", TOO_LONG), f"{TOO_LONG} cannot be written: File name too long."),
     ],
 )
-def test_a_load_that_cannot_be_right_is_not_run(
+def test_an_invalid_load_is_not_run(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], sentence: str
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://db/events")
@@ -357,7 +357,7 @@ def test_a_scenario_of_several_domains_needs_the_domains_name(
         ('{"domain": "library"}', "is not what `worker load run --json` writes: scenario: Field required."),
     ],
 )
-def test_what_cannot_be_compared_is_told(
+def test_files_that_cannot_be_compared_are_reported(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -382,10 +382,10 @@ def test_what_cannot_be_compared_is_told(
         (("load", "run", "rush", "--domain", "orders"), "there is no domain 'orders' in WORKER_DOMAINS; "),
     ],
 )
-def test_where_nothing_names_the_domains_it_is_said(
+def test_missing_domains_are_reported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], sentence: str
 ) -> None:
-    """As in a second terminal, in which it was forgotten."""
+    """For example in a second terminal without the variable."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://worker:secret@127.0.0.1:9/events")
     ran = run(capsys, monkeypatch, *arguments)
     assert (ran.status, ran.err[: len(sentence) + 8]) == (2, f"worker: {sentence}")

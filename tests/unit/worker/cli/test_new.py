@@ -1,4 +1,4 @@
-"""``worker new``: the folder that it makes is whole and works, and a mistake changes nothing."""
+"""``worker new``: the created folder is complete and works, and an error changes nothing."""
 
 import importlib
 import json
@@ -54,7 +54,7 @@ def test_the_package_passes_its_own_test(made: Path) -> None:
         test()
 
 
-def test_its_settings_are_settings_and_lead_to_its_servers(made: Path) -> None:
+def test_its_settings_are_valid_and_name_its_servers(made: Path) -> None:
     sys.path.insert(0, str(made))
     variables = dict(re.findall(r"^export (\w+)=(\S+)$", (made / ".env").read_text(), re.MULTILINE))
     assert {name.lower() for name in variables} <= set(Settings.described())
@@ -80,7 +80,7 @@ def test_no_placeholder_is_left_and_the_secrets_are_ignored(made: Path) -> None:
     assert tomllib.loads(texts[made / "pyproject.toml"])["project"]["name"] == "corner_shop"
 
 
-def test_it_is_what_the_tutorial_ends_with(made: Path) -> None:
+def test_it_equals_the_end_of_the_tutorial(made: Path) -> None:
     files = tutorial.files()
     assert (made / "corner_shop" / "orders.py").read_text().endswith(files["shop.py"])
     test = files["test_shop.py"].replace("from shop import", "from corner_shop.orders import")
@@ -98,7 +98,7 @@ def test_it_is_what_the_tutorial_ends_with(made: Path) -> None:
         ("here", "here is here already; choose another name, or remove it."),
     ],
 )
-def test_a_mistake_is_one_sentence(
+def test_an_error_is_one_sentence(
     name: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "here").mkdir()
@@ -109,7 +109,7 @@ def test_a_mistake_is_one_sentence(
     assert [path.name for path in tmp_path.rglob("*")] == ["here"]
 
 
-def test_a_folder_that_cannot_be_written_is_told(
+def test_a_folder_that_cannot_be_written_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(*_: object, **__: object) -> None:

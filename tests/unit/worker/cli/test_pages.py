@@ -14,13 +14,13 @@ from worker.settings import Settings
 
 @asynccontextmanager
 async def answering(answer: bytes) -> AsyncIterator[int]:
-    """Something that gives one answer to whoever asks, and its port."""
+    """A server that gives every client one answer; its port."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if (task := asyncio.current_task()) is not None:
             tasks.add(task)
-        # Who only looks whether somebody listens is gone without a word.
+        # A client that only checks for a listener disconnects without a request.
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             await reader.readuntil(b"\r\n\r\n")
             writer.write(answer)
@@ -30,28 +30,28 @@ async def answering(answer: bytes) -> AsyncIterator[int]:
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         yield server.sockets[0].getsockname()[1]
-        # Nothing is left for another test to be blamed for.
+        # Otherwise a leftover would fail another test.
         await asyncio.gather(*tasks)
 
 
 @pytest.fixture(autouse=True)
 def no_console(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever else runs on this machine is not asked."""
+    """No other program on this machine is contacted."""
     monkeypatch.setattr(looked_at, "CONSOLE_PORT", free_port())
 
 
-async def test_pages_are_named_without_passwords_and_told_where_they_do_not_answer() -> None:
-    nobody = free_port()
+async def test_pages_are_listed_without_passwords_and_unreachable_ones_are_marked() -> None:
+    closed = free_port()
     async with answering(b"") as port:
         settings = Settings(
             rabbitmq_management_url=f"http://worker:s3cret@127.0.0.1:{port}",
-            worker_trace_url=f"http://127.0.0.1:{nobody}/jaeger/trace/{{trace_id}}",
+            worker_trace_url=f"http://127.0.0.1:{closed}/jaeger/trace/{{trace_id}}",
             worker_metrics_url=f"http://viewer:s3cret@127.0.0.1:{port}/graph?x=1",
         )
         found = await pages(settings)
     assert [(each.part, each.good, each.text) for each in found] == [
         ("page of RabbitMQ", True, f"http://127.0.0.1:{port}/"),
-        ("page of traces", True, f"http://127.0.0.1:{nobody}/jaeger (does not answer from here)"),
+        ("page of traces", True, f"http://127.0.0.1:{closed}/jaeger (does not answer from here)"),
         ("page of metrics", True, f"http://127.0.0.1:{port}/graph"),
     ]
 
@@ -63,7 +63,9 @@ async def test_pages_are_named_without_passwords_and_told_where_they_do_not_answ
         ("https://grafana.example/explore?left={trace_id}", "https://grafana.example/"),
     ],
 )
-async def test_a_page_of_traces_is_where_a_person_begins(url: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_page_of_traces_is_shown_without_a_trace_id(
+    url: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def refused(*_: object) -> None:
         raise ConnectionRefusedError
 
@@ -81,7 +83,7 @@ async def test_a_page_of_traces_is_where_a_person_begins(url: str, shown: str, m
         (b"", False),
     ],
 )
-async def test_only_a_console_is_told_as_one(
+async def test_only_a_console_is_listed_as_one(
     answer: bytes, *, is_console: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with answering(answer) as port:

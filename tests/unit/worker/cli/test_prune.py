@@ -1,4 +1,4 @@
-"""``worker db prune`` at a terminal: it asks, and heeds the answer."""
+"""``worker db prune`` at a terminal asks for confirmation."""
 
 import io
 import sys
@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from eventstore.postgres import Prunable
-from worker.cli import prune as _  # noqa: F401  the module, which has the command's name
+from worker.cli import prune as _  # noqa: F401  imports the module, which has the command's name
 from worker.cli.main import main
 from worker.settings import Settings
 
@@ -22,13 +22,13 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def deleted(monkeypatch: pytest.MonkeyPatch) -> list[Prunable]:
-    """What was deleted from a database with three old receipts."""
+    """The deletions from a database with three old receipts."""
     taken: list[Prunable] = []
 
-    async def count(_url: str, _age: timedelta, *, schema: str) -> Prunable:  # noqa: ARG001  as it is called
+    async def count(_url: str, _age: timedelta, *, schema: str) -> Prunable:  # noqa: ARG001  the replaced function's signature
         return Prunable(before=datetime(2026, 1, 2, tzinfo=UTC), receipts=3, total=10, pages=1)
 
-    async def delete(_url: str, found: Prunable, *, schema: str, progress: Callable[[int], None]) -> int:  # noqa: ARG001  the same
+    async def delete(_url: str, found: Prunable, *, schema: str, progress: Callable[[int], None]) -> int:  # noqa: ARG001  the replaced function's signature
         taken.append(found)
         progress(3)
         return 3
@@ -44,7 +44,7 @@ def deleted(monkeypatch: pytest.MonkeyPatch) -> list[Prunable]:
 
 
 @pytest.mark.parametrize(("answer", "end"), [("y", (0, "Deleted 3 receipts.")), ("n", (1, "Nothing was deleted."))])
-def test_it_asks_first(
+def test_it_deletes_only_after_a_confirmation(
     deleted: list[Prunable],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

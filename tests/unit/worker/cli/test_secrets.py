@@ -1,4 +1,4 @@
-"""No command shows a password: neither of servers that cannot be reached, nor of addresses that make no sense."""
+"""No command shows a password, neither of unreachable servers nor of invalid addresses."""
 
 import sys
 
@@ -7,7 +7,7 @@ import pytest
 from worker.cli.main import main
 from worker.settings import IN_FILES
 
-# Each part of it is recognised, whatever the rest was taken for.
+# Each part of the secret is recognized, however the rest was parsed.
 PARTS = ("Hunter", "Tr0ub4dor", "Correct", "TWFzdGVy")
 MASTER_KEY = "TWFzdGVyIGtleSBvZiAzMiBieXRlcywgYSBzZWNyZXQ="
 FORMS = {
@@ -37,7 +37,7 @@ DATABASE_COMMANDS = (
     ("db", "states", "drop", "--all", "--yes"),
 )
 BROKER_COMMANDS = (("publish", "RegisterReader", '{"ReaderID": "r", "Name": "R"}'), ("check",))
-# An address of a broker that could be one is tried for seconds: that is done with few of them.
+# Valid addresses of a broker are tried for seconds: only a few of them are used.
 TRIED = {"at", "percent", "colon", "no host", "line feed", "parameters"}
 CASES = [(arguments, form) for arguments in DATABASE_COMMANDS for form in FORMS] + [
     (arguments, form) for arguments in BROKER_COMMANDS for form in FORMS if form not in TRIED
@@ -47,7 +47,7 @@ CASES = [(arguments, form) for arguments in DATABASE_COMMANDS for form in FORMS]
 def ran(
     arguments: tuple[str, ...], form: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> tuple[object, str]:
-    """The exit status and all that is printed; anything but a sentence would be raised."""
+    """The exit status and all output; an unexpected exception is raised."""
     monkeypatch.setenv("WORKER_MASTER_KEYS", MASTER_KEY)
     for name in set(IN_FILES) - {"worker_master_keys", "database_schema"}:
         scheme = {"amqp": "amqp", "rabbitmq": "http"}.get(name.partition("_")[0], "postgresql")
@@ -62,7 +62,7 @@ def ran(
 
 
 @pytest.mark.parametrize(("arguments", "form"), CASES, ids=lambda value: value if isinstance(value, str) else value[0])
-def test_no_password_is_shown_when_an_address_leads_nowhere(
+def test_no_password_is_shown_for_an_unreachable_address(
     arguments: tuple[str, ...], form: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     status, printed = ran(arguments, form, capsys, monkeypatch)

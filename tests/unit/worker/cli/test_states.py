@@ -1,4 +1,4 @@
-"""``worker db states drop`` at a terminal: it asks, and heeds the answer."""
+"""``worker db states drop`` at a terminal asks for confirmation."""
 
 import io
 import sys
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from eventstore.postgres import ViewStates
-from worker.cli import states as _  # noqa: F401  the module, which has the commands' name
+from worker.cli import states as _  # noqa: F401  imports the module, which has the commands' name
 from worker.cli.main import main
 from worker.settings import Settings
 
@@ -32,7 +32,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def dropped(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
-    """What was dropped from a database with three states of one view."""
+    """The states dropped from a database with three states of one view."""
     taken: list[dict[str, object]] = []
 
     async def list_states(_url: str, **_wanted: object) -> tuple[ViewStates, ...]:
@@ -55,7 +55,7 @@ def dropped(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
 @pytest.mark.parametrize(
     ("answer", "end"), [("y", (0, "Dropped 3 stored states.")), ("n", (1, "Nothing was dropped."))]
 )
-def test_it_asks_first(
+def test_it_drops_only_after_a_confirmation(
     dropped: list[dict[str, object]],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

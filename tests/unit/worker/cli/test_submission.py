@@ -1,4 +1,4 @@
-"""What is published has the key by which its domain spreads it."""
+"""Published commands have their domain's affinity key."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,12 +12,12 @@ from worker.failures import Mistake
 from worker.settings import Settings
 
 
-def test_a_command_has_its_domains_key() -> None:
+def test_a_command_has_its_affinity_key() -> None:
     assert Submissions([domain], Settings()).single("Count", b'{"Key": "tea"}', None).affinity_key == "tea"
     assert Submissions([tally], Settings()).single("Count", b'{"Key": "tea"}', None).affinity_key is None
 
 
-def test_a_key_that_cannot_be_told_is_a_mistake_and_nothing_is_sent() -> None:
+def test_a_command_without_a_valid_key_is_not_sent() -> None:
     failing = replace(domain, affinity=lambda command: command.shelf)
     with pytest.raises(Mistake, match=r"the affinity of tally fails for Count: AttributeError: .*shelf"):
         Submissions([failing], Settings()).single("Count", b'{"Key": "tea"}', None)

@@ -1,4 +1,4 @@
-"""Whether a file can be written is found out beforehand, and changes nothing."""
+"""A file is checked for being writable beforehand, without changing anything."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _NOBODY = 65534
 
 @contextmanager
 def unprivileged() -> Iterator[None]:
-    """Be somebody to whom permissions apply."""
+    """Become a user to whom permissions apply."""
     privileged = os.geteuid() == 0
     if privileged:
         os.seteuid(_NOBODY)
@@ -26,19 +26,19 @@ def unprivileged() -> Iterator[None]:
             os.seteuid(0)
 
 
-def test_a_file_that_is_there_keeps_its_content(tmp_path: Path) -> None:
+def test_an_existing_file_keeps_its_content(tmp_path: Path) -> None:
     file = tmp_path / "a.json"
     file.write_text("of the run before")
     check_writable(file)
     assert file.read_text() == "of the run before"
 
 
-def test_a_file_that_is_not_there_is_not_left_behind(tmp_path: Path) -> None:
+def test_a_new_file_is_not_left_behind(tmp_path: Path) -> None:
     check_writable(tmp_path / "a.json")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_link_that_leads_nowhere_stays(tmp_path: Path) -> None:
+def test_a_broken_link_is_kept(tmp_path: Path) -> None:
     (tmp_path / "latest.json").symlink_to("a.json")
     check_writable(tmp_path / "latest.json")
     assert [path.name for path in tmp_path.iterdir()] == ["latest.json"]
@@ -47,13 +47,13 @@ def test_a_link_that_leads_nowhere_stays(tmp_path: Path) -> None:
 
 
 def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
-    """There is no reader yet: to open it would wait for one."""
+    """Opening it would wait for a reader."""
     os.mkfifo(tmp_path / "figures")
     check_writable(tmp_path / "figures")
 
 
 @pytest.mark.parametrize("name", ["a.json", "new.json"])
-def test_what_permissions_forbid_is_told(tmp_path: Path, name: str) -> None:
+def test_missing_permissions_are_reported(tmp_path: Path, name: str) -> None:
     (tmp_path / "a.json").touch(mode=0o444)
     tmp_path.chmod(0o555)
     try:
@@ -72,7 +72,7 @@ def test_what_permissions_forbid_is_told(tmp_path: Path, name: str) -> None:
         ("ends/nowhere.json", "No such file or directory"),
     ],
 )
-def test_what_cannot_be_is_told(tmp_path: Path, name: str, reason: str) -> None:
+def test_impossible_targets_are_reported(tmp_path: Path, name: str, reason: str) -> None:
     (tmp_path / "ends").mkdir()
     (tmp_path / "ends" / "nowhere.json").symlink_to("/nowhere/a.json")
     with pytest.raises(Mistake) as raised:
@@ -81,6 +81,6 @@ def test_what_cannot_be_is_told(tmp_path: Path, name: str, reason: str) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["ends"]
 
 
-def test_what_cannot_be_saved_is_told(tmp_path: Path) -> None:
+def test_a_failure_to_save_is_reported(tmp_path: Path) -> None:
     with pytest.raises(Mistake, match=r"cannot be written: Is a directory\.$"):
         save(tmp_path, "{}")

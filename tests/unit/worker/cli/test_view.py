@@ -1,4 +1,4 @@
-"""``worker view`` without a name: which views there are, and what their keys are made of. It needs no server."""
+"""``worker view`` without a name lists the views and the parts of their keys. It needs no server."""
 
 import json
 import re
@@ -34,7 +34,7 @@ def test_views_are_listed_with_their_keys(capsys: pytest.CaptureFixture[str], mo
     assert any(re.fullmatch(r"lamps +light +LAMP +1 *", row) for row in rows)
 
 
-def test_those_of_one_domain_are_listed_for_programs(
+def test_json_lists_the_views_of_one_domain(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     document = json.loads(listed(capsys, monkeypatch, "--domain", "lamps", "--json"))

@@ -1,4 +1,4 @@
-"""What is printed is written, or it is told that it was not; a reader that has gone is no failure."""
+"""Output is written completely or an error is reported; a closed pipe is no failure."""
 
 import os
 import subprocess
@@ -24,16 +24,16 @@ def called(*arguments: str, stdout: int, environment: dict[str, str] | None = No
     return ran.returncode, ran.stderr
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a file that is full")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full exists on Linux only")
 @pytest.mark.parametrize("arguments", [("--version",), ("config",), ("config", "--json")])
-def test_a_disk_that_is_full_is_told(arguments: tuple[str, ...]) -> None:
+def test_a_full_disk_is_reported(arguments: tuple[str, ...]) -> None:
     with Path("/dev/full").open("wb") as full:
         told = called(*arguments, stdout=full.fileno())
     assert told == (2, "worker: the output cannot be written: No space left on device.\n")
 
 
 @pytest.mark.parametrize("arguments", [("--version",), ("config",), ("config", "--json")])
-def test_a_reader_that_has_gone_is_no_failure(arguments: tuple[str, ...]) -> None:
+def test_a_closed_pipe_is_no_failure(arguments: tuple[str, ...]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     try:
@@ -44,10 +44,10 @@ def test_a_reader_that_has_gone_is_no_failure(arguments: tuple[str, ...]) -> Non
     assert status in {0, 1}
 
 
-def test_a_reader_that_has_gone_hides_no_exit_status() -> None:
+def test_a_closed_pipe_hides_no_exit_status() -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    # Nothing is set, which `check` finds wrong; and what it prints waits in a buffer until its end.
+    # `check` fails because nothing is set; its output stays in a buffer until the end.
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     try:
         status, complaint = called("check", stdout=writing, environment=environment)

@@ -1,4 +1,4 @@
-"""Whom the console answers, and what it tells browsers."""
+"""The console's access control, and its headers for browsers."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def browser(access: Access | None = None, *, allow_actions: bool = False) -> Bro
 @pytest.mark.parametrize(
     "host", ["localhost", "LOCALHOST:8200", "127.0.0.1:9", "[::1]:8200", "[::1]", "10.0.0.7", "Console.Example:443"]
 )
-async def test_addresses_and_names_that_are_allowed_are_answered(host: str) -> None:
+async def test_allowed_addresses_and_names_are_answered(host: str) -> None:
     asking = browser(Access(names={"console.example"}))
     asking.host = host
     assert (await asking.get("/commands")).status == 200
@@ -41,14 +41,14 @@ async def test_addresses_and_names_that_are_allowed_are_answered(host: str) -> N
         "xn--localhost-",
     ],
 )
-async def test_a_page_that_has_its_own_name_lead_here_is_not_answered(host: str) -> None:
+async def test_dns_rebinding_is_refused(host: str) -> None:
     asking = browser()
     asking.host = host
     answer = await asking.get("/commands")
     assert (answer.status, "--allowed-host NAME" in answer.text) == (421, True)
 
 
-async def test_every_answer_tells_browsers_to_be_careful() -> None:
+async def test_every_response_has_security_headers() -> None:
     asking = browser(Access(password=PASSWORD))
     asking.password = PASSWORD
     addresses = ("/", "/commands", "/nothing", "/static/console.css")
@@ -67,7 +67,7 @@ async def test_every_answer_tells_browsers_to_be_careful() -> None:
     assert [answer.status for answer in answers] == [200, 200, 404, 200, 403, 401]
 
 
-async def test_no_page_loads_anything_from_elsewhere_or_runs_what_is_in_it() -> None:
+async def test_no_page_loads_external_resources_or_inline_scripts() -> None:
     asking = browser()
     for address in ("/", "/commands", "/events", "/followers", "/dead-letters", "/nothing"):
         text = (await asking.get(address)).text
@@ -78,7 +78,7 @@ async def test_no_page_loads_anything_from_elsewhere_or_runs_what_is_in_it() -> 
 
 
 @pytest.mark.parametrize("given", [None, "", "wrong", PASSWORD[:-1], PASSWORD + "x"])
-async def test_who_does_not_know_the_password_sees_nothing(given: str | None) -> None:
+async def test_without_the_password_nothing_is_shown(given: str | None) -> None:
     asking = browser(Access(password=PASSWORD))
     asking.password = given
     for address in ("/", "/static/console.css", "/nothing"):
@@ -88,7 +88,7 @@ async def test_who_does_not_know_the_password_sees_nothing(given: str | None) ->
 
 
 @pytest.mark.parametrize("header", ["", "Basic", "Basic ???", "Basic YQ==", "Bearer YTpi", "Basic é"])
-async def test_a_broken_login_is_a_wrong_one(header: str) -> None:
+async def test_an_invalid_authorization_header_is_refused(header: str) -> None:
     assert (await browser(Access(password=PASSWORD)).get("/", authorization=header)).status == 401
 
 
@@ -107,25 +107,25 @@ async def test_a_broken_login_is_a_wrong_one(header: str) -> None:
         {"origin": "http://127.0.0.1:8200", "sec-fetch-site": "none"},
     ],
 )
-async def test_another_page_cannot_have_it_do_something(headers: dict[str, str]) -> None:
+async def test_cross_origin_requests_are_refused(headers: dict[str, str]) -> None:
     asking = browser(allow_actions=True)
     others = {name: value for name, value in headers.items() if name != "origin"}
     answer = await asking.post("/dead-letters", FORM, origin=headers.get("origin"), **others)
     assert (answer.status, "own pages" in answer.text) == (403, True)
 
 
-async def test_a_console_that_only_looks_does_nothing() -> None:
+async def test_a_read_only_console_refuses_actions() -> None:
     answer = await browser().post("/dead-letters", {**FORM, "token": "x"})
     assert (answer.status, "--allow-actions" in answer.seen) == (403, True)
 
 
 @pytest.mark.parametrize("token", [{}, {"token": ""}, {"token": "x"}, {"token": ["x", "y"]}])
-async def test_a_form_without_the_token_does_nothing(token: dict[str, str | list[str]]) -> None:
+async def test_a_form_without_the_token_is_refused(token: dict[str, str | list[str]]) -> None:
     answer = await browser(allow_actions=True).post("/dead-letters", {**FORM, **token, "confirmed": "yes"})
     assert (answer.status, "load it again" in answer.seen) == (403, True)
 
 
-async def test_what_is_no_form_is_refused() -> None:
+async def test_a_body_that_is_no_form_is_refused() -> None:
     asking = browser(allow_actions=True)
     own = {"origin": "http://127.0.0.1:8200"}
     form = own | {"content-type": "application/x-www-form-urlencoded"}

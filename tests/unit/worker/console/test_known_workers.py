@@ -40,10 +40,10 @@ def test_workers_are_listed_by_host_and_process(known: KnownWorkers) -> None:
     ]
 
 
-def test_figures_are_those_of_the_last_ten_seconds(known: KnownWorkers, clock: Clock) -> None:
+def test_figures_cover_the_last_ten_seconds(known: KnownWorkers, clock: Clock) -> None:
     for n in range(21):
         settled = {"received": 100 * n, "accepted": 90 * n, "rejected": 10 * n, "conflicts": 4 * n}
-        # Before, everything was slow.
+        # Earlier commands were slow.
         take(known, report(counters=settled, latency={10.0: 10 * min(n, 10), 0.01: 100 * max(n - 10, 0)}))
         clock.now += 2
     figures = known.figures()
@@ -54,7 +54,7 @@ def test_figures_are_those_of_the_last_ten_seconds(known: KnownWorkers, clock: C
     assert figures.p99 == pytest.approx(0.009975)
 
 
-def test_workers_are_added_up_whatever_buckets_they_have(known: KnownWorkers, clock: Clock) -> None:
+def test_latencies_of_workers_with_different_buckets_are_added(known: KnownWorkers, clock: Clock) -> None:
     for n in (0, 1):
         take(known, report("a", counters={"accepted": 20 * n}, latency={0.1: 20 * n}))
         take(known, replace(report("b", counters={"accepted": 40 * n}), bounds=(0.25,), latency=(40 * n, 0)))
@@ -65,9 +65,7 @@ def test_workers_are_added_up_whatever_buckets_they_have(known: KnownWorkers, cl
     assert figures.p50 == pytest.approx(0.2125)
 
 
-def test_who_falls_silent_is_gone_after_some_seconds_and_forgotten_after_minutes(
-    known: KnownWorkers, clock: Clock
-) -> None:
+def test_a_silent_worker_is_lost_after_seconds_and_removed_after_minutes(known: KnownWorkers, clock: Clock) -> None:
     take(known, report("killed", counters={"accepted": 1}), report("lives"))
     for _ in range(3):
         clock.now += 2
@@ -83,14 +81,14 @@ def test_who_falls_silent_is_gone_after_some_seconds_and_forgotten_after_minutes
     assert [row.report.worker for row in known.rows()] == ["lives"]
 
 
-def test_who_has_said_goodbye_is_stopped_and_not_gone(known: KnownWorkers, clock: Clock) -> None:
+def test_a_worker_that_sent_its_last_report_is_stopped_and_not_lost(known: KnownWorkers, clock: Clock) -> None:
     take(known, report("w"), report("w", ended=True, ready=False, state="stopped"))
     clock.now += 60
     (row,) = known.rows()
     assert (row.is_gone, row.lives, known.figures(), known.domains()) == (False, False, None, {})
 
 
-def test_one_that_comes_back_is_there_again(known: KnownWorkers, clock: Clock) -> None:
+def test_a_returning_worker_is_live_again(known: KnownWorkers, clock: Clock) -> None:
     take(known, report("w"))
     clock.now += 60
     assert [row.is_gone for row in known.rows()] == [True]
@@ -98,7 +96,7 @@ def test_one_that_comes_back_is_there_again(known: KnownWorkers, clock: Clock) -
     assert [row.is_gone for row in known.rows()] == [False]
 
 
-def test_the_hottest_parts_are_added_up_over_workers(known: KnownWorkers, clock: Clock) -> None:
+def test_the_hottest_parts_are_summed_over_workers(known: KnownWorkers, clock: Clock) -> None:
     take(known, report("a", parts=[part("old")]))
     clock.now += 30
     for _ in range(2):
@@ -112,7 +110,7 @@ def test_the_hottest_parts_are_added_up_over_workers(known: KnownWorkers, clock:
     ]
 
 
-def test_the_course_is_kept_for_two_minutes(known: KnownWorkers, clock: Clock) -> None:
+def test_the_history_covers_two_minutes(known: KnownWorkers, clock: Clock) -> None:
     for n in range(100):
         take(known, report(counters={"received": 10 * n, "accepted": 8 * n, "rejected": 2 * n, "conflicts": n}))
         clock.now += 2
@@ -122,12 +120,12 @@ def test_the_course_is_kept_for_two_minutes(known: KnownWorkers, clock: Clock) -
     assert known.throughput().settled[-20:] == (0.0,) * 20
 
 
-def test_what_is_no_report_is_counted(known: KnownWorkers) -> None:
+def test_invalid_reports_are_counted(known: KnownWorkers) -> None:
     known.take(b"hello")
     assert (known.refused, known.rows()) == (1, [])
 
 
-def test_a_worker_that_counts_backwards_does_nothing(known: KnownWorkers, clock: Clock) -> None:
+def test_decreasing_counters_count_as_no_work(known: KnownWorkers, clock: Clock) -> None:
     take(known, report(counters={"accepted": 10}, latency={0.1: 10}))
     clock.now += 2
     take(known, report(counters={"accepted": 5}))
@@ -136,7 +134,7 @@ def test_a_worker_that_counts_backwards_does_nothing(known: KnownWorkers, clock:
     assert (figures.settled, figures.p50) == (0, None)
 
 
-def test_made_up_workers_are_bounded(known: KnownWorkers, clock: Clock) -> None:
+def test_the_number_of_workers_is_bounded(known: KnownWorkers, clock: Clock) -> None:
     for n in range(2010):
         clock.now += 0.001
         take(known, report(f"w{n}"))

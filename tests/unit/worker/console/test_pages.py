@@ -1,4 +1,4 @@
-"""What pages show, without any server: what is known of workers, and which part cannot be reached."""
+"""The pages without any server: known workers, and the parts that cannot be reached."""
 
 from typing import Any
 from uuid import uuid4
@@ -19,7 +19,7 @@ from worker.reading.state import state_of
 from worker.reporting.report import DomainReport, encode
 from worker.settings import Settings
 
-# Nobody listens there.
+# A port without a listener.
 NOWHERE = "127.0.0.1:1"
 HOSTILE = "<script>alert('1')</script>\"&\u202e"
 
@@ -37,7 +37,9 @@ def browser(console: Console) -> Browser:
     return Browser(app=application(console, Access()))
 
 
-async def test_the_overview_shows_workers_and_says_that_the_broker_is_away(console: Console, browser: Browser) -> None:
+async def test_the_overview_shows_workers_and_that_the_broker_is_unreachable(
+    console: Console, browser: Browser
+) -> None:
     console.workers.take(encode(report("a", "alpha", parts=[part("b1", conflicts=1)])))
     console.workers.take(encode(report("b", "beta", ended=True, ready=False, state="stopped")))
     console.workers.take(encode(report("c", "beta", ready=False, state="paused until the database answers")))
@@ -53,29 +55,29 @@ async def test_the_overview_shows_workers_and_says_that_the_broker_is_away(conso
     assert "1 message that came to worker.reports was not a report" in seen
 
 
-async def test_nothing_that_a_message_says_becomes_part_of_the_page(console: Console, browser: Browser) -> None:
+async def test_texts_from_messages_are_escaped(console: Console, browser: Browser) -> None:
     hostile: dict[str, Any] = {"version": HOSTILE, "state": HOSTILE, "domains": (DomainReport(name=HOSTILE),)}
     console.workers.take(encode(report("a", HOSTILE, parts=[part(HOSTILE, view=HOSTILE)], **hostile)))
     for address in ("/", f"/events?where={HOSTILE}&types={HOSTILE}&since={HOSTILE}", f"/commands?id={HOSTILE}"):
         text = (await browser.get(address.replace("&\u202e", "%26%E2%80%AE"))).text
         assert "<script>alert" not in text, address
         assert "&lt;script&gt;" in text, address
-        # What turns the direction of writing is written out.
+        # Characters that change the writing direction are escaped.
         assert "\u202e" not in text
         assert "\\u202e" in text
 
 
-async def test_a_page_renews_itself_with_and_without_scripts(browser: Browser) -> None:
+async def test_a_page_refreshes_itself_with_and_without_scripts(browser: Browser) -> None:
     text = (await browser.get("/")).text
     assert '<noscript><meta http-equiv="refresh" content="2"></noscript>' in text
     assert '<main data-refresh="2">' in text
-    # What somebody types into is not thrown away.
+    # A page with a form is not refreshed: the input would be lost.
     for address in ("/commands", "/events", "/dead-letters"):
         text = (await browser.get(address)).text
         assert "refresh" not in text
 
 
-async def test_a_database_that_is_away_is_told_where_its_answer_would_be(browser: Browser) -> None:
+async def test_an_unreachable_database_is_reported_in_place_of_its_data(browser: Browser) -> None:
     for address in (f"/commands?id={uuid4()}", "/events", "/followers"):
         answer = await browser.get(address)
         assert answer.status == 200
@@ -101,12 +103,12 @@ async def test_without_a_database_the_page_says_which_setting_is_missing() -> No
         ("/nothing", 404, "There is no such page"),
     ],
 )
-async def test_a_mistake_is_told_in_a_sentence(browser: Browser, address: str, status: int, told: str) -> None:
+async def test_a_user_error_is_reported_in_a_sentence(browser: Browser, address: str, status: int, told: str) -> None:
     answer = await browser.get(address)
     assert (answer.status, told in answer.seen) == (status, True), answer.seen
 
 
-async def test_a_bug_is_no_traceback_on_the_page(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bug_shows_no_traceback_on_the_page(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fails(*_: object) -> None:
         raise RuntimeError("secret")
 
@@ -142,7 +144,7 @@ def follower(**changes: Any) -> FollowerRow:
     return FollowerRow(**(chosen | changes))
 
 
-async def test_followers_of_every_kind_are_shown_with_what_stops_them(
+async def test_followers_of_every_kind_are_shown_with_their_errors(
     browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failure = Failure(number=91, event_type="Lent", error="no such row", trace="line 1")
@@ -180,23 +182,23 @@ async def test_followers_of_every_kind_are_shown_with_what_stops_them(
         ({"diverged_at": report().started_at}, ("bad", "derived from a lost history")),
     ],
 )
-def test_a_follower_stands_as_it_is_told(changes: dict[str, Any], told: tuple[str, str]) -> None:
+def test_a_follower_has_the_right_status(changes: dict[str, Any], told: tuple[str, str]) -> None:
     assert state_of(follower(**changes)) == told
 
 
-def test_a_field_leads_to_the_events_that_have_it() -> None:
+def test_a_field_links_to_events_with_its_value() -> None:
     plain, odd, nested, long = shown_fields({"BookID": "b 1&", "a=b": 1, "List": [1], "Text": "x" * 500}, domain="d")
     assert (plain.text, plain.link) == ('"b 1&"', "/events?where=BookID%3D%22b+1%26%22&domain=d")
     assert (odd.link, nested.link, nested.text, long.link, len(long.text)) == (None, None, "[1]", None, 401)
 
 
-def test_numbers_are_written_as_people_read_them() -> None:
+def test_numbers_are_formatted_for_reading() -> None:
     assert [rate(each) for each in (None, 0.0, 0.25, 9.94, 12345.6)] == ["", "0", "0.2", "9.9", "12,346"]
     assert [latency(each) for each in (0.0042, 2.0, float("inf"))] == ["4.2 ms", "2.00 s", "over 60 s"]
     assert [duration(each) for each in (5, 65, 3700, 90000)] == ["5 s", "1 min 5 s", "1 h 1 min", "1 d 1 h"]
 
 
-def test_bars_fill_the_chart_and_what_is_not_nothing_is_seen() -> None:
+def test_bars_fill_the_chart_and_nonzero_values_are_visible() -> None:
     laid = bars([0, 0.001, 5, 10], width=40, height=100, most=10)
     assert [(each["x"], each["y"], each["height"]) for each in laid] == [
         ("10.0", "99.0", "1.0"),

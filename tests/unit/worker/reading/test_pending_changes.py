@@ -1,4 +1,4 @@
-"""Collapsed changes come to what they would have come to one by one."""
+"""Collapsed changes have the same result as the single changes."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ changes = st.one_of(
 
 
 class Server:
-    """Runs the statements of ``writes`` on rows, as their texts say, or fails as a server does."""
+    """Runs the statements of ``writes`` on rows, according to their texts, or fails like a server."""
 
     def __init__(self, rows: dict[str, Row]) -> None:
         self.rows = dict(rows)
@@ -56,7 +56,7 @@ class Server:
 
 
 @given(st.lists(st.tuples(ids, numbers), max_size=3), st.lists(changes, max_size=12))
-def test_what_is_collapsed_comes_to_the_same_rows_or_fails_alike(
+def test_collapsed_changes_give_the_same_rows_or_the_same_error(
     before: list[tuple[str, int]], batch: list[Insert | Upsert | Update | Delete]
 ) -> None:
     there = {key: {"id": key, "x": x, "y": None} for key, x in before}
@@ -85,7 +85,7 @@ def test_what_is_collapsed_comes_to_the_same_rows_or_fails_alike(
     assert server.loose == one_by_one.rows(loose)
 
 
-def test_a_batch_is_written_by_few_statements() -> None:
+def test_a_batch_is_written_with_few_statements() -> None:
     pending = PendingChanges()
     for n in range(1000):
         pending.add([keyed.upsert(id=f"k{n % 100}", x=n), loose.insert(x=n)])
@@ -99,7 +99,7 @@ def test_a_batch_is_written_by_few_statements() -> None:
 
 
 @pytest.mark.parametrize(("touches", "steps"), [((), 20), ((loose,), 1), ((keyed,), 20)])
-def test_a_statement_sees_the_changes_before_it_and_waits_for_no_others(touches: tuple[Table, ...], steps: int) -> None:
+def test_a_statement_sees_exactly_the_changes_before_it(touches: tuple[Table, ...], steps: int) -> None:
     pending = PendingChanges()
     for n in range(20):
         pending.add([keyed.upsert(id="a", x=n), Statement("SELECT 1", touches=touches)])

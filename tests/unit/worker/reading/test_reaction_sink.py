@@ -1,4 +1,4 @@
-"""The sink of a reaction: a command that no queue takes yet is sent again for a while."""
+"""The sink of a reaction: a command without a queue yet is sent again for a limited time."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +13,7 @@ DOMAIN: Domain = bells(reactions=(tolling,))
 
 
 class Exchange:
-    """A publisher whose broker knows no queue the first few times."""
+    """A publisher whose broker has no queue for the first few attempts."""
 
     def __init__(self, lacking: int) -> None:
         self.lacking = lacking
@@ -32,7 +32,7 @@ def sink(exchange: Exchange, seconds: float) -> ReactionSink:
     return ReactionSink(DOMAIN, tolling, session, outlet)
 
 
-async def test_a_command_is_sent_again_until_the_broker_knows_its_queue() -> None:
+async def test_a_command_is_sent_again_until_its_queue_exists() -> None:
     exchange = Exchange(2)
     reaction = sink(exchange, 60.0)
     messages = reaction.made(DOMAIN.to_record(Rung(bell="a"), {}).recorded(1, 1))
@@ -40,7 +40,7 @@ async def test_a_command_is_sent_again_until_the_broker_knows_its_queue() -> Non
     assert exchange.sent == [messages[0].command_id] * 3
 
 
-async def test_a_command_that_no_queue_takes_in_time_is_told() -> None:
+async def test_a_command_without_a_queue_in_time_is_reported() -> None:
     exchange = Exchange(1000)
     reaction = sink(exchange, 0.0)
     unsent = await reaction.send(reaction.made(DOMAIN.to_record(Rung(bell="a"), {}).recorded(1, 1)))

@@ -5,7 +5,7 @@ import pytest
 from worker.reporting.latency import BOUNDS, LatencyHistogram, quantile
 
 
-def test_a_duration_falls_into_the_first_bucket_that_has_room() -> None:
+def test_a_duration_counts_in_the_first_bucket_with_a_higher_bound() -> None:
     histogram = LatencyHistogram()
     for seconds in (0.0, 0.001, 0.0011, 59.9, 60.0, 61.0):
         histogram.record(seconds)

@@ -13,7 +13,7 @@ def test_a_report_is_read_as_it_was_written() -> None:
     assert read_report(encode(sent)) == sent
 
 
-def test_fields_of_a_later_version_are_passed_over() -> None:
+def test_fields_of_a_later_version_are_ignored() -> None:
     sent = report(parts=[part()])
     document = json.loads(encode(sent))
     document["moon"] = "full"
@@ -41,7 +41,7 @@ def test_fields_of_a_later_version_are_passed_over() -> None:
         lambda document: document["parts"][0].update(key=""),
     ],
 )
-def test_what_no_worker_sends_is_no_report(change: Callable[[dict[str, Any]], object]) -> None:
+def test_an_invalid_message_is_no_report(change: Callable[[dict[str, Any]], object]) -> None:
     document = json.loads(encode(report(parts=[part()])))
     change(document)
     with pytest.raises(ValueError, match=r"."):
@@ -54,6 +54,6 @@ def test_other_messages_are_no_reports(body: bytes) -> None:
         read_report(body)
 
 
-def test_a_hash_is_the_same_in_every_process_and_tells_keys_apart() -> None:
+def test_a_hash_is_stable_and_distinguishes_keys() -> None:
     assert hashed('["b1"]') == "fd79afa697cb"
     assert len({hashed(f'["b{n}"]') for n in range(1000)}) == 1000

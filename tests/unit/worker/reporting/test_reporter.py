@@ -14,7 +14,7 @@ from worker.supervision.health import Health
 
 
 class Worker:
-    """Stands in for the service."""
+    """A stand-in for the service."""
 
     def __init__(self) -> None:
         self.counters = Counters()
@@ -31,7 +31,7 @@ class Worker:
 
 
 class Broker:
-    """Takes what is published, or fails as it is told to."""
+    """Records what is published, or raises a given error."""
 
     def __init__(self) -> None:
         self.reports: list[Report] = []
@@ -55,7 +55,7 @@ def hot(key: str, *, commands: int = 1, conflicts: int = 0) -> tuple[str, HotPar
     return "library", HotPart(view="book", key=key, commands=commands, conflicts=conflicts)
 
 
-async def test_a_report_tells_what_was_counted_and_never_a_key() -> None:
+async def test_a_report_has_counters_and_no_keys() -> None:
     worker, broker = Worker(), Broker()
     worker.counters.begin()
     worker.counters.end(End.ACCEPTED, "LendBookCopyToReader")
@@ -68,23 +68,23 @@ async def test_a_report_tells_what_was_counted_and_never_a_key() -> None:
     assert (part.key, part.hashed, part.commands, part.conflicts) == (hashed('["b1"]'), True, 7, 2)
 
 
-async def test_keys_are_told_where_that_is_allowed_but_no_long_ones() -> None:
+async def test_short_keys_are_reported_if_allowed() -> None:
     worker = Worker()
     worker.hot = [hot('["b1"]'), hot("x" * 201)]
     made = Reporter(worker, Broker().publish, interval=2.0, plain_keys=True).report()
     assert [(part.key, part.hashed) for part in made.parts] == [('["b1"]', False), (hashed("x" * 201), True)]
 
 
-async def test_the_ten_hottest_of_all_domains_are_told() -> None:
+async def test_the_ten_hottest_parts_of_all_domains_are_reported() -> None:
     worker = Worker()
     made = Reporter(worker, Broker().publish, interval=2.0, plain_keys=True)
-    # A conflict weighs as much as ten commands. Each of several domains tells its own ten.
+    # A conflict weighs as much as ten commands. Each domain contributes its own ten.
     worker.hot = [hot(f"k{n}", commands=n) for n in range(1, 10)]
     worker.others = [hot("c", commands=1, conflicts=1), hot("d", commands=30)]
     assert [part.key for part in made.report().parts] == ["d", "c", *(f"k{n}" for n in range(9, 1, -1))]
 
 
-async def test_a_report_comes_after_each_interval_and_a_last_one_says_goodbye() -> None:
+async def test_reports_are_sent_at_intervals_and_a_last_one_at_the_end() -> None:
     broker = Broker()
     reporter = Reporter(Worker(), broker.publish, interval=0.01)
     running = asyncio.create_task(reporter.run())
@@ -98,7 +98,7 @@ async def test_a_report_comes_after_each_interval_and_a_last_one_says_goodbye() 
     assert len({each.worker for each in broker.reports}) == 1
 
 
-async def test_a_broker_that_is_away_is_tried_again_and_a_refusal_is_told_once(
+async def test_an_unreachable_broker_is_retried_and_a_refusal_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "worker.reporting.reporter")
@@ -123,7 +123,7 @@ async def test_a_broker_that_is_away_is_tried_again_and_a_refusal_is_told_once(
     async def goes_on() -> bool:
         return not worker.hot
 
-    # What a person has to change is not tried at once; the parts are still taken, so that nothing piles up.
+    # A refusal is not retried at once; hot parts are still taken, so that they do not accumulate.
     await eventually(goes_on, what="the next report to be made")
     assert (broker.tried, running.done()) == (tried, False)
     assert "access to exchange 'worker.reports'" in caplog.messages[1]
@@ -131,7 +131,7 @@ async def test_a_broker_that_is_away_is_tried_again_and_a_refusal_is_told_once(
     await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_goodbye_waits_for_no_broker() -> None:
+async def test_the_last_report_does_not_wait_for_the_broker() -> None:
     async def hangs(_: bytes) -> None:
         await asyncio.Event().wait()
 

@@ -1,4 +1,4 @@
-"""A store whose appends wait, before they are recorded or before their answer, until a test lets them go on."""
+"""A store whose appends wait, before they are recorded or before their answer, until a test releases them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from worker.settlement import Answer
 
 
 class GatedStore(StagedStore):
-    """Holds chains.
+    """Holds chains back.
 
     Attributes:
         may_record: Set while chains are recorded at once.
-        may_answer: Set while their answers come at once.
-        is_lost: Whether the next answer is lost, though its chain is recorded.
-        bug: What the next chain raises that no store should.
+        may_answer: Set while they are answered at once.
+        is_lost: Whether the next answer is lost after its chain was recorded.
+        bug: An unexpected exception for the next chain to raise.
     """
 
     def __init__(self) -> None:
@@ -45,11 +45,11 @@ class GatedStore(StagedStore):
 
 
 async def all_wait() -> None:
-    """Let the loop turn until everybody waits for what a test holds."""
+    """Run the loop until all tasks wait for the test."""
     for _ in range(10):
         await others_come()
 
 
 def sent(scheduler: Scheduler, message: CommandMessage) -> "asyncio.Task[Answer]":
-    """Begin to process a command."""
+    """Start to process a command."""
     return asyncio.create_task(scheduler.process(message))

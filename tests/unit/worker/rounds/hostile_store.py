@@ -1,4 +1,4 @@
-"""A store in memory around which everything goes wrong: lag, strangers, late and lost answers, splits, failovers."""
+"""A memory store with every kind of fault: lag, other writers, late and lost answers, split chains, failovers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -30,16 +30,16 @@ from eventstore import (
 
 
 class StoreBug(Exception):
-    """What no store should raise."""
+    """An exception that no store should raise."""
 
 
 class HostileStore(MemoryEventStore):
-    """Answers rightly, and at the worst moment.
+    """Answers correctly, at the worst possible moment.
 
     Args:
-        rnd: Decides what goes wrong.
-        strange: Makes an event of somebody else's.
-        faults: Whether it fails as well, instead of only being slow, behind and shared.
+        rnd: Chooses the faults.
+        strange: Creates an event of another writer.
+        faults: Whether operations also fail; otherwise there are only delays, lag and other writers.
     """
 
     def __init__(self, rnd: Random, strange: Any, *, faults: bool) -> None:
@@ -76,7 +76,7 @@ class HostileStore(MemoryEventStore):
         except PositionNotReached:
             if server is self:
                 raise
-            # A replica that is not there yet is passed over.
+            # A replica that has not reached the position is skipped.
             server = self
             streams = await read(self, filters, after=after, known=known, most=most, min_position=min_position)
         await self._pass()
@@ -107,24 +107,24 @@ class HostileStore(MemoryEventStore):
                 self.late.append(asyncio.create_task(self._append_late(appends)))
                 raise OutcomeUnknown("it will come there after a while")
         found = self._split(appends) if self.faults and self._chance(0.06) else self._transaction(appends)
-        # Recorded, and on its way back: others read and record meanwhile.
+        # Recorded, but not answered yet: others read and record meanwhile.
         await self._pass()
         return found
 
     @asynccontextmanager
-    async def exclusive(self, *, limit: float = 0.25, patience: float = 1.0) -> AsyncIterator[Any]:  # noqa: ARG002  the protocol's
+    async def exclusive(self, *, limit: float = 0.25, patience: float = 1.0) -> AsyncIterator[Any]:  # noqa: ARG002  the protocol's signature
         async with self._lock:
             if self.faults and self._chance(0.2):
                 raise TransientStoreError("the lock was not had")
             yield Held(self)
 
     def come_in(self) -> None:
-        """Record an event of somebody else's."""
+        """Record an event of another writer."""
         if not self._lock.locked():
             self._log.record(Append(events=[self.strange()]))
 
     def fail_over(self) -> None:
-        """Go on from a standby that lacks the last events and receipts."""
+        """Continue with a standby that lacks the last events and receipts."""
         if self._lock.locked():
             return
         left = max(0, len(self._log.events) - self.rnd.randrange(1, 8))
@@ -134,7 +134,7 @@ class HostileStore(MemoryEventStore):
         }
 
     async def settle(self) -> None:
-        """Let nothing go wrong any more, and what is under way arrive."""
+        """Stop all faults, and let operations in flight finish."""
         self.is_calm = True
         await asyncio.gather(*self.late)
 
@@ -168,7 +168,7 @@ class HostileStore(MemoryEventStore):
         return found
 
     def _split(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
-        """Refuse a member for its values; what is before and behind it is recorded by transactions of their own."""
+        """Refuse a member for its values; the members before and after it are recorded in separate transactions."""
         culprit = self.rnd.randrange(len(appends))
         if appends[culprit].key is None or (appends[culprit].key, appends[culprit].scope) in self._log.receipts:
             return self._transaction(appends)
@@ -192,7 +192,7 @@ class HostileStore(MemoryEventStore):
             pass
 
     async def _pass(self) -> None:
-        """Let time pass, in which others record something."""
+        """Let time pass, while others may record events."""
         for _ in range(self.rnd.choice((0, 0, 1, 2, 5))):
             if self._chance(0.12):
                 self.come_in()
@@ -207,7 +207,7 @@ class HostileStore(MemoryEventStore):
 
 
 class Held:
-    """The store, for who holds its lock."""
+    """The store, for the holder of its lock."""
 
     def __init__(self, store: HostileStore) -> None:
         self._store = store

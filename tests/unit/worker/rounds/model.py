@@ -1,4 +1,4 @@
-"""The model: schedulers of one domain over one hostile store, and what must be true of them in the end."""
+"""The model: schedulers of one domain over one hostile store, and the invariants at the end."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ End = Answer | Exception | None
 
 @dataclass
 class Sent:
-    """A command, and how each delivery of it ended."""
+    """A command, and the end of each of its deliveries."""
 
     message: CommandMessage
     body: dict[str, Any]
@@ -46,16 +46,16 @@ class Sent:
 
 
 class Model:
-    """One run, decided by one seed.
+    """One run, determined by its seed.
 
     Args:
-        seed: That.
+        seed: The seed.
         faults: Whether the store fails.
-        failovers: Whether the log loses its end now and then.
+        failovers: Whether the log sometimes loses its last events.
     """
 
     def __init__(self, seed: int, *, faults: bool, failovers: bool) -> None:
-        self.rnd = Random(seed)  # noqa: S311  a seed makes a run again
+        self.rnd = Random(seed)  # noqa: S311  a seed reproduces a run
         self.failovers = failovers
         self.counters = Counters()
         self.store = HostileStore(self.rnd, self._strange, faults=faults)
@@ -77,7 +77,7 @@ class Model:
         self._ended = asyncio.Event()
 
     async def run(self, commands: int) -> None:
-        """Send commands until there are enough, and wait for all of them."""
+        """Send the commands, and wait for all of them."""
         try:
             async with asyncio.timeout(20):
                 await self._send_all(commands)
@@ -104,7 +104,7 @@ class Model:
                 await asyncio.sleep(0)
 
     async def problems(self) -> list[str]:
-        """Say everything that is wrong in the end."""
+        """Return every violation at the end."""
         log = self.store._log.events
         found = []
         for sent in self.sent:
@@ -124,7 +124,7 @@ class Model:
         return found + [problem for each in self.schedulers for problem in self._wrong_states(each)]
 
     def _is_of(self, sent: Sent) -> bool:
-        """Tell whether what is on record under its id is this command, and not another with its id."""
+        """Return whether the receipt with its id is this command's, and not another command's with the same id."""
         return self.store._log.receipts[sent.message.command_id, domain.name][0] == digest("Do", sent.body)
 
     def _may_fail(self, sent: Sent, failure: Exception | None) -> bool:
@@ -134,7 +134,7 @@ class Model:
             or (isinstance(failure, IdempotencyKeyReused) and self._twin(sent))
             or (isinstance(failure, StoreBug) and self.store.bugs > 0)
             or (isinstance(failure, PositionNotReached) and self.cuts > 0)
-            # Three holds in vain: it goes to the retry queue.
+            # After three failed locks, the command goes to the retry queue.
             or (isinstance(failure, TransientStoreError) and self.store.faults)
             or (isinstance(failure, CODE_FAILS) and (self.cuts > 0 or may_raise(sent.body, self.store._log.events)))
         )

@@ -1,4 +1,4 @@
-"""A domain for the model: commands say themselves what they read and record; states depend on every event's order."""
+"""A domain for the model: commands contain what they read and record; states depend on the order of events."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,7 +25,7 @@ class Marked(DomainEvent):
 
 
 class Do(Command):
-    """Read some parts; record some events, or raise, by what was seen."""
+    """Read some parts; then record events or raise, depending on their states."""
 
     reads: tuple[tuple[str, int, str], ...]
     writes: tuple[tuple[str, int, str, int], ...]
@@ -62,7 +62,7 @@ def brittle_of(k: int) -> Filter:
 
 
 def mix(state: int, event: DomainEvent) -> int:
-    # Small states are one object for Python: what tells them by identity is put to the test.
+    # Small ints are one object in Python: code that compares states by identity would fail.
     assert isinstance(event, Moved | Marked)
     return (3 * state + 7 * event.v + isinstance(event, Marked)) % BASE
 

@@ -1,4 +1,4 @@
-"""The model's oracle: folds the whole log by itself, and says what is wrong. It shares nothing with the worker."""
+"""The model's oracle: folds the whole log and returns violations. It shares no code with the worker."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Unfoldable(Exception):
-    """No state comes of this log."""
+    """The log cannot be folded to a state."""
 
 
 def lies_in(read: Read, event: RecordedEvent) -> bool:
@@ -50,7 +50,7 @@ def seen_by(reads: Sequence[Read], log: Sequence[RecordedEvent]) -> int:
 
 
 def wrong_in(receipt: Receipt, body: dict[str, Any], log: Sequence[RecordedEvent]) -> str | None:
-    """Say what is wrong with an answer, given the whole log."""
+    """Return the violations of an answer, given the whole log."""
     number = receipt.first - 1 if receipt.first is not None else receipt.position.number
     prefix = log[:number]
     try:
@@ -75,14 +75,14 @@ def wrong_in(receipt: Receipt, body: dict[str, Any], log: Sequence[RecordedEvent
 
 
 def may_raise(body: dict[str, Any], log: Sequence[RecordedEvent]) -> bool:
-    """Tell whether a command fails by its own or a view's code somewhere on this log."""
+    """Return whether a command fails in its own or a view's code at some position of this log."""
     reads = _reads(body)
     for number in range(len(log) + 1):
         try:
             seen = seen_by(reads, log[:number])
             if body["raises"] and seen % 4 == 0:
                 return True
-            # What it would record, its own parts must be able to fold.
+            # Its own parts must be able to fold its events.
             own = body["writes"][:1] if seen % 6 == 1 else body["writes"] if seen % 6 else []
             if any(
                 name == "brittle" and w[0] == "Moved" and w[1] == k and w[3] == 13 for name, k, _ in reads for w in own

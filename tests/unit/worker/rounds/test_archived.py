@@ -1,4 +1,4 @@
-"""Commands that meet archived events: they fail alone, and whoever can do without is decided as ever."""
+"""Commands that need archived events fail alone; other commands are decided."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ from worker.settings import Settings
 from worker.settlement import Answer
 
 ACCEPTED, REJECTED = OutcomeKind.ACCEPTED, OutcomeKind.REJECTED
-# Further than what is decided on without a read.
+# More events than a cached state may be behind without a read.
 FAR = 600
 
 
@@ -41,30 +41,30 @@ def filler() -> list[Event]:
 
 
 async def outcomes(scheduler: Scheduler, *keys: str) -> list[object]:
-    """What becomes of a command for each key, all of one round."""
+    """The outcomes of one command per key, all in one round."""
     answers = await asyncio.gather(
         *[sent(scheduler, command("Count", Key=key, Limit=3)) for key in keys], return_exceptions=True
     )
     return [each.receipt.outcome.kind if isinstance(each, Answer) else type(each) for each in answers]
 
 
-async def test_who_meets_archived_events_fails_alone_among_others(
+async def test_a_command_that_needs_archived_events_fails_alone(
     store: GatedStore, scheduler: Scheduler, counters: Counters
 ) -> None:
     await store.append([counted("old"), counted("older"), *filler()])
     await store.archive(2)
     found = await outcomes(scheduler, "new", "old", "other", "older", "new")
     assert found == [ACCEPTED, HistoryArchived, ACCEPTED, HistoryArchived, ACCEPTED]
-    # Once for all of them, and once more for those that are left.
+    # One read for all of them, and one more for the remaining ones.
     assert len(store.consistencies) <= 2
     assert counters.attempts == 3
 
 
-async def test_what_is_known_up_to_an_archived_position_is_read_from_the_beginning(
+async def test_a_state_at_an_archived_position_is_read_from_the_beginning(
     store: GatedStore, scheduler: Scheduler
 ) -> None:
     await store.append([counted("old")])
-    # Of one there is nothing, of the other an event; both are kept up to where the log ends now.
+    # One part has no event, the other one; both are cached at the present head.
     assert await outcomes(scheduler, "old") == [ACCEPTED]
     with_nothing = await sent(scheduler, command("Count", Key="new", Limit=0, Quietly=True))
     assert with_nothing.receipt.outcome.kind is REJECTED
@@ -76,7 +76,7 @@ async def test_what_is_known_up_to_an_archived_position_is_read_from_the_beginni
     assert await outcomes(scheduler, "old", "old") == [ACCEPTED, REJECTED]
 
 
-async def test_what_is_known_above_what_is_archived_goes_on(store: GatedStore, scheduler: Scheduler) -> None:
+async def test_a_state_above_the_archived_range_is_continued(store: GatedStore, scheduler: Scheduler) -> None:
     await store.append([counted("old"), *filler()])
     assert await outcomes(scheduler, "old") == [ACCEPTED]
     await store.archive(2)

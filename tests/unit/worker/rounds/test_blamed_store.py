@@ -1,4 +1,4 @@
-"""A domain's code speaks for no store: what it raises of one fails its own command, at once, and pauses nobody."""
+"""A store error raised by a domain's code fails its own command at once, and opens no circuit breaker."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -46,7 +46,7 @@ def blaming(error: EventStoreError) -> Callable[..., NoReturn]:
 
 
 def blaming_domain(where: str, error: EventStoreError) -> Domain:
-    """The tally, with a command that is decided as ever and one whose code blames the store."""
+    """The tally domain, with an additional command whose code raises an error of the store."""
     fails: Any = blaming(error)
 
     def blamed_events(_: str) -> Filter:
@@ -70,14 +70,14 @@ def blaming_domain(where: str, error: EventStoreError) -> Domain:
 
 @pytest.mark.parametrize("where", ["parts", "events", "initial", "evolve", "decide"])
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-async def test_what_a_domains_code_says_of_the_store_fails_its_own_command(
+async def test_a_store_error_raised_by_a_domain_fails_its_own_command(
     store: StagedStore, counters: Counters, where: str, error: EventStoreError
 ) -> None:
     scheduler = Scheduler(store, blaming_domain(where, error), Settings(), counters)
     await store.append([counted()])
     with pytest.raises(HandlerCrashed, match=type(error).__name__):
         await scheduler.process(command("Count", Key="a"))
-    # Decided once, and once more on the primary; neither a conflict nor a pause.
+    # Decided once, and again on the primary; neither a conflict nor a pause.
     assert counters.attempts <= 1
     assert counters.conflicts == 0
     assert not scheduler._breaker.is_open

@@ -1,4 +1,4 @@
-"""A command that fails in a round is believed when it fails on what is on record; it is decided again a few times."""
+"""A failure is final only if the command fails on recorded events; otherwise it is decided again a few times."""
 
 import asyncio
 import gc
@@ -45,7 +45,7 @@ def counting_first() -> Domain:
     )
 
 
-async def test_a_command_that_fails_on_what_is_in_flight_waits_after_a_few_times_until_nothing_is(
+async def test_a_command_that_fails_repeatedly_on_events_in_flight_waits_until_none_are(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     store, counters = GatedStore(), Counters()
@@ -57,7 +57,7 @@ async def test_a_command_that_fails_on_what_is_in_flight_waits_after_a_few_times
         first = sent(scheduler, command("CountFirst", key="a"))
         for _ in range(10):
             await all_wait()
-    # Neither is told, and nothing goes round and round.
+    # Neither is answered yet, and nothing is decided in a loop.
     assert counters.attempts == 1 + 3
     assert (
         "CountFirst has failed repeatedly on events that were not recorded yet (LookupError in decide_c" in caplog.text
@@ -71,7 +71,7 @@ async def test_a_command_that_fails_on_what_is_in_flight_waits_after_a_few_times
     await scheduler.close()
 
 
-async def test_a_command_that_fails_only_when_it_is_to_be_recorded_fails_of_what_it_raised() -> None:
+async def test_a_command_that_fails_only_when_recorded_ends_with_its_exception() -> None:
     calls = count()
 
     def decide(_: CountFirst, __: Tally) -> Decision:
@@ -94,7 +94,7 @@ async def test_a_command_that_fails_only_when_it_is_to_be_recorded_fails_of_what
     await scheduler.close()
 
 
-async def test_what_a_command_fails_of_is_gone_when_it_is_told_so() -> None:
+async def test_no_reference_to_a_reported_exception_is_kept() -> None:
     raised: list[weakref.ref[Exception]] = []
 
     class CannotCount(Exception):

@@ -1,4 +1,4 @@
-"""What is read or decided apart from others: alone, once more, or beside a long history."""
+"""Commands that are read or decided separately: alone, again, or during a long read."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -50,7 +50,7 @@ async def tallier(store: GatedStore, counters: Counters) -> AsyncIterator[Schedu
     await scheduler.close()
 
 
-async def test_a_command_that_can_only_be_decided_alone_is_decided_after_a_round_that_all_have_left(
+async def test_a_command_that_must_be_decided_alone_is_decided_after_a_round_that_became_empty(
     store: GatedStore,
 ) -> None:
     editor = Scheduler(store, pages, Settings())
@@ -68,16 +68,16 @@ async def test_a_command_that_can_only_be_decided_alone_is_decided_after_a_round
     await editor.close()
 
 
-async def test_an_event_of_ours_below_a_bound_counts_for_nobody_though_its_number_came_late(
+async def test_an_own_event_below_a_filters_bound_does_not_count_even_if_its_number_arrives_late(
     store: GatedStore,
 ) -> None:
     editor = Scheduler(store, pages, Settings())
     store.may_answer.clear()
-    # It is recorded as number 1, which nobody here knows yet.
+    # It is recorded as number 1; the scheduler does not know that yet.
     ours = sent(editor, command("EditPage", page="p", seen=0))
     await all_wait()
     await store.append([Event(type="PageEdited", payload={"page": "other"})])
-    # By this read the log is at 2, so that no event to come can lie below the bound; ours lies below it.
+    # By this read the head is 2, so no later event can be below the bound; the own event is below it.
     others = [sent(editor, command("EditPage", page="p", seen=1)) for _ in range(2)]
     await all_wait()
     store.may_answer.set()
@@ -105,7 +105,7 @@ recounting = Domain(
 )
 
 
-async def test_a_failure_that_comes_of_a_replicas_lag_is_none(store: GatedStore) -> None:
+async def test_a_failure_caused_by_a_replicas_lag_is_not_final(store: GatedStore) -> None:
     recounter = Scheduler(store, recounting, Settings())
     await store.append([counted()])
     store.freeze_replica()
@@ -115,13 +115,13 @@ async def test_a_failure_that_comes_of_a_replicas_lag_is_none(store: GatedStore)
     await recounter.close()
 
 
-async def test_a_failure_that_comes_of_a_kept_state_that_others_moved_is_none(store: GatedStore) -> None:
+async def test_a_failure_caused_by_an_outdated_cached_state_is_not_final(store: GatedStore) -> None:
     recounter = Scheduler(store, recounting, Settings())
     await store.append([counted()])
     with pytest.raises(LookupError):
         await recounter.process(command("Recount", key="a"))
     await store.append([Event(type="Forgotten", payload={"Key": "a"})])
-    # Kept, it would fail each time: three times, and the command is a dead letter.
+    # If the state stayed cached, every retry would fail, and the command would become a dead letter.
     assert (await recounter.process(command("Recount", key="a"))).receipt.outcome.kind is ACCEPTED
     await recounter.close()
 
@@ -133,14 +133,16 @@ async def test_a_command_whose_reads_fail_twice_is_decided_once(
     task = sent(tallier, message)
     await asyncio.sleep(0)
     (job,) = tallier._active
-    # It waits for the part twice, as after a read that failed in another lane.
+    # It waits for the part twice, as after a failed read in another lane.
     tallier._attempts._reads.want(job, job.entries)
     await task
     await all_wait()
     assert (counters.attempts, store.chains) == (1, [1])
 
 
-async def test_a_long_history_is_read_aside_and_delays_nobody(store: GatedStore, tallier: Scheduler) -> None:
+async def test_a_long_history_is_read_separately_and_delays_no_other_command(
+    store: GatedStore, tallier: Scheduler
+) -> None:
     await store.append([counted("long")] * 1500)
     may_stream, genuine = asyncio.Event(), store.read
 
@@ -157,7 +159,7 @@ async def test_a_long_history_is_read_aside_and_delays_nobody(store: GatedStore,
     assert (await long).receipt.outcome.kind is ACCEPTED
 
 
-async def test_a_history_that_diverges_under_the_lock_fails_nobody(
+async def test_a_history_that_diverges_under_the_lock_fails_no_command(
     store: GatedStore, counters: Counters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scheduler = Scheduler(store, tallying, Settings(worker_conflict_attempts=1), counters)
@@ -173,13 +175,13 @@ async def test_a_history_that_diverges_under_the_lock_fails_nobody(
     monkeypatch.setattr(store, "exclusive", failing_over)
     store.after_query = [intruder(store)]
     answer = await scheduler.process(command("Count", Key="a", Limit=1))
-    # What it had lost to is not in this history.
+    # The conflicting event is not in this history.
     assert answer.receipt.outcome.kind is ACCEPTED
     assert counters.holds == 2
     await scheduler.close()
 
 
-async def test_what_is_on_record_is_looked_up_when_it_comes_again_and_breaks_nobodys_round(
+async def test_a_recorded_command_that_is_redelivered_is_looked_up_and_breaks_no_round(
     store: GatedStore, tallier: Scheduler, counters: Counters
 ) -> None:
     message = command("Count", Key="a")
@@ -198,11 +200,11 @@ async def test_what_is_on_record_is_looked_up_when_it_comes_again_and_breaks_nob
     await asyncio.gather(blocker, beside)
     assert isinstance(ends[0], Answer)
     assert ends[0].receipt.duplicate
-    # Each once: nobody was decided on what the first time had recorded already.
+    # Each once: no command was decided on a second copy of the recorded event.
     assert (counters.attempts, store.chains) == (3, [1, 1, 2])
 
 
-async def test_what_was_on_record_and_is_not_any_more_is_decided_on_all_before_it(
+async def test_a_command_whose_receipt_is_gone_is_decided_on_all_earlier_events(
     store: GatedStore, tallier: Scheduler
 ) -> None:
     message = command("Count", Key="a", Limit=2)
@@ -226,7 +228,7 @@ async def test_what_was_on_record_and_is_not_any_more_is_decided_on_all_before_i
     assert [ends[0].receipt.outcome.kind, (await beside).receipt.outcome.kind] == [REJECTED, ACCEPTED]
 
 
-async def test_a_part_that_the_store_refuses_fails_nobody_else(store: GatedStore, tallier: Scheduler) -> None:
+async def test_a_part_that_the_store_refuses_fails_only_its_command(store: GatedStore, tallier: Scheduler) -> None:
     genuine = store.query_many
 
     async def refusing(filters: Sequence[Filter], **options: Any) -> list[EventStream]:

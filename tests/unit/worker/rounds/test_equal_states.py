@@ -1,4 +1,4 @@
-"""States that are one object for Python though they come of different events: small numbers, truths, None."""
+"""Equal states of different events that are one object in Python: small integers, booleans, None."""
 
 from collections.abc import AsyncIterator
 
@@ -65,7 +65,7 @@ async def payer(store: GatedStore) -> AsyncIterator[Scheduler]:
     await scheduler.close()
 
 
-async def test_a_read_that_finds_an_equal_state_of_other_events_is_not_taken_for_what_was_known(
+async def test_an_equal_state_of_other_events_is_not_taken_for_the_cached_one(
     store: GatedStore, payer: Scheduler
 ) -> None:
     await store.append([moved("mint", "rich", 7)])
@@ -74,11 +74,11 @@ async def test_a_read_that_finds_an_equal_state_of_other_events_is_not_taken_for
     store.may_record.clear()
     ours = sent(payer, command("Pay", source="rich", beside="rich", target="y", amount=7))
     await all_wait()
-    # Both are decided on top of that: y has 7 by it.
+    # Both are decided on top of it: it gives y 7.
     leaving = sent(payer, command("Pay", source="y", beside="q", target="c", amount=14))
     staying = sent(payer, command("Pay", source="w", beside="w", target="c", amount=99))
     await all_wait()
-    # Somebody else is faster, and gives y 7 as well; a replica has seen that, and not ours.
+    # Another writer is faster and gives y 7 as well; a replica has that event, but not ours.
     stranger = await store.append([moved("mint", "y", 7)])
     store.may_answer.clear()
     store.may_record.set()
@@ -88,5 +88,5 @@ async def test_a_read_that_finds_an_equal_state_of_other_events_is_not_taken_for
     store.may_answer.set()
     await ours
     await staying
-    # It had both.
+    # It had read both events.
     assert (await leaving).receipt.outcome.kind is OutcomeKind.ACCEPTED

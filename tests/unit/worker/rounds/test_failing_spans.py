@@ -1,4 +1,4 @@
-"""Spans of a program's own provider, whose processors raise: every command has its answer all the same."""
+"""Span processors of a program that raise: every command is still answered."""
 
 import asyncio
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from worker.settings import Settings
 
 
 class Raising(SpanProcessor):
-    """Raises when a span whose name begins so is started, or ended."""
+    """Raises at the start or end of a span with this beginning of its name."""
 
     def __init__(self, moment: str, name: str) -> None:
         self.moment, self.name = moment, name
@@ -44,14 +44,14 @@ def processor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     provider.shutdown()
 
 
-async def test_a_span_processor_that_raises_leaves_no_command_without_an_end(processor: Raising) -> None:
+async def test_a_raising_span_processor_leaves_no_command_without_an_end(processor: Raising) -> None:
     scheduler = Scheduler(MemoryEventStore(), domain, Settings())
     async with asyncio.timeout(60):
         ended = await asyncio.gather(
             *(scheduler.process(command("Count", Key="a")) for _ in range(3)), return_exceptions=True
         )
         assert processor.raised == 3
-        # Those after it are decided as ever.
+        # Later commands are decided.
         processor.name = "none"
         after = await scheduler.process(command("Count", Key="a"))
     recorded = after.receipt.first

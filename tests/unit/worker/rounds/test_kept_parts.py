@@ -1,4 +1,4 @@
-"""Kept parts: moved by every event of ours that lies in them, and by nothing that knows less or is gone."""
+"""Cached parts: own events advance them; lagging reads and lost events do not."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -63,25 +63,25 @@ async def transfer(teller: Scheduler, source: str, target: str, amount: int) -> 
     return answer.receipt.outcome.kind
 
 
-async def test_an_event_of_ours_moves_every_part_that_it_lies_in(
+async def test_an_own_event_advances_every_part_that_it_matches(
     store: GatedStore, teller: Scheduler, counters: Counters
 ) -> None:
     await teller.process(command("Deposit", account="a", amount=10))
     assert await transfer(teller, "b", "c", 1) is REJECTED
     reads = len(store.consistencies)
-    # It reads a alone, and lies in b as well.
+    # It reads only a, and also matches b.
     assert await transfer(teller, "a", "b", 5) is ACCEPTED
     assert await transfer(teller, "b", "c", 5) is ACCEPTED
     assert (len(store.consistencies), counters.conflicts) == (reads, 0)
 
 
-async def test_a_part_whose_last_append_was_ours_needs_no_read(store: GatedStore, tallier: Scheduler) -> None:
+async def test_a_part_whose_last_append_was_own_needs_no_read(store: GatedStore, tallier: Scheduler) -> None:
     for _ in range(3):
         await tallier.process(command("Count", Key="a", Limit=9))
     assert len(store.consistencies) == 1
 
 
-async def test_a_state_that_is_doubted_is_read_once_before_it_is_decided_on(
+async def test_a_doubted_state_is_read_once_before_the_next_decision(
     store: GatedStore, tallier: Scheduler, counters: Counters
 ) -> None:
     await tallier.process(command("Count", Key="a", Limit=9))
@@ -93,14 +93,14 @@ async def test_a_state_that_is_doubted_is_read_once_before_it_is_decided_on(
     for _ in range(3):
         await tallier.process(command("Count", Key="a", Limit=9))
     assert (counters.conflicts, counters.attempts) == (0, 4)
-    # No replica need have what the other has recorded.
+    # A replica may not have the other scheduler's event.
     assert store.consistencies[reads:] == [Consistency.STRONG]
 
 
-async def test_what_was_decided_in_another_process_is_read_before_others_are_decided_on_it(
+async def test_events_decided_in_another_process_are_read_before_later_decisions(
     store: GatedStore, tallier: Scheduler, counters: Counters
 ) -> None:
-    """As what may be poison is: its process records what this one does not know."""
+    """As for suspected poison: the isolation process records events that this one does not know."""
     await tallier.process(command("Count", Key="a", Limit=9))
     apart = Job(command("Count", Key="a", Limit=9), lambda *_: None, context=Context())
     tallier.hold_back_others(apart)
@@ -112,22 +112,18 @@ async def test_what_was_decided_in_another_process_is_read_before_others_are_dec
     assert (counters.conflicts, counters.attempts) == (0, 2)
 
 
-async def test_an_event_of_ours_that_a_failover_replaced_is_no_part_of_any_state(
-    store: GatedStore, teller: Scheduler
-) -> None:
+async def test_an_own_event_replaced_by_a_failover_is_in_no_state(store: GatedStore, teller: Scheduler) -> None:
     await teller.process(command("Deposit", account="a", amount=10))
     assert await transfer(teller, "b", "c", 1) is REJECTED
     assert await transfer(teller, "a", "b", 5) is ACCEPTED
     ghost = store._log.events.pop()
     other = Event(type="Moved", payload={"source": "a", "target": "x", "amount": 5})
     store._log.events.append(other.recorded(ghost.sequence_number, token=99))
-    # The part of b was read before, and has the ghost in a range.
+    # The part of b was read before, and has the lost event in an own range.
     assert await transfer(teller, "b", "c", 5) is REJECTED
 
 
-async def test_events_of_ours_that_a_failover_cut_off_are_folded_into_nothing_again(
-    store: GatedStore, tallier: Scheduler
-) -> None:
+async def test_own_events_lost_by_a_failover_are_never_folded_again(store: GatedStore, tallier: Scheduler) -> None:
     for _ in range(5):
         await tallier.process(command("Count", Key="a", Limit=9))
     store._log.events = store._log.events[:2]
@@ -136,27 +132,25 @@ async def test_events_of_ours_that_a_failover_cut_off_are_folded_into_nothing_ag
     assert [answer.receipt.outcome.kind for answer in answers] == [ACCEPTED, ACCEPTED, REJECTED]
 
 
-async def test_a_log_that_was_cut_below_what_is_known_of_a_part_is_read_anew(
-    store: GatedStore, teller: Scheduler
-) -> None:
+async def test_a_part_beyond_a_truncated_log_is_read_again(store: GatedStore, teller: Scheduler) -> None:
     await teller.process(command("Deposit", account="a", amount=10))
     assert await transfer(teller, "b", "c", 1) is REJECTED
     assert await transfer(teller, "a", "b", 5) is ACCEPTED
     teller._states.distrust([teller._states._entries[account.at("b")]])
     store._log.events.pop()
-    # No read reaches the number of the event that is gone.
+    # No read can reach the number of the lost event.
     assert await asyncio.wait_for(transfer(teller, "b", "c", 5), 5) is REJECTED
 
 
-async def test_a_part_that_lost_to_an_event_which_a_failover_then_lost_is_not_read_for_ever(teller: Scheduler) -> None:
+async def test_a_conflict_with_an_event_that_a_failover_lost_causes_no_endless_reads(teller: Scheduler) -> None:
     await teller.process(command("Deposit", account="a", amount=10))
-    # As after a conflict with event 5: no read of the primary gets there any more.
+    # As after a conflict with event 5, which no read of the primary can reach any more.
     teller._states.distrust([teller._states._entries[account.at("a")]], 5)
     assert await asyncio.wait_for(transfer(teller, "a", "b", 5), 5) is ACCEPTED
 
 
 class SplittingStore(GatedStore):
-    """Refuses the second of three members for a value; somebody else records between the halves."""
+    """Refuses the second of three members for a value; another writer records between the halves."""
 
     async def append_chain(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
         if len(appends) != 3:
@@ -167,7 +161,7 @@ class SplittingStore(GatedStore):
 
 
 @pytest.mark.parametrize("reads_it", [True, False])
-async def test_what_others_record_between_our_halves_is_seen_by_nobody_before_it_is_read(
+async def test_events_of_others_between_the_halves_of_a_split_chain_are_seen_only_after_a_read(
     counters: Counters,
     reads_it: bool,  # noqa: FBT001  a parametrised case
 ) -> None:
@@ -190,7 +184,7 @@ async def test_what_others_record_between_our_halves_is_seen_by_nobody_before_it
     await blocker
     found = await asyncio.gather(*three, return_exceptions=True)
     assert [type(each) for each in found] == [Answer, InvalidRequest, Answer]
-    # y has 1, and 1 by the first half; 7 came in between the halves.
+    # y has 1, and 1 from the first half; 7 was recorded between the halves.
     assert await transfer(teller, "y", "c", 9) is ACCEPTED
     await teller.close()
 
@@ -199,7 +193,7 @@ def known(number: int, counted_to: int) -> KeptState:
     return KeptState(state=Tally(counted_to), position=Position(number=number, token=number))
 
 
-def test_a_read_below_our_own_last_event_replaces_nothing() -> None:
+def test_a_read_below_the_last_own_event_replaces_no_state() -> None:
     own = OwnEvents()
     states = PartStates(own, 10, 10**6)
     part = tally.at("a")
@@ -229,11 +223,11 @@ def test_a_part_far_behind_the_head_is_read() -> None:
     assert not states.is_known(entry)
 
 
-def test_the_hottest_parts_are_those_that_most_commands_read_since_somebody_asked() -> None:
+def test_the_hottest_parts_have_the_most_commands_since_the_last_query() -> None:
     states = PartStates(OwnEvents(), 10, 10**6)
     a, b, c = (tally.at(key) for key in "abc")
     states.use([a, a, a])
-    # Nobody has asked before: nothing was counted.
+    # Before the first query, nothing is counted.
     assert states.hot.take(10) == []
     (cold,) = states.use([c])
     states.release([cold])
@@ -244,7 +238,7 @@ def test_the_hottest_parts_are_those_that_most_commands_read_since_somebody_aske
     found = [(hot.key, hot.commands, hot.conflicts) for hot in states.hot.take(2)]
     assert found == [('["b"]', 1, 1), ('["a"]', 8, 0)]
     assert states.hot.take(10) == []
-    # A conflict may come after the last command that has read the part was counted.
+    # A conflict may follow the count of the last command that has read the part.
     states.hot.note_conflict(entry)
     states.use([b])
     assert [(hot.key, hot.commands, hot.conflicts) for hot in states.hot.take(10)] == [('["b"]', 1, 1)]
@@ -256,7 +250,7 @@ def test_a_hot_part_is_found_among_very_many() -> None:
     for n in range(6000):
         states.use([tally.at("hot")] if n % 100 == 0 else [tally.at(str(n))])
     assert [(hot.key, hot.commands) for hot in states.hot.take(1)] == [('["hot"]', 60)]
-    # What was not counted then is counted now.
+    # Parts that were not counted before are counted now.
     states.release(states.use([tally.at("5999")]))
     assert [(hot.key, hot.commands) for hot in states.hot.take(9)] == [('["5999"]', 1)]
 
@@ -272,12 +266,12 @@ def test_a_transaction_is_forgotten_as_a_whole() -> None:
             own.add([event])
     own.settle(7)
     own.trim()
-    # By its number alone, only the last two were to stay: 6 and 7.
+    # By the limit on their number, only the last two would stay: 6 and 7.
     assert [each.number for each in own.matching(own.search(tally.at("a").filter), after=0, up_to=7)] == [7]
     assert own.gone == 6
 
 
-async def test_a_round_larger_than_what_is_remembered_leaves_right_states(
+async def test_a_round_larger_than_the_remembered_events_leaves_correct_states(
     store: GatedStore, tallier: Scheduler
 ) -> None:
     tallier._states._own._most_recorded = 2
@@ -294,14 +288,14 @@ async def test_a_round_larger_than_what_is_remembered_leaves_right_states(
     assert entry.state == Tally(6)
 
 
-async def test_a_member_without_events_moves_its_parts_no_further_than_its_place(
+async def test_a_member_without_events_advances_its_parts_only_to_its_place_in_the_chain(
     store: GatedStore, teller: Scheduler, counters: Counters
 ) -> None:
     assert await transfer(teller, "a", "c", 1) is REJECTED
     store.may_answer.clear()
     blocker = sent(teller, command("Deposit", account="other", amount=1))
     await all_wait()
-    # The first is refused with nothing to record; the second moves its part, which it does not read.
+    # The first is rejected without an event; the second, which does not read the part, advances it.
     tasks = [
         sent(teller, command("Transfer", source="a", target="c", amount=1)),
         sent(teller, command("Deposit", account="a", amount=2)),

@@ -1,4 +1,4 @@
-"""The order of keys: whatever a command waits for, no later one of its key overtakes it."""
+"""The order of keys: no command overtakes an earlier one of its key."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -27,12 +27,12 @@ pytestmark = pytest.mark.usefixtures("unhurried")
 
 
 class Submitted:
-    """A command that was given to a scheduler.
+    """A command that was submitted to a scheduler.
 
     Attributes:
         message: The command.
         job: Its job.
-        ended: Done with its answer, with what kept it from one, or with None if it was given back.
+        ended: Its answer, the error that prevented it, or None if it was given back.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Submitted:
         scheduler.submit(self.job)
 
     async def first(self) -> int:
-        """The number of its event."""
+        """Wait for the number of its event."""
         answer = await asyncio.wait_for(self.ended, 20)
         assert isinstance(answer, Answer), answer
         assert answer.receipt.first is not None
@@ -68,7 +68,7 @@ def mention(scheduler: Scheduler, topic: str) -> Submitted:
 
 
 def hold_rests(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
-    """Let commands that lost rest until what is returned for each is called."""
+    """Let commands with a conflict back off until the returned function of each is called."""
     resting: list[Callable[[], None]] = []
 
     def rest(job: Job, rested: Callable[[Job, float], None]) -> None:
@@ -121,7 +121,7 @@ def reads(store: GatedStore) -> asyncio.Event:
     return may_answer
 
 
-async def test_a_command_that_is_read_for_holds_back_its_key_and_no_other(
+async def test_a_command_whose_parts_are_read_holds_back_only_its_key(
     scheduler: Scheduler, reads: asyncio.Event
 ) -> None:
     for known in (note(scheduler), note(scheduler, "other"), note(scheduler, None)):
@@ -137,7 +137,7 @@ async def test_a_command_that_is_read_for_holds_back_its_key_and_no_other(
     await in_order(slow, *behind)
 
 
-async def test_a_command_that_lost_holds_back_those_that_come_later(
+async def test_a_command_with_a_conflict_holds_back_later_ones_of_its_key(
     store: GatedStore, scheduler: Scheduler, counters: Counters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resting = hold_rests(scheduler, monkeypatch)
@@ -158,14 +158,14 @@ async def test_a_command_that_lost_holds_back_those_that_come_later(
 
 
 @pytest.mark.parametrize("lost", ["conflict", "answer"])
-async def test_what_was_decided_on_top_of_a_command_that_is_not_recorded_waits_for_it(
+async def test_a_command_decided_on_top_of_an_unrecorded_one_waits_for_it(
     store: GatedStore, scheduler: Scheduler, counters: Counters, lost: str
 ) -> None:
     await note(scheduler).first()
     store.may_record.clear()
     first = mention(scheduler, "t")
     await all_wait()
-    # It reads nothing that the first one does.
+    # It shares no part with the first one.
     second = note(scheduler)
     await all_wait()
     assert (counters.attempts, len(store.chains)) == (3, 2)
@@ -177,7 +177,7 @@ async def test_what_was_decided_on_top_of_a_command_that_is_not_recorded_waits_f
     await in_order(first, second)
 
 
-async def test_what_follows_a_command_that_leaves_a_round_leaves_as_well(
+async def test_later_commands_of_a_key_leave_the_round_with_the_earlier_one(
     store: GatedStore, scheduler: Scheduler, counters: Counters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resting = hold_rests(scheduler, monkeypatch)
@@ -186,7 +186,7 @@ async def test_what_follows_a_command_that_leaves_a_round_leaves_as_well(
     store.may_record.clear()
     refused = Submitted(scheduler, command("NoteAbout", Key="x", About="t"), "x")
     await all_wait()
-    # The first relies on the refused one, the second on none.
+    # The first relies on the refused one; the second relies on none.
     first, second = mention(scheduler, "t"), note(scheduler)
     await all_wait()
     assert (counters.attempts, len(store.chains)) == (5, 3)
@@ -197,7 +197,7 @@ async def test_what_follows_a_command_that_leaves_a_round_leaves_as_well(
     await refused.first()
 
 
-async def test_what_is_decided_under_the_lock_takes_those_behind_it_along(
+async def test_commands_behind_one_that_takes_the_lock_are_decided_with_it(
     store: GatedStore, counters: Counters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scheduler = Scheduler(store, domain, Settings(worker_conflict_attempts=1), counters)
@@ -217,12 +217,12 @@ async def test_what_is_decided_under_the_lock_takes_those_behind_it_along(
     before = len(store.chains)
     resting.pop()()
     await in_order(loser, *behind)
-    # One hold, and no round besides.
+    # One lock, and no other round.
     assert (counters.holds, len(store.chains)) == (1, before)
     await scheduler.close()
 
 
-async def test_who_rests_less_does_not_take_the_lock_before_its_turn(
+async def test_a_later_command_with_a_shorter_backoff_does_not_take_the_lock_first(
     store: GatedStore, counters: Counters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scheduler = Scheduler(store, domain, Settings(worker_conflict_attempts=1), counters)
@@ -237,7 +237,7 @@ async def test_who_rests_less_does_not_take_the_lock_before_its_turn(
     assert counters.conflicts == 2
     resting.pop()()
     await all_wait()
-    # The lock is not held for nobody.
+    # The lock is not taken without a command.
     assert counters.holds == 0
     resting.pop()()
     await in_order(first, second)
@@ -245,7 +245,7 @@ async def test_who_rests_less_does_not_take_the_lock_before_its_turn(
     await scheduler.close()
 
 
-async def test_who_had_the_lock_in_vain_keeps_its_place(
+async def test_a_command_that_failed_to_take_the_lock_keeps_its_place(
     store: GatedStore, counters: Counters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scheduler = Scheduler(store, domain, Settings(worker_conflict_attempts=1), counters)
@@ -287,7 +287,7 @@ async def test_a_command_that_relied_on_a_refused_one_of_another_key_keeps_its_p
     relying = mention(scheduler, "t")
     await all_wait()
     await store.append([Event(type="Noted", payload={"Key": "x"})])
-    # Decided again, it has to be read for.
+    # For the next decision, its parts must be read.
     scheduler._states.distrust(relying.job.entries)
     reads.clear()
     store.may_record.set()
@@ -313,16 +313,16 @@ async def test_a_command_that_is_decided_elsewhere_holds_back_its_key_until_it_h
     await in_order(*behind)
 
 
-async def test_what_follows_a_command_that_is_given_back_is_given_back_as_well(
+async def test_later_commands_of_a_key_are_given_back_with_the_earlier_one(
     store: GatedStore, scheduler: Scheduler, reads: asyncio.Event
 ) -> None:
-    """Else it would be on record before the other is delivered again."""
+    """Otherwise they would be recorded before the earlier one is redelivered."""
     await note(scheduler).first()
     store.may_answer.clear()
     sent = note(scheduler, "other")
     await all_wait()
     reads.clear()
-    # The first has all that it needs and has not begun; what the second reads is on its way.
+    # The first is ready and not begun; the read for the second is in flight.
     first = note(scheduler)
     second = mention(scheduler, "new")
     await all_wait()
@@ -335,7 +335,7 @@ async def test_what_follows_a_command_that_is_given_back_is_given_back_as_well(
     await sent.first()
 
 
-async def test_a_command_that_ends_without_an_answer_lets_its_key_go_on(
+async def test_a_command_that_ends_without_an_answer_releases_its_key(
     scheduler: Scheduler, reads: asyncio.Event
 ) -> None:
     await note(scheduler).first()
@@ -350,15 +350,15 @@ async def test_a_command_that_ends_without_an_answer_lets_its_key_go_on(
     await behind.first()
 
 
-async def test_what_came_again_while_it_was_under_way_keeps_its_place(
+async def test_a_command_redelivered_while_in_flight_keeps_its_place(
     scheduler: Scheduler, reads: asyncio.Event
 ) -> None:
-    """A connection that is lost and opened again has all of a shard delivered anew."""
+    """After a reconnection, all messages of a shard are delivered again."""
     await note(scheduler).first()
     reads.clear()
     before = [mention(scheduler, "new"), note(scheduler), note(scheduler)]
     anew = [Submitted(scheduler, each.message) for each in before]
-    # In whatever order the first ones notice that nobody hears of their end.
+    # The first deliveries may be found abandoned in any order.
     for each in reversed(before):
         each.is_abandoned = True
         scheduler._limits._outcomes.let_go(each.job)
@@ -366,7 +366,7 @@ async def test_what_came_again_while_it_was_under_way_keeps_its_place(
     await in_order(*anew)
 
 
-async def test_the_time_of_a_command_that_is_held_back_does_not_run(
+async def test_the_handler_timeout_does_not_run_while_a_command_is_held_back(
     store: GatedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time_limits, "_TICK_SECONDS", 0.01)
@@ -381,19 +381,19 @@ async def test_the_time_of_a_command_that_is_held_back_does_not_run(
     too_long.job.held_until = 0.0
     assert isinstance(await asyncio.wait_for(too_long.ended, 20), HandlerTimedOut)
     scheduler.let_others_pass(elsewhere)
-    # It begins now.
+    # Its time starts now.
     scheduler._limits._tick()
     await behind.first()
     await scheduler.close()
 
 
-async def test_what_is_on_record_already_waits_for_nobody(store: GatedStore, scheduler: Scheduler) -> None:
+async def test_a_recorded_command_is_not_held_back(store: GatedStore, scheduler: Scheduler) -> None:
     recorded = [note(scheduler) for _ in range(4)]
     await in_order(*recorded)
     elsewhere = Job(command("Note", Key=KEY), lambda *_: None, context=Context(), affinity_key=KEY)
     scheduler.hold_back_others(elsewhere)
     again = [Submitted(scheduler, each.message, may_be_recorded=True) for each in recorded]
     assert [await each.first() for each in again] == [await each.first() for each in recorded]
-    # Nor did they come one by one.
+    # They share one round.
     assert store.chains[-1] == 4
     scheduler.let_others_pass(elsewhere)

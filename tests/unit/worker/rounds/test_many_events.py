@@ -1,4 +1,4 @@
-"""Decisions of very many events: no round has more of them than one append may have."""
+"""Decisions with very many events: no round exceeds the limit of one append."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -45,11 +45,13 @@ async def scheduler(store: GatedStore) -> AsyncIterator[Scheduler]:
     await scheduler.close()
 
 
-async def test_what_is_too_much_for_one_round_is_recorded_in_more(store: GatedStore, scheduler: Scheduler) -> None:
+async def test_events_beyond_the_limit_of_a_round_are_recorded_in_several(
+    store: GatedStore, scheduler: Scheduler
+) -> None:
     store.may_answer.clear()
     first = sent(scheduler, command("CountMany", key="first", times=1))
     await all_wait()
-    # These wait together while it is recorded.
+    # These wait together while the first is recorded.
     others = [sent(scheduler, command("CountMany", key=f"k{place}", times=2000)) for place in range(4)]
     await all_wait()
     store.may_answer.set()
@@ -60,7 +62,7 @@ async def test_what_is_too_much_for_one_round_is_recorded_in_more(store: GatedSt
     assert max(store.chains) == 2
 
 
-async def test_a_decision_of_too_many_events_fails_alone(store: GatedStore, scheduler: Scheduler) -> None:
+async def test_a_decision_with_too_many_events_fails_alone(store: GatedStore, scheduler: Scheduler) -> None:
     store.may_answer.clear()
     first = sent(scheduler, command("CountMany", key="first", times=1))
     await all_wait()

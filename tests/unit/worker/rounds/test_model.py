@@ -1,6 +1,6 @@
-"""Whatever goes wrong around it, the worker decides nothing wrongly, loses no command and waits for nothing for ever.
+"""Under any faults of the store, the worker makes no wrong decision, loses no command and never hangs.
 
-``MODEL_SEEDS=1000:3000`` looks at more runs; a seed that fails alone is run by ``MODEL_SEEDS=1234``.
+``MODEL_SEEDS=1000:3000`` runs more seeds; ``MODEL_SEEDS=1234`` runs a single failing seed.
 """
 
 import logging
@@ -22,15 +22,15 @@ def quiet(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> 
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_races_alone_make_no_decision_wrong(seed: int) -> None:
+async def test_races_cause_no_wrong_decision(seed: int) -> None:
     await Model(seed, faults=False, failovers=False).run(60)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_faults_of_the_store_make_no_decision_wrong(seed: int) -> None:
+async def test_faults_of_the_store_cause_no_wrong_decision(seed: int) -> None:
     await Model(seed, faults=True, failovers=False).run(60)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_a_log_that_loses_its_end_makes_no_decision_wrong(seed: int) -> None:
+async def test_failovers_that_lose_events_cause_no_wrong_decision(seed: int) -> None:
     await Model(seed, faults=True, failovers=True).run(60)

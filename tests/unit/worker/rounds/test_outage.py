@@ -1,4 +1,4 @@
-"""An outage of the store, however long: nothing is kept of commands whose time is over."""
+"""An outage of the store of any length: nothing is kept of commands whose time is over."""
 
 import gc
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from worker.settings import Settings
 
 
 class Outage(MemoryEventStore):
-    """A store that can be told to answer nothing any more."""
+    """A store with outages."""
 
     def begin(self) -> None:
         def fail(*_: Any, **__: Any) -> NoReturn:
@@ -28,7 +28,7 @@ class Outage(MemoryEventStore):
 
 
 def jobs() -> Sequence[Job]:
-    """All that are kept by anybody."""
+    """All live job objects."""
     gc.collect()
     return [each for each in gc.get_objects() if isinstance(each, Job)]
 
@@ -38,7 +38,7 @@ def jobs() -> Sequence[Job]:
     [("known", False), ("unknown", False), ("known", True)],
     ids=["to be decided", "to be read for", "to be looked up"],
 )
-async def test_commands_that_were_held_for_as_long_as_they_may_are_not_kept_until_the_store_answers(
+async def test_commands_held_for_the_maximum_time_are_released_during_an_outage(
     key: str, *, may_be_recorded: bool
 ) -> None:
     store = Outage()
@@ -59,7 +59,7 @@ async def test_commands_that_were_held_for_as_long_as_they_may_are_not_kept_unti
                 )
             )
 
-    # What is asked of the store when it ends is the last.
+    # The read that fails at the end of the outage is the last one.
     submit(1)
     await all_wait()
     assert scheduler._breaker.is_open

@@ -1,4 +1,4 @@
-"""Own events are found by every filter, in whatever order filters and events come."""
+"""Own events are found by every filter, in any order of filters and events."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -11,7 +11,7 @@ from worker.rounds.own_events import OwnEvent, OwnEvents
 
 
 class Noted(DomainEvent):
-    """Stands for any event."""
+    """An event of any kind."""
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def found(own: OwnEvents, events: Filter, after: int = 0) -> list[int]:
     return [each.ordinal for each in own.matching(own.search(events), after=after, up_to=own.last)]
 
 
-def test_a_filter_finds_what_was_there_before_it_first_asked_by_a_field(numbers: Iterator[int]) -> None:
+def test_the_first_filter_by_a_field_finds_earlier_events(numbers: Iterator[int]) -> None:
     own = OwnEvents()
     first = added(own, next(numbers), book="a", reader="x")
     added(own, next(numbers), book="b", reader="x")
@@ -42,7 +42,7 @@ def test_a_filter_finds_what_was_there_before_it_first_asked_by_a_field(numbers:
     assert found(own, Filter.matching().any_event_type_of("Other")) == []
 
 
-def test_what_is_forgotten_is_found_by_no_field(numbers: Iterator[int]) -> None:
+def test_removed_events_are_found_by_no_field(numbers: Iterator[int]) -> None:
     own = OwnEvents(most_recorded=1)
     for _ in range(3):
         added(own, next(numbers), book="a")
@@ -54,7 +54,7 @@ def test_what_is_forgotten_is_found_by_no_field(numbers: Iterator[int]) -> None:
     assert found(own, Filter.matching_any_event(), after=own.gone) == [4]
 
 
-def test_a_view_that_makes_field_names_from_its_key_finds_its_events_all_the_same(numbers: Iterator[int]) -> None:
+def test_a_view_with_field_names_from_its_key_finds_its_events(numbers: Iterator[int]) -> None:
     own = OwnEvents()
     ordinals = [added(own, next(numbers), **{f"field{each}": each}) for each in range(100)]
     for each, ordinal in enumerate(ordinals):
@@ -62,7 +62,7 @@ def test_a_view_that_makes_field_names_from_its_key_finds_its_events_all_the_sam
     assert len(own._fields) < 100
 
 
-def test_values_of_different_types_are_not_one(numbers: Iterator[int]) -> None:
+def test_values_of_different_types_differ(numbers: Iterator[int]) -> None:
     own = OwnEvents()
     for value in (1, "1", True):
         added(own, next(numbers), value=value)

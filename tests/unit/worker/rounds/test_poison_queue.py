@@ -1,4 +1,4 @@
-"""Poison messages that wait: behind each other, and for a database. None is held for longer than it may be."""
+"""Poison messages that wait for each other or for the database: none is held for longer than the limit."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ SHORT = 0.05
 
 
 class GatedIsolator:
-    """Decides when it is let to."""
+    """Decides when the test lets it."""
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
@@ -60,7 +60,7 @@ async def queue(isolator: GatedIsolator, breaker: CircuitBreaker) -> AsyncIterat
 
 
 def job(held_for: float) -> tuple[Job, "asyncio.Future[Answer | Exception | None]"]:
-    """A command, and what becomes of it."""
+    """A command, and the list that gets its end."""
     end: asyncio.Future[Answer | Exception | None] = asyncio.get_running_loop().create_future()
     identity = uuid4()
     message = CommandMessage(
@@ -80,24 +80,24 @@ def job(held_for: float) -> tuple[Job, "asyncio.Future[Answer | Exception | None
     return made, end
 
 
-async def test_one_that_waits_behind_another_for_as_long_as_it_may_be_held_comes_again_later(
+async def test_a_message_that_waits_behind_another_for_too_long_is_retried_later(
     queue: PoisonQueue, isolator: GatedIsolator
 ) -> None:
     (first, first_end), (second, second_end), (third, third_end) = job(SHORT), job(SHORT), job(600)
     for each in (first, second, third):
         queue.submit(each)
     assert isinstance(await second_end, IsolationFailed)
-    # What is being decided is, and what may wait does.
+    # The message in progress is decided, and the one within its limit still waits.
     assert not first_end.done()
     assert not third_end.done()
     isolator.gate.set()
     assert await first_end is ANSWER
     assert await third_end is ANSWER
-    # Waits for others, of another domain, count as well.
+    # Waiting behind messages of another domain counts as well.
     assert isolator.begin_by == [first.held_until, third.held_until]
 
 
-async def test_those_that_wait_for_a_database_fail_of_it_when_they_cannot_be_held_longer(
+async def test_messages_that_wait_for_a_database_for_too_long_fail_with_its_error(
     queue: PoisonQueue, breaker: CircuitBreaker, isolator: GatedIsolator
 ) -> None:
     breaker.open(StoreUnavailable("down"), breaker.era)
@@ -113,7 +113,7 @@ async def test_those_that_wait_for_a_database_fail_of_it_when_they_cannot_be_hel
     assert isolator.begin_by == []
 
 
-async def test_those_that_come_later_are_watched_as_well(queue: PoisonQueue, isolator: GatedIsolator) -> None:
+async def test_later_messages_are_limited_as_well(queue: PoisonQueue, isolator: GatedIsolator) -> None:
     first, _ = job(SHORT)
     queue.submit(first)
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""A view whose reads are slow, though they find few events, is read apart: others do not wait for it."""
+"""A view whose reads are slow although they find few events is read separately: others do not wait for it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -61,11 +61,11 @@ domain = Domain(
 
 
 class SlowStore(GatedStore):
-    """Takes its time, by a clock of its own, where an audit is asked for.
+    """Answers reads of audits slowly, by its own clock.
 
     Attributes:
         now: The clock.
-        may_audit: Set while such reads are answered.
+        may_audit: Set while reads of audits are answered.
     """
 
     def __init__(self) -> None:
@@ -97,10 +97,10 @@ async def scheduler(store: SlowStore) -> AsyncIterator[Scheduler]:
 
 
 @pytest.mark.parametrize("audits", [1, 50])
-async def test_nobody_waits_for_a_slow_read_of_another_view(
+async def test_no_command_waits_for_a_slow_read_of_another_view(
     store: SlowStore, scheduler: Scheduler, audits: int
 ) -> None:
-    """However often the slow view is read, and the others are not, before that."""
+    """Even if only the slow view was read often before."""
     await scheduler.process(command("Take", Key="a"))
     for place in range(audits):
         await scheduler.process(command("Audit", Key=f"{place}"))
@@ -114,7 +114,7 @@ async def test_nobody_waits_for_a_slow_read_of_another_view(
     await asyncio.gather(quick, slow)
 
 
-async def test_a_view_that_is_quick_again_shares_statements_again(scheduler: Scheduler) -> None:
+async def test_a_view_that_has_become_fast_shares_statements_again(scheduler: Scheduler) -> None:
     await scheduler.process(command("Take", Key="a"))
     await scheduler.process(command("Audit", Key="a"))
     lanes = scheduler._attempts._reads._lanes

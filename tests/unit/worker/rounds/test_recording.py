@@ -1,4 +1,4 @@
-"""Reads keep step with the rounds: those that wait while one is recorded are gathered, and never left to wait."""
+"""Reads are gathered while a round is recorded, and never wait without one."""
 
 import asyncio
 
@@ -14,12 +14,12 @@ async def stepping(recording: Recording, waiting: list[int], since: int) -> "asy
     return task
 
 
-async def test_nobody_waits_while_nothing_is_recorded() -> None:
+async def test_no_read_waits_while_nothing_is_recorded() -> None:
     assert (await stepping(Recording(), [1], 0)).done()
 
 
 @pytest.mark.parametrize("event", ["enough", "answered", "sent"])
-async def test_few_wait_for_more_for_the_answer_or_for_the_next_round(event: str) -> None:
+async def test_few_reads_wait_for_more_for_the_answer_or_for_the_next_round(event: str) -> None:
     recording = Recording()
     recording.begin(9)
     waiting = [1]
@@ -40,14 +40,14 @@ async def test_few_wait_for_more_for_the_answer_or_for_the_next_round(event: str
     await asyncio.wait_for(task, 5)
 
 
-async def test_who_came_before_the_round_was_sent_does_not_wait() -> None:
+async def test_a_read_from_before_the_round_does_not_wait() -> None:
     recording = Recording()
     since = recording.begun
     recording.begin(9)
     assert (await stepping(recording, [1], since)).done()
 
 
-async def test_a_small_round_holds_up_nobody() -> None:
+async def test_a_small_round_delays_no_read() -> None:
     recording = Recording()
     recording.begin(2)
     assert (await stepping(recording, [1], recording.begun)).done()

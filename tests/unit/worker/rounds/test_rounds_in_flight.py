@@ -1,4 +1,4 @@
-"""Rounds that are decided on top of one that is being recorded: what they may rely on, and what becomes of them."""
+"""Rounds that are decided on top of a round in flight, and what happens when that one fails."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -56,7 +56,7 @@ async def test_the_next_round_is_decided_on_top_of_the_one_in_flight_and_sent_af
     assert (counters.attempts, store.chains, len(store.consistencies)) == (2, [1, 1], 1)
 
 
-async def test_who_relied_on_a_refused_event_is_decided_again_and_spends_no_attempt(
+async def test_a_command_that_relied_on_a_refused_event_is_decided_again_without_spending_an_attempt(
     store: GatedStore, scheduler: Scheduler, counters: Counters
 ) -> None:
     store.may_record.clear()
@@ -72,10 +72,10 @@ async def test_who_relied_on_a_refused_event_is_decided_again_and_spends_no_atte
     assert len(store._log.events) == 3
 
 
-async def test_what_was_decided_before_a_part_was_read_anew_is_decided_again_and_spends_no_attempt(
+async def test_a_command_decided_before_a_part_was_read_again_is_decided_again_without_spending_an_attempt(
     store: GatedStore, scheduler: Scheduler, counters: Counters
 ) -> None:
-    """As where a shard comes back while a command of another one waits for its round."""
+    """As when a shard is assigned again while a command of another shard waits for its round."""
     store.may_answer.clear()
     first = sent(scheduler, command("Count", Key="a", Limit=9))
     await all_wait()
@@ -88,17 +88,17 @@ async def test_what_was_decided_before_a_part_was_read_anew_is_decided_again_and
     store.may_answer.set()
     answers = [await each for each in (first, waiting, reading)]
     assert [(answer.receipt.first, answer.attempts) for answer in answers] == [(1, 1), (2, 1), (3, 1)]
-    # Decided four times, though nobody else recorded anything, and recorded once each.
-    # The two that waited were decided twice: what they stood on was replaced, though by the same events.
+    # Five decisions for three events, although there was no other writer: the two commands that waited were decided
+    # again, since their states were replaced, although by equal ones.
     assert (counters.attempts, counters.conflicts, len(store._log.events)) == (5, 0, 3)
 
 
-async def test_a_command_that_has_to_be_read_for_first_has_not_been_decided(
+async def test_a_command_whose_parts_must_be_read_first_does_not_count_as_decided(
     store: GatedStore, counters: Counters
 ) -> None:
     scheduler = Scheduler(store, domain, Settings(worker_concurrency=1), counters)
     store.may_answer.clear()
-    # The first is being recorded, the second waits for that, and there is no room for the third.
+    # The first is being recorded, the second waits for it, and the third has no free slot.
     messages = [command("Count", Key="a", Limit=9) for _ in range(3)]
     waiting = []
     for message in messages:
@@ -108,16 +108,16 @@ async def test_a_command_that_has_to_be_read_for_first_has_not_been_decided(
     scheduler._states.forget()
     store.may_answer.set()
     assert [(await each).receipt.first for each in waiting] == [1, 2, 3]
-    # The second once more: what it was decided on is gone.
+    # The second is decided again: its states are gone.
     assert counters.attempts == 4
     await scheduler.close()
 
 
-async def test_a_conflict_is_known_before_the_next_round_is_sent(
+async def test_the_next_round_is_sent_only_after_a_conflict_is_known(
     store: GatedStore, scheduler: Scheduler, counters: Counters
 ) -> None:
     store.may_record.clear()
-    # It records nothing: nobody relies on it, but others read the same part.
+    # It records nothing: no command relies on it, but others read the same part.
     loser = sent(scheduler, command("Count", Key="a", Limit=0, Quietly=True))
     await all_wait()
     neighbour = sent(scheduler, command("Count", Key="a", Limit=9))
@@ -129,9 +129,7 @@ async def test_a_conflict_is_known_before_the_next_round_is_sent(
     assert counters.conflicts == 1
 
 
-async def test_an_event_that_a_failed_command_would_have_recorded_counts_for_nobody(
-    store: GatedStore, scheduler: Scheduler
-) -> None:
+async def test_an_event_of_a_failed_command_counts_for_no_other(store: GatedStore, scheduler: Scheduler) -> None:
     used = uuid4()
     await store.append([], key=used, scope=domain.name, digest=b"another", outcome=Outcome(kind=ACCEPTED))
     blocker = sent(scheduler, command("Count", Key="b"))
@@ -154,7 +152,7 @@ async def test_an_event_that_a_failed_command_would_have_recorded_counts_for_nob
     assert [answer.attempts for answer in answers] == [1, 1]
 
 
-async def test_the_numbers_of_a_duplicate_make_no_range(store: GatedStore, scheduler: Scheduler) -> None:
+async def test_the_numbers_of_a_duplicate_are_no_own_range(store: GatedStore, scheduler: Scheduler) -> None:
     message = command("Count", Key="a")
     other = Scheduler(store, domain, Settings())
     await other.process(message)
@@ -163,14 +161,14 @@ async def test_the_numbers_of_a_duplicate_make_no_range(store: GatedStore, sched
     store.freeze_replica()
     assert store.replica is not None
     store.replica._log.events = []
-    # Decided from a replica that has nothing: it is new there, and a duplicate on the primary.
+    # Decided from an empty replica: new there, and a duplicate on the primary.
     again, beside = sent(scheduler, message), sent(scheduler, command("Count", Key="a", Limit=2))
     assert (await again).receipt.duplicate
     assert (await beside).receipt.outcome.kind is REJECTED
 
 
 class Total(Command):
-    """Count once more, whatever the key, up to a limit."""
+    """Count once more over all keys, up to a limit."""
 
     limit: int = Field(alias="Limit")
 
@@ -192,8 +190,8 @@ totalling = replace(
 
 
 @pytest.mark.usefixtures("unhurried")
-async def test_the_number_of_a_duplicate_extends_no_range(store: GatedStore) -> None:
-    """What lies just below a recorded event was recorded elsewhere: no part has seen it."""
+async def test_the_number_of_a_duplicate_extends_no_own_range(store: GatedStore) -> None:
+    """The event just below the duplicate's was recorded elsewhere: no part has seen it."""
     scheduler, other = Scheduler(store, totalling, Settings()), Scheduler(store, totalling, Settings())
     assert (await scheduler.process(command("Total", Limit=0))).receipt.outcome.kind is REJECTED
     store.freeze_replica()
@@ -219,11 +217,11 @@ async def test_after_an_unknown_outcome_everything_decided_on_it_is_decided_agai
     assert (await lost).receipt.first == 1
     answer = await relying
     assert (answer.receipt.outcome.kind, answer.attempts) == (REJECTED, 1)
-    # What may be on record was read, and lost to by nobody.
+    # The possibly recorded events were read before the next append: no conflict.
     assert counters.conflicts == 0
 
 
-async def test_an_id_that_is_under_way_is_not_decided_twice(
+async def test_a_command_id_in_flight_is_not_decided_twice(
     store: GatedStore, scheduler: Scheduler, counters: Counters
 ) -> None:
     store.may_answer.clear()
@@ -238,7 +236,7 @@ async def test_an_id_that_is_under_way_is_not_decided_twice(
     assert (counters.attempts, store.chains) == (1, [1])
 
 
-async def test_what_the_store_should_never_raise_ends_its_round_and_no_other(
+async def test_an_unexpected_exception_of_the_store_ends_only_its_round(
     store: GatedStore, scheduler: Scheduler, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.bug = RuntimeError("nobody has thought of this")
@@ -249,7 +247,7 @@ async def test_what_the_store_should_never_raise_ends_its_round_and_no_other(
 
 
 @pytest.mark.parametrize("closes", [False, True])
-async def test_who_awaits_the_answer_of_another_is_given_back_with_it(
+async def test_a_follower_of_a_command_is_given_back_with_it(
     store: GatedStore,
     scheduler: Scheduler,
     closes: bool,  # noqa: FBT001  a parametrised case
@@ -269,7 +267,7 @@ async def test_who_awaits_the_answer_of_another_is_given_back_with_it(
     blocker.cancel()
 
 
-async def test_who_was_given_back_is_not_recorded_after_that(store: GatedStore, scheduler: Scheduler) -> None:
+async def test_a_command_that_was_given_back_is_not_recorded_later(store: GatedStore, scheduler: Scheduler) -> None:
     store.may_answer.clear()
     blocker = sent(scheduler, command("Count", Key="b"))
     await all_wait()
@@ -284,7 +282,7 @@ async def test_who_was_given_back_is_not_recorded_after_that(store: GatedStore, 
     assert await store.receipt(message.command_id, scope=domain.name) is None
 
 
-async def test_a_bug_costs_only_its_own_command(store: GatedStore, scheduler: Scheduler) -> None:
+async def test_a_bug_fails_only_its_own_command(store: GatedStore, scheduler: Scheduler) -> None:
     store.may_answer.clear()
     blocker = sent(scheduler, command("Count", Key="b"))
     await all_wait()

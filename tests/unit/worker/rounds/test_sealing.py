@@ -1,4 +1,4 @@
-"""Sealing and forgetting, as a scheduler does it: nothing is sealed by a key that is gone, nothing forgotten shows."""
+"""Sealing and erasure in a scheduler: no value is sealed with a deleted key, and no erased value is visible."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -42,14 +42,14 @@ def register(name: str, who: str = "ada") -> CommandMessage:
 
 
 async def readable(store: MemoryEventStore) -> list[bool]:
-    """Of each sealed event, in order, whether its key is there."""
+    """For each sealed event, in order, whether its key exists."""
     keys = SubjectKeys(store, master())
     events = [event for event in await log(store) if SEALED in event.metadata]
     return [bool(await keys.for_opening([event])) for event in events]
 
 
 async def seen(store: MemoryEventStore, who: str = "ada") -> str:
-    """What somebody else who reads everything now takes the guest's name to be."""
+    """The guest's name, as another reader of all events sees it now."""
     reader = PartReader(store, domain, KeptStates(), master=master())
     part = guest.at(who)
     found = await reader.read([part], consistency=Consistency.STRONG)
@@ -62,7 +62,7 @@ def greeted(events: list[RecordedEvent]) -> list[Any]:
     return [event.payload["Words"] for event in events if event.type == "GuestGreeted"]
 
 
-async def test_a_value_is_recorded_sealed_and_read_as_it_was(store: GatedStore, scheduler: Scheduler) -> None:
+async def test_a_value_is_recorded_sealed_and_read_back_unchanged(store: GatedStore, scheduler: Scheduler) -> None:
     await scheduler.process(register("Ada ☕"))
     (event,) = await log(store)
     assert event.payload == {"Guest": "ada", "Name": FORGOTTEN}
@@ -71,7 +71,7 @@ async def test_a_value_is_recorded_sealed_and_read_as_it_was(store: GatedStore, 
     assert await seen(store) == "Ada ☕"
 
 
-async def test_who_recorded_a_value_and_who_reads_it_decide_alike(store: GatedStore, scheduler: Scheduler) -> None:
+async def test_the_recording_scheduler_and_a_reading_one_decide_alike(store: GatedStore, scheduler: Scheduler) -> None:
     await scheduler.process(register("Ada"))
     other = Scheduler(store, domain, SETTINGS)
     for each in (scheduler, other):
@@ -88,14 +88,14 @@ async def test_a_subject_has_one_key(store: GatedStore, scheduler: Scheduler) ->
     assert keys[0] == keys[1] == keys[2] != keys[3]
 
 
-async def test_once_a_sealer_is_known_nothing_is_read_for_it(store: GatedStore, scheduler: Scheduler) -> None:
+async def test_a_known_key_is_not_read_again(store: GatedStore, scheduler: Scheduler) -> None:
     await scheduler.process(register("Ada"))
     reads = len(store.consistencies)
     await scheduler.process(register("Ada L."))
     assert len(store.consistencies) == reads
 
 
-async def test_what_was_forgotten_reads_as_its_replacement_and_all_else_stands(
+async def test_an_erased_value_reads_as_its_replacement_and_others_are_unchanged(
     store: GatedStore, scheduler: Scheduler
 ) -> None:
     await scheduler.process(register("Ada"))
@@ -109,7 +109,7 @@ async def test_what_was_forgotten_reads_as_its_replacement_and_all_else_stands(
 
 
 @pytest.mark.parametrize("who", ["who recorded it", "who read it"])
-async def test_no_decision_is_made_from_a_kept_value_that_was_forgotten(
+async def test_no_decision_uses_a_cached_value_that_was_erased(
     store: GatedStore, scheduler: Scheduler, who: str
 ) -> None:
     await scheduler.process(register("Ada"))
@@ -123,16 +123,14 @@ async def test_no_decision_is_made_from_a_kept_value_that_was_forgotten(
     await scheduler.process(command("Count", AtLeast=1))
     events = await log(store)
     assert greeted(events) == ["Hello Ada", f"Hello {FORGOTTEN}"]
-    # It was known without a read, and lost to the event that says so.
+    # It was decided without a read, and conflicted with the erasure event.
     assert answer.attempts == 2
     assert [event.payload["Names"] for event in events if event.type == "GuestsCounted"] == [["Ada"], [FORGOTTEN]]
     if who == "who read it":
         await scheduler.close()
 
 
-async def test_who_was_forgotten_may_come_again_with_a_key_of_their_own(
-    store: GatedStore, scheduler: Scheduler
-) -> None:
+async def test_an_erased_subject_may_return_with_a_new_key(store: GatedStore, scheduler: Scheduler) -> None:
     await scheduler.process(register("Ada"))
     await store.forget(ADA)
     await scheduler.process(register("Ada again"))
@@ -142,14 +140,14 @@ async def test_who_was_forgotten_may_come_again_with_a_key_of_their_own(
     assert greeted(await log(store)) == ["Hello Ada again"]
 
 
-async def test_what_is_sealed_when_its_subject_is_forgotten_is_refused_and_decided_again(
+async def test_a_value_sealed_during_the_erasure_of_its_subject_is_refused_and_decided_again(
     store: GatedStore, scheduler: Scheduler
 ) -> None:
     await scheduler.process(register("Ada"))
     store.may_record.clear()
     waiting = sent(scheduler, register("Ada L."))
     await all_wait()
-    assert store.chains == [1, 1]  # the latter is about to be recorded
+    assert store.chains == [1, 1]  # the greeting is about to be recorded
     await store.forget(ADA)
     store.may_record.set()
     answer: Answer = await waiting
@@ -158,8 +156,8 @@ async def test_what_is_sealed_when_its_subject_is_forgotten_is_refused_and_decid
     assert await readable(store) == [False, True]
 
 
-async def test_the_first_value_of_a_subject_is_not_lost_either(store: GatedStore, scheduler: Scheduler) -> None:
-    """Its key was made before anything of it was recorded, and is gone with it."""
+async def test_the_first_value_of_a_subject_is_not_lost(store: GatedStore, scheduler: Scheduler) -> None:
+    """Its key was created before its first event, and is deleted by the erasure."""
     store.may_record.clear()
     waiting = sent(scheduler, register("Ada"))
     await all_wait()
@@ -170,9 +168,7 @@ async def test_the_first_value_of_a_subject_is_not_lost_either(store: GatedStore
     assert await readable(store) == [True]
 
 
-async def test_a_subject_that_is_forgotten_before_its_key_is_asked_for_gets_another_key(
-    store: GatedStore, scheduler: Scheduler
-) -> None:
+async def test_a_subject_erased_before_its_key_is_read_gets_a_new_key(store: GatedStore, scheduler: Scheduler) -> None:
     await scheduler.process(register("Ada"))
     other = Scheduler(store, domain, SETTINGS)
 
@@ -182,7 +178,7 @@ async def test_a_subject_that_is_forgotten_before_its_key_is_asked_for_gets_anot
     async def forget() -> None:
         await store.forget(ADA)
 
-    # Behind the read of what it is decided from; and behind that of what it is sealed by.
+    # After the read of the states, and after the read of the key.
     store.after_query = [nothing, forget]
     answer = await other.process(register("Ada L."))
     assert not store.after_query
@@ -191,7 +187,7 @@ async def test_a_subject_that_is_forgotten_before_its_key_is_asked_for_gets_anot
     await other.close()
 
 
-async def test_what_is_decided_under_the_lock_is_sealed_as_well(store: GatedStore) -> None:
+async def test_values_decided_under_the_lock_are_sealed(store: GatedStore) -> None:
     settings = Settings(worker_master_keys=SETTINGS.worker_master_keys, worker_conflict_attempts=1)
     scheduler = Scheduler(store, domain, settings)
     await scheduler.process(register("Ada"))
@@ -206,9 +202,7 @@ async def test_what_is_decided_under_the_lock_is_sealed_as_well(store: GatedStor
     await scheduler.close()
 
 
-async def test_under_the_lock_it_is_seen_who_was_forgotten_until_then(
-    store: GatedStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_under_the_lock_earlier_erasures_are_seen(store: GatedStore, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(worker_master_keys=SETTINGS.worker_master_keys, worker_conflict_attempts=1)
     scheduler = Scheduler(store, domain, settings)
     taken = store.exclusive
@@ -232,8 +226,8 @@ async def test_under_the_lock_it_is_seen_who_was_forgotten_until_then(
     await scheduler.close()
 
 
-async def test_keys_are_never_asked_of_a_replica(store: GatedStore, scheduler: Scheduler) -> None:
-    """One that lags still has the key that is gone, and lacks the one that there is."""
+async def test_keys_are_never_read_from_a_replica(store: GatedStore, scheduler: Scheduler) -> None:
+    """A lagging replica still has a deleted key, and lacks the new one."""
     await scheduler.process(register("Ada"))
     store.freeze_replica()
     await store.forget(ADA)
@@ -244,14 +238,14 @@ async def test_keys_are_never_asked_of_a_replica(store: GatedStore, scheduler: S
     await other.close()
 
 
-async def test_a_round_seals_for_several_subjects_each_by_its_own_key(store: GatedStore, scheduler: Scheduler) -> None:
+async def test_a_round_seals_each_subjects_values_with_its_own_key(store: GatedStore, scheduler: Scheduler) -> None:
     await asyncio.gather(*(scheduler.process(register(f"{who.title()}", who)) for who in ("ada", "bob", "cole")))
     assert await readable(store) == [True, True, True]
     await store.forget(BOB)
     assert [await seen(store, who) for who in ("ada", "bob", "cole")] == ["Ada", FORGOTTEN, "Cole"]
 
 
-async def test_stored_states_are_deleted_and_none_is_stored_that_was_folded_before(
+async def test_an_erasure_deletes_stored_states_and_none_from_before_is_stored(
     store: GatedStore, scheduler: Scheduler
 ) -> None:
     await scheduler.process(register("Ada"))
@@ -262,7 +256,7 @@ async def test_stored_states_are_deleted_and_none_is_stored_that_was_folded_befo
     done = await store.forget(ADA)
     assert done.states == 1
     assert not store._states
-    # Of a worker that was slow to store it.
+    # A late write by a slow worker.
     await store.store_state(state)
     assert not store._states
     other = Scheduler(store, domain, SETTINGS)
@@ -272,8 +266,8 @@ async def test_stored_states_are_deleted_and_none_is_stored_that_was_folded_befo
     assert isinstance(key, StateKey)
 
 
-async def test_a_stored_state_from_before_is_folded_anew(store: GatedStore, scheduler: Scheduler) -> None:
-    """One that the deletion did not reach: as in a database that was restored, or stored by an older build."""
+async def test_a_stored_state_from_before_an_erasure_is_not_used(store: GatedStore, scheduler: Scheduler) -> None:
+    """A state that was not deleted, as after a restore, or stored by an older release."""
     await scheduler.process(register("Ada"))
     await scheduler.close()
     states = dict(store._states)
@@ -283,7 +277,9 @@ async def test_a_stored_state_from_before_is_folded_anew(store: GatedStore, sche
 
 
 @pytest.mark.parametrize("part", [guest.at("ada"), everybody.at()], ids=repr)
-async def test_a_long_history_is_folded_anew_as_well(store: GatedStore, scheduler: Scheduler, part: Any) -> None:
+async def test_a_long_history_is_folded_again_after_an_erasure(
+    store: GatedStore, scheduler: Scheduler, part: Any
+) -> None:
     for number in range(8):
         await scheduler.process(register(f"Ada {number}"))
     reader = PartReader(store, domain, KeptStates(), master=master())
@@ -301,11 +297,11 @@ async def test_a_long_history_is_folded_anew_as_well(store: GatedStore, schedule
     await reader.close()
 
 
-async def test_a_command_whose_value_belongs_to_nobody_fails(scheduler: Scheduler) -> None:
+async def test_a_command_whose_value_has_no_subject_fails(scheduler: Scheduler) -> None:
     with pytest.raises(Exception, match="Name belongs to the person that Guest names, and '' names no person"):
         await scheduler.process(command("Register", Guest="", Name="Ada"))
 
 
-async def test_a_domain_without_a_master_key_is_not_served() -> None:
+async def test_a_domain_with_sensitive_fields_needs_a_master_key() -> None:
     with pytest.raises(Exception, match="no master key is given"):
         Scheduler(StagedStore(), domain, Settings())

@@ -1,4 +1,4 @@
-"""A domain's code is told from ours, and whatever it raises can be judged, told and put into words."""
+"""Exceptions of a domain's code are recognized as such, and can always be judged and printed."""
 
 import pytest
 from opentelemetry import context as contexts
@@ -21,7 +21,7 @@ class Mute(Exception):
         (Mute(), "Mute, which cannot say what it is"),
     ],
 )
-def test_what_is_no_exception_or_cannot_be_told_becomes_one_that_can(raised: BaseException, text: str) -> None:
+def test_base_exceptions_and_unprintable_exceptions_are_replaced(raised: BaseException, text: str) -> None:
     watchdog, before = Watchdog(), contexts.get_current()
     with pytest.raises(HandlerCrashed) as crash, UserCode(watchdog, "Count", contexts.set_value("a", 1)):
         raise raised

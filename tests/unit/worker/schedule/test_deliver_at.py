@@ -1,4 +1,4 @@
-"""The header that says when a command is to be sent: what is read, and what is refused."""
+"""The header with the time at which a command is to be sent: accepted and refused values."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -26,7 +26,7 @@ TIME = datetime(2027, 1, 31, 18, tzinfo=UTC)
         ("never", None),
     ],
 )
-def test_a_time_is_read_in_the_forms_that_programs_send(given: Any, read: datetime | None) -> None:
+def test_common_forms_of_a_time_are_accepted(given: Any, read: datetime | None) -> None:
     assert read_deliver_at({"deliver-at": given}) == read
 
 
@@ -48,20 +48,20 @@ def test_a_time_is_read_in_the_forms_that_programs_send(given: Any, read: dateti
         (bytearray(b"\xff"), "is a value of another kind"),
     ],
 )
-def test_what_is_no_time_is_refused_by_name(given: Any, problem: str) -> None:
+def test_an_invalid_time_is_refused_with_the_headers_name(given: Any, problem: str) -> None:
     with pytest.raises(BadMessage, match=problem) as refused:
         read_deliver_at({"deliver-at": given})
     assert refused.value.code == "bad_deliver_at"
     assert "write a time with its offset" in refused.value.text
 
 
-def test_a_message_without_the_header_is_told_what_is_missing() -> None:
+def test_a_missing_header_is_reported() -> None:
     with pytest.raises(BadMessage, match="has no header deliver-at") as refused:
         read_deliver_at({"x-delay": 5})
     assert refused.value.code == "missing_deliver_at"
 
 
-def test_what_is_written_is_read() -> None:
+def test_a_written_time_is_read_back() -> None:
     time = datetime(2027, 1, 31, 18, 0, 0, 5, tzinfo=timezone(timedelta(hours=5, minutes=45)))
     assert read_deliver_at({"deliver-at": deliver_at(time)}) == time
 
@@ -75,6 +75,6 @@ def test_what_is_written_is_read() -> None:
         (timedelta(days=3653), "is more than ten years ahead"),
     ],
 )
-def test_a_time_that_nobody_could_read_or_means_is_not_written(time: datetime | timedelta, problem: str) -> None:
+def test_an_unreadable_or_absurd_time_is_not_written(time: datetime | timedelta, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         deliver_at(time)

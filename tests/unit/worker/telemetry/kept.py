@@ -1,4 +1,4 @@
-"""What the tests of spans share."""
+"""Helpers of the tests of spans."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ PLAIN = Limits(128, None, 128, 128, 128, 128, None)
 
 
 class Kept:
-    """Keeps the spans that have ended."""
+    """Collects ended spans."""
 
     def __init__(self) -> None:
         self.spans: list[NotedSpan] = []
@@ -19,7 +19,7 @@ class Kept:
     def put(self, span: NotedSpan) -> None:
         self.spans.append(span)
 
-    def flush(self, seconds: float) -> bool:  # noqa: ARG002  as the queue has it
+    def flush(self, seconds: float) -> bool:  # noqa: ARG002  the queue's signature
         return True
 
     def close(self) -> None:
@@ -27,7 +27,7 @@ class Kept:
 
 
 class Ids(IdGenerator):
-    """The SDK's ids from the source that ours are from, in the order in which ours are drawn."""
+    """An id generator for the SDK with the same random source, drawn in the same order as ours."""
 
     def __init__(self, bits: Callable[[int], int]) -> None:
         self._bits = bits

@@ -1,4 +1,4 @@
-"""The current span of a ``with`` and of a function's calls: what happens to it is what ``use_span`` does."""
+"""The current span of a ``with`` and of a decorated function behaves as with ``use_span``."""
 
 import asyncio
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def fails(error: BaseException) -> Callable[[], None]:
     "options",
     [{}, {"record_exception": False}, {"set_status_on_exception": False}, {"end_on_exit": False}],
 )
-def test_an_exception_leaves_the_marks_that_it_leaves_in_the_sdk(
+def test_an_exception_is_recorded_as_in_the_sdk(
     tracer: NotedTracer, kept: Kept, error: BaseException | None, options: dict[str, Any]
 ) -> None:
     exporter = InMemorySpanExporter()
@@ -62,7 +62,7 @@ def test_an_exception_leaves_the_marks_that_it_leaves_in_the_sdk(
     sdk.shutdown()
 
 
-def test_a_span_itself_may_be_the_with() -> None:
+def test_a_span_is_a_context_manager() -> None:
     kept = Kept()
     tracer = NotedTracerProvider(kept, sampler=sampler_from_environment(), limits=PLAIN).get_tracer("test")
     with pytest.raises(ValueError, match="bad"), tracer.start_span("work"):
@@ -91,7 +91,7 @@ async def test_each_call_of_a_decorated_function_has_a_span(tracer: NotedTracer,
     assert {span.parent_id for span in kept.spans if span.name == "plain"} == parents
 
 
-def test_what_is_set_after_the_end_is_ignored_and_told(
+def test_changes_after_the_end_are_ignored_and_logged(
     tracer: NotedTracer, kept: Kept, caplog: pytest.LogCaptureFixture
 ) -> None:
     span = tracer.start_span("work", attributes={"a": 1})
@@ -112,7 +112,7 @@ def test_what_is_set_after_the_end_is_ignored_and_told(
     assert len(caplog.messages) == 8
 
 
-def test_a_list_that_changes_after_it_was_set_changes_nothing(tracer: NotedTracer, kept: Kept) -> None:
+def test_a_list_attribute_is_copied(tracer: NotedTracer, kept: Kept) -> None:
     numbers = [1]
     attributes: dict[str, Any] = {"numbers": numbers, "kept": 1}
     span = tracer.start_span("work", attributes=attributes)

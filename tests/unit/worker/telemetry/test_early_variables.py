@@ -1,4 +1,4 @@
-"""Variables that are read when packages are imported are looked at before."""
+"""Variables that packages read at their import are validated before."""
 
 import os
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def _environment() -> Iterator[None]:
         ("OTEL_PYTHON_CONTEXT", "pigeon"),
     ],
 )
-def test_a_wrong_one_is_set_aside_for_the_processes_below_as_well(
+def test_an_invalid_one_is_removed_for_child_processes_as_well(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -53,7 +53,7 @@ def test_a_wrong_one_is_set_aside_for_the_processes_below_as_well(
         ("OTEL_PYTHON_TRACER_PROVIDER", "sdk_tracer_provider"),
     ],
 )
-def test_a_right_one_stays(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+def test_a_valid_one_is_kept(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
     monkeypatch.setenv(variable, value)
     set_early_mistakes_aside()
     assert os.environ[variable] == value

@@ -1,4 +1,4 @@
-"""The same spans, made and encoded by the SDK and by us, are equal messages."""
+"""Equal spans, created and encoded by the SDK and by us, are equal messages."""
 
 import random
 import string
@@ -49,7 +49,7 @@ class Ended(SpanProcessor):
 
 @dataclass(frozen=True)
 class Story:
-    """What happens to a span between its start and its end."""
+    """The calls on a span between its start and its end."""
 
     name: str
     kind: SpanKind
@@ -83,7 +83,7 @@ def sdk(story: Story, limits: Limits, seed: int) -> ExportTraceServiceRequest:
         ALWAYS_ON,
         RESOURCE,
         shutdown_on_exit=False,
-        id_generator=Ids(random.Random(seed).getrandbits),  # noqa: S311  ids are no secret
+        id_generator=Ids(random.Random(seed).getrandbits),  # noqa: S311  not cryptographic
         span_limits=SpanLimits(
             max_span_attributes=limits.attributes,
             max_span_attribute_length=SpanLimits.UNSET if limits.length is None else limits.length,
@@ -103,16 +103,16 @@ def ours(story: Story, limits: Limits, seed: int) -> ExportTraceServiceRequest:
     sink = Kept()
     provider = NotedTracerProvider(sink, sampler=ChosenSampler(sampler=ALWAYS_ON), limits=limits)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(noted_tracer, "_bits", random.Random(seed).getrandbits)  # noqa: S311  likewise
+        patch.setattr(noted_tracer, "_bits", random.Random(seed).getrandbits)  # noqa: S311  not cryptographic
         story.play(provider.get_tracer("lib", "1.2", "https://example.org/lib", {"scope": "x"}))
     encoder = Encoder(RESOURCE)
     first = encoder.request(sink.spans)
-    assert encoder.request(sink.spans) == first  # what it remembers changes nothing
+    assert encoder.request(sink.spans) == first  # its cache must not change the result
     read: ExportTraceServiceRequest = ExportTraceServiceRequest.FromString(first)
     return read
 
 
-# Times are given, so that both have the same.
+# Times are given, so that both are equal.
 TIMES = st.integers(0, 2**63)
 TEXTS = st.text(max_size=200)
 KEYS = st.one_of(st.sampled_from(["a", "b", "server.port"]), st.text(max_size=130))
@@ -179,12 +179,12 @@ LIMITS = st.one_of(
 
 
 @given(STORIES, LIMITS, st.integers(0, 99))
-def test_a_span_is_the_message_that_the_sdk_makes_of_it(story: Story, limits: Limits, seed: int) -> None:
+def test_a_span_is_encoded_as_by_the_sdk(story: Story, limits: Limits, seed: int) -> None:
     assert ours(story, limits, seed) == sdk(story, limits, seed)
 
 
-def test_a_text_of_every_length_is_read_as_it_was() -> None:
-    # Where a length takes another byte.
+def test_texts_of_every_length_are_encoded_correctly() -> None:
+    # Lengths at which the length prefix grows by a byte.
     lengths = [*range(140), *range(16_370, 16_390)]
     kept = Kept()
     tracer = NotedTracerProvider(kept, sampler=ChosenSampler(sampler=ALWAYS_ON), limits=PLAIN).get_tracer("test")

@@ -1,4 +1,4 @@
-"""Which spans are recorded: those that the SDK's provider records with the same variables, whatever the parent."""
+"""Sampling: the same spans are recorded as by the SDK's provider with the same variables, for every parent."""
 
 import random
 from importlib.metadata import EntryPoint
@@ -33,7 +33,7 @@ def below(parent: SpanContext | Span | None) -> Context:
 
 
 def decided(tracer: Tracer) -> list[tuple[bool, int, TraceFlags, TraceState]]:
-    """Start a span below every kind of parent, and one below that; say what became of both."""
+    """Start a span below every kind of parent, and a child of it; return the decisions on both."""
     made = []
     for parent in PARENTS:
         first = tracer.start_span("first", context=below(parent))
@@ -75,16 +75,16 @@ def test_every_standard_sampler_decides_as_in_the_sdk(
             monkeypatch.delenv(variable, raising=False)
         else:
             monkeypatch.setenv(variable, value)
-    # A root's trace id is the only one that decides anything, and is drawn first.
-    theirs = TracerProvider(shutdown_on_exit=False, id_generator=Ids(random.Random(3).getrandbits))  # noqa: S311  no secret
+    # Only a root's trace id affects decisions, and it is drawn first.
+    theirs = TracerProvider(shutdown_on_exit=False, id_generator=Ids(random.Random(3).getrandbits))  # noqa: S311  not cryptographic
     expected = decided(theirs.get_tracer("test"))
-    monkeypatch.setattr(noted_tracer, "_bits", random.Random(3).getrandbits)  # noqa: S311  likewise
+    monkeypatch.setattr(noted_tracer, "_bits", random.Random(3).getrandbits)  # noqa: S311  not cryptographic
     ours = NotedTracerProvider(Kept(), sampler=sampler_from_environment(), limits=PLAIN)
     assert decided(ours.get_tracer("test")) == expected
 
 
 class RecordsOnly(Sampler):
-    """Records what it does not sample, and says so in the state; it is a package's."""
+    """A package's sampler: records without sampling, and changes the trace state."""
 
     def __init__(self, argument: str | None) -> None:
         self.argument = argument
@@ -96,7 +96,7 @@ class RecordsOnly(Sampler):
         return "RecordsOnly"
 
 
-def test_a_packages_sampler_is_asked_for_every_span(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_packages_sampler_is_called_for_every_span(monkeypatch: pytest.MonkeyPatch) -> None:
     class Package(EntryPoint):
         def load(self) -> Any:
             return RecordsOnly
@@ -115,7 +115,7 @@ def test_a_packages_sampler_is_asked_for_every_span(monkeypatch: pytest.MonkeyPa
     assert not child.get_span_context().trace_flags.sampled
     child.end()
     parent.end()
-    assert kept.spans == []  # recorded, and not sampled: nobody is sent it
+    assert kept.spans == []  # recorded, but not sampled: not exported
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_packages_sampler_is_asked_for_every_span(monkeypatch: pytest.MonkeyPa
         ("parentbased_traceidratio", "nan", "OTEL_TRACES_SAMPLER_ARG must be a number from 0 to 1, not 'nan'"),
     ],
 )
-def test_a_wrong_sampler_is_named(name: str, argument: str, complaint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_sampler_is_named(name: str, argument: str, complaint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", name)
     monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", argument)
     with pytest.raises(SettingsError, match=complaint):

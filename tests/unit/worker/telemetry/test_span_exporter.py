@@ -1,4 +1,4 @@
-"""When the exporter sends again what a collector did not take."""
+"""The exporter's retries after a refusal by the collector."""
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -8,7 +8,7 @@ from worker.telemetry.span_exporter import NotTaken, OtlpSpanExporter
 
 
 class Refusing:
-    """A collector that takes nothing."""
+    """A collector that refuses every request."""
 
     component, host, port = "otlp_grpc_span_exporter", "collector", 4317
 
@@ -29,7 +29,7 @@ class Refusing:
     ("delays", "waited"),
     [([None] * 6, [1.2, 2.4, 4.8, 9.6, 19.2]), ([None, 3.0, None, 0.5, None, None], [1.2, 3.0, 4.8, 0.5, 19.2])],
 )
-def test_each_wait_is_about_twice_as_long_unless_the_collector_says_how_long(
+def test_each_wait_doubles_unless_the_collector_sets_it(
     monkeypatch: pytest.MonkeyPatch, delays: list[float | None], waited: list[float]
 ) -> None:
     ranges: list[tuple[float, float]] = []
@@ -51,5 +51,5 @@ def test_each_wait_is_about_twice_as_long_unless_the_collector_says_how_long(
     exporter.export([])
     assert transport.asked == 6
     assert waits == pytest.approx(waited)
-    # A fifth more or less.
+    # With jitter of up to a fifth.
     assert [low / high for low, high in ranges] == pytest.approx([0.8 / 1.2] * len(ranges))

@@ -1,4 +1,4 @@
-"""The queue: what waits, what is dropped, and what is sent in the end."""
+"""The span queue: waiting, dropped and finally exported spans."""
 
 import threading
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ LONG = 60.0
 
 
 class Gate:
-    """An exporter that holds each batch until it is let go on."""
+    """An exporter that holds each batch until the test releases it."""
 
     def __init__(self, *, is_open: bool) -> None:
         self.batches: list[list[str]] = []
@@ -69,7 +69,7 @@ def counted(reader: InMemoryMetricReader, name: str) -> dict[Any, float]:
     }
 
 
-def test_a_batch_is_sent_when_it_is_full_and_the_rest_in_the_end() -> None:
+def test_full_batches_are_sent_at_once_and_the_rest_at_the_end() -> None:
     gate = Gate(is_open=True)
     queue = SpanQueue(gate, QueueLimits(size=10, batch=2, delay=LONG), NoOpMeterProvider())
     ours = provider(queue)
@@ -91,7 +91,7 @@ def test_a_span_waits_no_longer_than_the_delay() -> None:
     assert gate.batches == [["a"]]
 
 
-def test_flushing_sends_what_waits() -> None:
+def test_flushing_sends_waiting_spans() -> None:
     gate = Gate(is_open=True)
     ours = provider(SpanQueue(gate, QueueLimits(size=10, batch=2, delay=LONG), NoOpMeterProvider()))
     end_spans(ours, "a")
@@ -101,7 +101,7 @@ def test_flushing_sends_what_waits() -> None:
     end_spans(ours, "b", "c")
     assert gate.began.acquire(timeout=LONG)
     assert gate.began.acquire(timeout=LONG)
-    assert not ours.force_flush(10)  # the other thread is held
+    assert not ours.force_flush(10)  # the export thread is blocked
     gate.go_on.set()
     ours.shutdown()
     assert gate.batches == [["a"], ["b", "c"]]
@@ -120,7 +120,7 @@ def test_spans_beyond_the_queue_are_dropped_and_counted() -> None:
     assert counted(reader, "otel.sdk.processor.span.queue.capacity") == {None: 3}
     gate.go_on.set()
     ours.shutdown()
-    # The oldest make way: who looks for a reason looks at what came last.
+    # The oldest are dropped: the latest spans are the most useful for an analysis.
     assert gate.batches == [["sent"], ["3"], ["4"], ["5"]]
     end_spans(ours, "late")
     processed = counted(reader, "otel.sdk.processor.span.processed")
@@ -128,7 +128,7 @@ def test_spans_beyond_the_queue_are_dropped_and_counted() -> None:
     meters.shutdown()
 
 
-def test_an_exporter_that_fails_costs_its_batch_only() -> None:
+def test_a_failing_exporter_loses_only_its_batch() -> None:
     gate = Gate(is_open=True)
     gate.failures = 1
     ours = provider(SpanQueue(gate, QueueLimits(size=10, batch=1, delay=LONG), NoOpMeterProvider()))
@@ -139,7 +139,7 @@ def test_an_exporter_that_fails_costs_its_batch_only() -> None:
     assert gate.batches == [["b"]]
 
 
-def test_stopping_ends_within_its_time_beside_an_exporter_that_hangs() -> None:
+def test_stopping_ends_in_time_even_if_the_exporter_hangs() -> None:
     gate = Gate(is_open=False)
     ours = provider(SpanQueue(gate, QueueLimits(size=10, batch=1, delay=LONG), NoOpMeterProvider()))
     end_spans(ours, "a")

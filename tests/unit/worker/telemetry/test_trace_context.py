@@ -1,4 +1,4 @@
-"""Trace context in headers: what is read and written without the propagators is what they read and write."""
+"""Trace context in headers: our fast path reads and writes the same as the propagators."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ def test_headers_are_read_as_the_propagators_read_them(headers: dict[str, Any]) 
     assert facts(extracted(headers)) == facts(propagate.extract(texts))
 
 
-def test_the_usual_headers_need_no_propagator() -> None:
+def test_common_headers_need_no_propagator() -> None:
     span = remote_span({"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"})
     assert span is not None
     assert span.get_span_context().is_remote
@@ -71,7 +71,7 @@ def test_headers_are_written_as_the_propagators_write_them(
     span_id: int,
     flags: int,
     state: TraceState,
-    with_baggage: bool,  # noqa: FBT001  an example
+    with_baggage: bool,  # noqa: FBT001  a parametrised case
 ) -> None:
     span = NonRecordingSpan(
         SpanContext(trace_id, span_id, is_remote=False, trace_flags=TraceFlags(flags), trace_state=state)
@@ -88,7 +88,7 @@ def test_headers_are_written_as_the_propagators_write_them(
         context.detach(token)
 
 
-def test_other_propagators_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_propagators_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(propagate, "_HTTP_TEXT_FORMAT", CompositePropagator([]))
     headers = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
     assert remote_span(headers) is None

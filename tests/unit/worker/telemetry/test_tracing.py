@@ -1,4 +1,4 @@
-"""Which provider a process gets, and what is said of a variable that is wrong. Each case has a process of its own."""
+"""The provider of a process, and the errors for invalid variables. Each case runs in its own process."""
 
 import os
 import subprocess
@@ -37,7 +37,7 @@ def run(program: str, **variables: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
-def test_spans_that_leave_by_otlp_are_noted(protocol: str) -> None:
+def test_spans_for_otlp_are_recorded_by_our_provider(protocol: str) -> None:
     done = run(PROVIDER.format(before=""), OTEL_EXPORTER_OTLP_ENDPOINT=NOWHERE, OTEL_EXPORTER_OTLP_PROTOCOL=protocol)
     assert done.stdout.split() == ["worker.telemetry.noted_tracer", "NotedTracerProvider"], done.stderr
 
@@ -51,18 +51,18 @@ def test_spans_that_leave_by_otlp_are_noted(protocol: str) -> None:
         {"OTEL_EXPORTER_OTLP_ENDPOINT": NOWHERE, "OTEL_PYTHON_TRACER_PROVIDER": "sdk_tracer_provider"},
     ],
 )
-def test_what_we_know_nothing_of_has_the_sdks_provider(variables: dict[str, str]) -> None:
+def test_unknown_configurations_use_the_sdks_provider(variables: dict[str, str]) -> None:
     done = run(PROVIDER.format(before=""), **variables)
     assert done.stdout.split()[:2] == ["opentelemetry.sdk.trace", "TracerProvider"], done.stderr
 
 
-def test_a_span_on_the_console_is_whole() -> None:
+def test_a_span_on_the_console_is_complete() -> None:
     done = run(PROVIDER.format(before=""), OTEL_TRACES_EXPORTER="console", OTEL_SERVICE_NAME="shop")
     assert '"name": "only"' in done.stdout
     assert '"service.name": "shop"' in done.stdout
 
 
-def test_a_provider_of_the_programs_own_is_left_alone() -> None:
+def test_a_programs_own_provider_is_kept() -> None:
     before = "class Own(trace.NoOpTracerProvider): pass\ntrace.set_tracer_provider(Own())"
     done = run(PROVIDER.format(before=before), OTEL_EXPORTER_OTLP_ENDPOINT=NOWHERE)
     assert done.stdout.split() == ["__main__", "Own"], done.stderr
@@ -92,7 +92,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("name", "value", "complaint"), WRONG)
-def test_a_wrong_variable_is_named_in_one_sentence(
+def test_an_invalid_variable_is_named_in_one_sentence(
     name: str, value: str, complaint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", NOWHERE)
@@ -116,7 +116,7 @@ def test_a_wrong_variable_is_named_in_one_sentence(
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
     ],
 )
-def test_a_wrong_variable_ends_a_command_with_status_2(name: str, value: str) -> None:
+def test_an_invalid_variable_ends_a_command_with_status_2(name: str, value: str) -> None:
     arguments = ["publish", "RegisterReader", '{"ReaderID": "r", "Name": "R"}']
     program = f"from worker.cli import main; import sys; sys.argv[1:] = {arguments!r}; main()"
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": NOWHERE, "OTEL_TRACES_SAMPLER": "traceidratio", name: value}
@@ -127,7 +127,7 @@ def test_a_wrong_variable_ends_a_command_with_status_2(name: str, value: str) ->
     assert "Traceback" not in done.stderr
 
 
-def test_metrics_say_it_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_report_invalid_variables_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", NOWHERE)
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", "zip")
@@ -148,7 +148,7 @@ def test_metrics_say_it_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"ENDPOINT": "http://other:1", "TRACES_ENDPOINT": "http://collector:4317"}, "collector:4317", True),
     ],
 )
-def test_grpc_goes_where_the_sdk_would_go(
+def test_grpc_uses_the_endpoint_that_the_sdk_would_use(
     variables: dict[str, str], endpoint: str, *, insecure: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in variables.items():
@@ -171,7 +171,7 @@ def test_grpc_goes_where_the_sdk_would_go(
         ({"TRACES_ENDPOINT": "http://collector/spans"}, "http://collector/spans"),
     ],
 )
-def test_http_goes_where_the_sdk_would_go(
+def test_http_uses_the_endpoint_that_the_sdk_would_use(
     variables: dict[str, str], endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in variables.items():
@@ -180,4 +180,4 @@ def test_http_goes_where_the_sdk_would_go(
 
     theirs = OTLPSpanExporter()
     assert OtlpOptions.from_environment("http/protobuf").endpoint == endpoint == theirs._endpoint
-    theirs.shutdown()  # type: ignore[no-untyped-call]  # so it is
+    theirs.shutdown()  # type: ignore[no-untyped-call]  # the SDK's method has no types
