@@ -9,10 +9,10 @@ from eventstore.postgres import PostgresEventStore
 from eventstore.postgres.drivers.choice import DriverName
 
 pytest_plugins = (
-    "tests.support.fixtures.collecting",
+    "tests.support.fixtures.garbage_collection",
     "tests.support.fixtures.interrupts",
     "tests.support.fixtures.outlived",
-    "tests.support.fixtures.unhurried",
+    "tests.support.fixtures.hypothesis_profile",
     "tests.support.fixtures.host",
     "tests.support.fixtures.scheduling",
     "tests.support.fixtures.databases",

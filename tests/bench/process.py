@@ -73,7 +73,7 @@ class SubjectProcess:
         try:
             answer = self._ours.recv()
         except EOFError:
-            raise BenchError(f"the process died while it did {name}") from None
+            raise BenchError(f"the process ended during {name}") from None
         if isinstance(answer, str):
             raise BenchError(answer)
         return float(answer)

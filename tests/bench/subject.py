@@ -160,4 +160,4 @@ def _finish(job: Job) -> None:
         job.send(None)
     except StopIteration:
         return
-    raise TypeError("a job of a client that blocks waits for the loop, which is not there")
+    raise TypeError("a job of a blocking client must not suspend: it has no event loop")

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from tests.faults.nonsense import Message, RawProperties, messages
+from tests.faults.invalid_messages import Message, RawProperties, messages
 from tests.support.amqp_client import AmqpClient
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.waiting import eventually
@@ -29,9 +29,9 @@ _SEED = int(os.environ.get("FAULTS_SEED", "1"))
 
 @pytest.mark.timeout(900)
 async def test_every_message_is_settled_and_the_worker_lives(database: Database, vhost: str) -> None:
-    nonsense = messages(_LONG if "FAULTS_COMMANDS" in os.environ else _SHORT, number=_SEED)
+    generated = messages(_LONG if "FAULTS_COMMANDS" in os.environ else _SHORT, number=_SEED)
     ends: Counter[str] = Counter()
-    left = nonsense
+    left = generated
     async with AmqpClient.open(vhost) as client:
         # A retry may be in a worker's delay, in no queue, when the worker is stopped: the next worker settles it.
         while left or await _waiting(client):
@@ -46,7 +46,7 @@ async def test_every_message_is_settled_and_the_worker_lives(database: Database,
                 ends.update(worker.report())
                 failed = [each for each in worker.records if each["message"].startswith("settling")]
                 assert not failed, failed[:3]
-        assert sum(ends[end] for end in _SETTLED) == len(nonsense)
+        assert sum(ends[end] for end in _SETTLED) == len(generated)
         assert sum([await client.ready(queues.dead_queue) for queues in _QUEUES]) == ends["dead_lettered"]
     # The generated messages cover every outcome.
     assert all(ends[end] for end in (*_SETTLED, "retried"))
@@ -69,7 +69,7 @@ async def _taken(client: AmqpClient, worker: WorkerProcess, batch: list[Message]
         assert worker.lives, (worker.messages[-5:], batch)
         return await _waiting(client) == 0
 
-    await eventually(is_done, what="all to be taken", seconds=60)
+    await eventually(is_done, what="all messages to be consumed", seconds=60)
 
 
 async def _waiting(client: AmqpClient) -> int:

@@ -19,7 +19,7 @@ from tests.support.tcp_proxy import Proxy, proxy
 # The range of seconds for which nothing is passed on.
 _SILENCE = (1.0, 8.0) if Size.is_long() else (1.0, 2.0)
 
-Trouble = Callable[[Proxy, Load, random.Random], Coroutine[Any, Any, None]]
+Disturbance = Callable[[Proxy, Load, random.Random], Coroutine[Any, Any, None]]
 
 
 async def delays(way: Proxy, load: Load, rng: random.Random) -> None:
@@ -49,7 +49,7 @@ async def passes_nothing_on_and_cuts(way: Proxy, _: Load, rng: random.Random) ->
     way.go_on()
 
 
-TROUBLES = (delays, cuts, loses_answers, passes_nothing_on_for_a_while, passes_nothing_on_and_cuts)
+DISTURBANCES = (delays, cuts, loses_answers, passes_nothing_on_for_a_while, passes_nothing_on_and_cuts)
 
 
 @pytest.fixture(params=["broker", "database"])
@@ -62,13 +62,13 @@ async def test_the_network_fails(side: str, servers: Servers, tmp_path: Path, se
     async with proxy(servers.amqp_url if side == "broker" else servers.database_url) as way:
         proxied = _through(side, servers, way)
         fault = f"network to the {side} delays, cuts, passes nothing on"
-        async with Trial.of(fault, proxied, tmp_path, Size.chosen(short_blows=len(TROUBLES))) as trial:
-            troubles = _in_turn(TROUBLES)
+        async with Trial.of(fault, proxied, tmp_path, Size.chosen(short_blows=len(DISTURBANCES))) as trial:
+            disturbances = _alternating(DISTURBANCES)
 
-            async def trouble(rng: random.Random) -> None:
-                await next(troubles)(way, trial.load, rng)
+            async def disturb(rng: random.Random) -> None:
+                await next(disturbances)(way, trial.load, rng)
 
-            await trial.inject(trouble)
+            await trial.inject(disturb)
             assert way.cuts > 0
             figures = await trial.audit()
         settle(figures)
@@ -114,5 +114,5 @@ def _through(side: str, servers: Servers, way: Proxy) -> Servers:
     )
 
 
-def _in_turn(troubles: Sequence[Trouble]) -> "itertools.cycle[Trouble]":
-    return itertools.cycle(troubles)
+def _alternating(disturbances: Sequence[Disturbance]) -> "itertools.cycle[Disturbance]":
+    return itertools.cycle(disturbances)

@@ -28,7 +28,7 @@ from tests.support.fixtures.databases import Database
 from tests.support.fixtures.vhosts import Management
 from tests.support.fixtures.waiting import eventually
 
-_FELT_SECONDS = 60.0
+_NOTICE_SECONDS = 60.0
 # Enough refused connections to be those of all workers and of the publisher.
 _FEW = 8
 _WORKERS = "workers"
@@ -99,7 +99,7 @@ async def refuses_messages(broker: Broker, trial: Trial) -> None:
     await asyncio.to_thread(broker.management.request, "PUT", policy, body)
     await asyncio.to_thread(broker.allow, _NOTHING)
     try:
-        await eventually(partial(_has_no_consumer, broker), what="no worker to consume", seconds=_FELT_SECONDS)
+        await eventually(partial(_has_no_consumer, broker), what="no worker to consume", seconds=_NOTICE_SECONDS)
         await _fill(broker, trial)
         await _counts_up(lambda: trial.load.repeated, by=_FEW, trial=trial)
     finally:
@@ -178,7 +178,7 @@ async def _fill(broker: Broker, trial: Trial) -> None:
             trial.load.commands[UUID(command_id)] = command
             return False
 
-        await eventually(is_refused, what="the queue to have no room", seconds=_FELT_SECONDS)
+        await eventually(is_refused, what="the queue to have no room", seconds=_NOTICE_SECONDS)
 
 
 async def _counts_up(
@@ -194,11 +194,11 @@ async def _counts_up(
     """
     enough = await asyncio.to_thread(count) + by
 
-    async def is_felt() -> bool:
+    async def has_increased() -> bool:
         if trial is not None and trial.load.is_idle:
             trial.load.allow(UNDER_WAY)
         if while_doing is not None:
             await asyncio.to_thread(while_doing)
         return await asyncio.to_thread(count) >= enough
 
-    await eventually(is_felt, what=f"{by} more of what tells of the refusal", seconds=_FELT_SECONDS)
+    await eventually(has_increased, what=f"{by} more refusals", seconds=_NOTICE_SECONDS)

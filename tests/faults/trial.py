@@ -214,7 +214,7 @@ class Trial:
             # late, and suspected poison that was not decided yet.
             self.fleet.dismiss()
             await self.fleet.hire()
-            await self._come_last()
+            await self._decide_poison()
             faults += await self._drain()
         faults += await asyncio.to_thread(self.fleet.complaints)
         if self.following is not None:
@@ -241,7 +241,7 @@ class Trial:
             complaints=(*self._complaints, *audit.complaints, *faults),
         )
 
-    async def _come_last(self) -> None:
+    async def _decide_poison(self) -> None:
         """Wait until the only worker has decided all suspected poison messages, which it holds in a queue.
 
         A last command that is marked as poison is answered after all of them.
@@ -256,7 +256,7 @@ class Trial:
                 headers={POISON_HEADER: True},
             )
             self.load.commands[UUID(command_id)] = command
-            await eventually(partial(_has_some, client), what="the last to be answered", seconds=_EMPTY_SECONDS)
+            await eventually(partial(_has_some, client), what="an answer to the last command", seconds=_EMPTY_SECONDS)
 
     async def _drain(self) -> list[str]:
         """Wait until the queues are empty, and have every worker drain; return their errors."""

@@ -92,7 +92,7 @@ async def interrupted(service: Service) -> AsyncIterator[None]:
     async def is_noticed() -> bool:
         return consumer._wire is not before and service.is_consuming
 
-    await eventually(is_noticed, what="the worker to consume anew")
+    await eventually(is_noticed, what="the worker to consume again")
 
 
 async def received(service: Service, count: int) -> None:
@@ -147,4 +147,4 @@ class Hold:
         async def are_waiting() -> bool:
             return self.waiting == count
 
-        await eventually(are_waiting, what=f"{count} decisions to be held")
+        await eventually(are_waiting, what=f"{count} waiting reads")

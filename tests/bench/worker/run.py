@@ -5,8 +5,8 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from tests.bench.figure import AGAIN, CPU, WORKER_KINDS, Figure, figures_of
-from tests.bench.worker.course import Course
 from tests.bench.worker.programs import PROGRAMS
+from tests.bench.worker.timed_runs import TimedRuns
 
 __all__ = ["run"]
 
@@ -34,14 +34,14 @@ async def _run(repeat: int, count: int, progress: Callable[[str], None]) -> list
     samples: dict[str, list[float]] = defaultdict(list)
     progress("worker: starting servers")
     books = repeat * sum(program.books for program in PROGRAMS.values())
-    async with Course.open(books=books) as course:
+    async with TimedRuns.open(books=books) as runs:
         for number in range(1, repeat + 1):
             progress(f"worker: round {number} of {repeat}")
-            ceiling = await course.consume_ack(count * _MORE)
+            ceiling = await runs.consume_ack(count * _MORE)
             samples[_CEILING].append(ceiling.rate)
             samples[_CEILING + CPU].append(ceiling.cpu)
             for name, program in PROGRAMS.items():
-                measured = await course.run(program, count // _FEWER if program.books else count)
+                measured = await runs.run(program, count // _FEWER if program.books else count)
                 samples[name].append(measured.rate)
                 samples[name + CPU].append(measured.cpu)
                 if name + AGAIN in WORKER_KINDS:

@@ -42,7 +42,7 @@ class Weighty(Batcher[int, int]):
         return answers
 
 
-async def turns() -> None:
+async def run_ready_tasks() -> None:
     """Run every ready task."""
     for _ in range(5):
         await asyncio.sleep(0)
@@ -100,9 +100,9 @@ async def test_requests_to_be_asked_again_come_first_and_in_order(batcher: Weigh
     batcher.again = {1, 3}
     batcher.gate.clear()
     asked = [asyncio.create_task(batcher.ask(question)) for question in (1, 2, 3)]
-    await turns()
+    await run_ready_tasks()
     asked.append(asyncio.create_task(batcher.ask(4)))
-    await turns()
+    await run_ready_tasks()
     batcher.gate.set()
     assert await together(*asked) == [1, 2, 3, 4]
     assert batcher.batches == [[1, 2, 3], [1, 3, 4]]
@@ -129,11 +129,11 @@ async def test_a_failed_batch_raises_a_separate_error_for_each_request(batcher: 
 async def test_a_cancelled_waiting_request_is_not_sent_unless_bound(batcher: Weighty) -> None:
     batcher.gate.clear()
     first = asyncio.create_task(batcher.ask(1))
-    await turns()
+    await run_ready_tasks()
     left = asyncio.create_task(batcher.ask(2))
     bound = asyncio.create_task(batcher.ask(3, is_bound=True))
     stays = asyncio.create_task(batcher.ask(4))
-    await turns()
+    await run_ready_tasks()
     left.cancel()
     bound.cancel()
     await asyncio.wait([left, bound])
@@ -153,10 +153,10 @@ async def test_a_request_cancelled_just_before_the_sending_is_not_sent(batcher: 
 async def test_closing_waits_for_a_batch_whose_callers_are_cancelled(batcher: Weighty) -> None:
     batcher.gate.clear()
     left = asyncio.create_task(batcher.ask(1))
-    await turns()
+    await run_ready_tasks()
     left.cancel()
     closing = asyncio.create_task(batcher.close())
-    await turns()
+    await run_ready_tasks()
     assert not closing.done()
     batcher.gate.set()
     await closing

@@ -53,10 +53,10 @@ trees = st.recursive(
     leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3), max_leaves=6
 )
 objects = st.dictionaries(texts, trees, max_size=4)
-unhurried = settings(max_examples=60)
+few_examples = settings(max_examples=60)
 
 
-@unhurried
+@few_examples
 @given(objects)
 def test_every_json_value_round_trips_and_is_standard_json(value: dict[str, Any]) -> None:
     text = encode_object(value)
@@ -246,7 +246,7 @@ def test_invalid_json_is_a_value_error(text: str | bytes) -> None:
         decode_object(text)
 
 
-@unhurried
+@few_examples
 @given(objects, st.randoms(use_true_random=False))
 def test_the_canonical_text_does_not_depend_on_the_order_of_keys(value: dict[str, Any], random: Any) -> None:
     shuffled = list(value.items())

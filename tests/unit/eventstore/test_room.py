@@ -25,7 +25,7 @@ class SlowPrimary:
         return [(due, due + SIZE + SIZE // 2 - 1, SIZE)]
 
 
-async def turns() -> None:
+async def run_ready_tasks() -> None:
     """Run the answered task until it waits or ends."""
     for _ in range(10):
         await asyncio.sleep(0)
@@ -41,7 +41,7 @@ async def test_appends_during_the_creation_of_partitions_count() -> None:
     async with asyncio.timeout(60):
         await primary.asked.acquire()
     primary.answer.release()
-    await turns()
+    await run_ready_tasks()
     assert room.partitions == 3.0
     await room.close()
 
@@ -54,6 +54,6 @@ async def test_while_another_process_creates_partitions_each_append_asks_once() 
         for _ in range(asked):
             await primary.asked.acquire()
             primary.answer.release()
-        await turns()
+        await run_ready_tasks()
     assert primary.dues == []
     await room.close()

@@ -328,7 +328,7 @@ def test_an_event_that_round_trips_is_accepted(kind: Any, value: Any) -> None:
     more = replace(domain, events=(*domain.events, made))
     fact = made(value=value)
     with warnings.catch_warnings():
-        # A type with a validator that changes the value.
+        # Pydantic warns about a value whose type a validator has changed.
         warnings.simplefilter("ignore", UserWarning)
         recorded = more.to_record(fact, {})
     assert more.recorded(recorded.recorded(1, 0)) == fact

@@ -1,3 +1,3 @@
-from tests.unit.worker.staged import counters, scheduler, store, unhurried
+from tests.unit.worker.staged import counters, one_round, scheduler, store
 
-__all__ = ["counters", "scheduler", "store", "unhurried"]
+__all__ = ["counters", "one_round", "scheduler", "store"]

@@ -112,7 +112,7 @@ async def scheduler(store: StagedStore, counters: Counters) -> AsyncIterator[Sch
 
 
 @pytest.fixture
-def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+def one_round(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put all waiting commands into one round, independently of the machine's speed."""
     monkeypatch.setattr(rounds_module, "_LONGEST_DECIDING", 60.0)
 

@@ -92,10 +92,10 @@ async def test_a_copy_that_waits_for_long_is_logged_with_its_reason() -> None:
     sending = asyncio.create_task(handover.complete(cast("Delivery", lot), "there", {}))
     await sender.under_way.wait()
 
-    async def is_told() -> bool:
+    async def is_logged() -> bool:
         return handover.trouble is not None
 
-    await eventually(is_told, what="the copy to be told")
+    await eventually(is_logged, what="the log line of the waiting copy")
     assert handover.trouble is not None
     assert handover.trouble.startswith("deliveries of tally that wait to be forwarded: 1 (RabbitMQ at nowhere:5672")
     lot.loss.set_result(None)

@@ -274,7 +274,7 @@ async def test_a_recorded_event_that_its_view_cannot_fold_fails_commands_that_re
     await shipper.close()
 
 
-@pytest.mark.usefixtures("unhurried")
+@pytest.mark.usefixtures("one_round")
 async def test_own_events_count_for_the_storing_of_states(store: StagedStore) -> None:
     shipper = Scheduler(store, shipping, Settings())
     store.after_query = [others_come]

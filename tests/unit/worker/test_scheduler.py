@@ -68,7 +68,7 @@ async def test_a_repeated_command_gets_its_first_answer_and_records_nothing(
     assert len([event async for event in store.read(Filter.matching_any_event())]) == 1
 
 
-@pytest.mark.usefixtures("unhurried")
+@pytest.mark.usefixtures("one_round")
 async def test_commands_of_one_boundary_are_decided_on_top_of_each_other(
     store: StagedStore, scheduler: Scheduler, counters: Counters
 ) -> None:

@@ -163,7 +163,7 @@ def test_secrets_are_created_by_the_operators_or_the_guide(example: list[Manifes
     assert target == {"parameter": "host", "name": f"{broker}-default-user", "key": "connection_string"}
 
 
-def test_the_policies_lead_to_the_servers(example: list[Manifest]) -> None:
+def test_the_network_policies_allow_connections_to_the_servers(example: list[Manifest]) -> None:
     destinations = [
         peer["podSelector"]["matchLabels"]
         for manifest in example

@@ -110,13 +110,13 @@ async def test_an_unreachable_broker_is_retried_and_a_refusal_is_logged_once(
     async def tried_again() -> bool:
         return broker.tried >= 3
 
-    await eventually(tried_again, what="it to be tried again")
+    await eventually(tried_again, what="a retry")
     broker.failure = BrokerMisconfigured("RabbitMQ refuses: access to exchange 'worker.reports'")
 
-    async def is_told() -> bool:
+    async def is_logged() -> bool:
         return len(caplog.messages) == 2
 
-    await eventually(is_told, what="the refusal to be told")
+    await eventually(is_logged, what="the log line of the refusal")
     tried = broker.tried
     worker.hot = [hot("a")]
 
@@ -124,7 +124,7 @@ async def test_an_unreachable_broker_is_retried_and_a_refusal_is_logged_once(
         return not worker.hot
 
     # A refusal is not retried at once; hot parts are still taken, so that they do not accumulate.
-    await eventually(goes_on, what="the next report to be made")
+    await eventually(goes_on, what="the next report")
     assert (broker.tried, running.done()) == (tried, False)
     assert "access to exchange 'worker.reports'" in caplog.messages[1]
     running.cancel()

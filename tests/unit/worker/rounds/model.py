@@ -131,7 +131,7 @@ class Model:
         own = sent.message.command_id
         return (
             (isinstance(failure, InvalidRequest) and own in self.store.refused)
-            or (isinstance(failure, IdempotencyKeyReused) and self._twin(sent))
+            or (isinstance(failure, IdempotencyKeyReused) and self._has_double(sent))
             or (isinstance(failure, StoreBug) and self.store.bugs > 0)
             or (isinstance(failure, PositionNotReached) and self.cuts > 0)
             # After three failed locks, the command goes to the retry queue.
@@ -139,7 +139,7 @@ class Model:
             or (isinstance(failure, CODE_FAILS) and (self.cuts > 0 or may_raise(sent.body, self.store._log.events)))
         )
 
-    def _twin(self, sent: Sent) -> bool:
+    def _has_double(self, sent: Sent) -> bool:
         return any(each is not sent and each.message.command_id == sent.message.command_id for each in self.sent)
 
     def _wrong_states(self, scheduler: Scheduler) -> list[str]:

@@ -23,7 +23,7 @@ from worker.settings import Settings
 from worker.settlement import Answer
 
 KEY = "k"
-pytestmark = pytest.mark.usefixtures("unhurried")
+pytestmark = pytest.mark.usefixtures("one_round")
 
 
 class Submitted:

@@ -189,7 +189,7 @@ totalling = replace(
 )
 
 
-@pytest.mark.usefixtures("unhurried")
+@pytest.mark.usefixtures("one_round")
 async def test_the_number_of_a_duplicate_extends_no_own_range(store: GatedStore) -> None:
     """The event just below the duplicate's was recorded elsewhere: no part has seen it."""
     scheduler, other = Scheduler(store, totalling, Settings()), Scheduler(store, totalling, Settings())

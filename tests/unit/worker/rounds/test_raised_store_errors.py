@@ -38,34 +38,34 @@ ERRORS = [
 ]
 
 
-def blaming(error: EventStoreError) -> Callable[..., NoReturn]:
-    def blame(*_: Any) -> NoReturn:
+def raising(error: EventStoreError) -> Callable[..., NoReturn]:
+    def fail(*_: Any) -> NoReturn:
         raise error
 
-    return blame
+    return fail
 
 
-def blaming_domain(where: str, error: EventStoreError) -> Domain:
+def raising_domain(where: str, error: EventStoreError) -> Domain:
     """The tally domain, with an additional command whose code raises an error of the store."""
-    fails: Any = blaming(error)
+    fails: Any = raising(error)
 
-    def blamed_events(_: str) -> Filter:
+    def raising_events(_: str) -> Filter:
         raise error
 
     view = View(
-        name="blamed",
-        events=blamed_events if where == "events" else events_of,
+        name="failing",
+        events=raising_events if where == "events" else events_of,
         initial=fails if where == "initial" else lambda _: Tally(),
         evolve=fails if where == "evolve" else evolve,
     )
-    blame = Decider(
+    failing = Decider(
         command=Count,
         parts=fails if where == "parts" else lambda command: view.at(command.key),
         decide=fails if where == "decide" else lambda command, _: fails(command),
     )
     (tally,) = domain.views
-    sound = Decider(command=CountOnce, parts=lambda command: tally.at(command.key), decide=decide_count_once)
-    return replace(domain, views=(*domain.views, view), deciders=(blame, sound))
+    working = Decider(command=CountOnce, parts=lambda command: tally.at(command.key), decide=decide_count_once)
+    return replace(domain, views=(*domain.views, view), deciders=(failing, working))
 
 
 @pytest.mark.parametrize("where", ["parts", "events", "initial", "evolve", "decide"])
@@ -73,7 +73,7 @@ def blaming_domain(where: str, error: EventStoreError) -> Domain:
 async def test_a_store_error_raised_by_a_domain_fails_its_own_command(
     store: StagedStore, counters: Counters, where: str, error: EventStoreError
 ) -> None:
-    scheduler = Scheduler(store, blaming_domain(where, error), Settings(), counters)
+    scheduler = Scheduler(store, raising_domain(where, error), Settings(), counters)
     await store.append([counted()])
     with pytest.raises(HandlerCrashed, match=type(error).__name__):
         await scheduler.process(command("Count", Key="a"))

@@ -30,7 +30,7 @@ from worker.publisher import Publisher
 from worker.settings import Settings
 from worker.topology import Topology
 
-__all__ = ["Course", "Run"]
+__all__ = ["Run", "TimedRuns"]
 
 _DOMAINS = (library.domain, affine.domain)
 _PUBLISHERS = 128
@@ -54,7 +54,7 @@ class Run:
     again: float = 0.0
 
 
-class Course:
+class TimedRuns:
     """Measures one program after another on the same servers.
 
     Args:
@@ -74,7 +74,7 @@ class Course:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, *, books: int) -> AsyncIterator["Course"]:
+    async def open(cls, *, books: int) -> AsyncIterator["TimedRuns"]:
         """Start the servers and set up what the runs need.
 
         Args:
@@ -88,10 +88,10 @@ class Course:
                 await link.wire()
                 await link.close()
             admin = await asyncpg.connect(addresses["DATABASE_ADMIN_URL"])
-            course = cls(addresses, receiver, admin)
+            runs = cls(addresses, receiver, admin)
             try:
-                await course._run(Program(), list(course._commands.hot_book_setup(books)))
-                yield course
+                await runs._run(Program(), list(runs._commands.hot_book_setup(books)))
+                yield runs
             finally:
                 await admin.close()
 
