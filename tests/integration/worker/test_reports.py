@@ -13,6 +13,7 @@ from eventstore.postgres import PostgresEventStore
 from tests.support.fixtures.vhosts import Management
 from tests.support.fixtures.waiting import eventually
 from tests.support.serving import serving, settled
+from tests.support.tcp_proxy import proxy
 from worker.amqp.report_publisher import ReportPublisher
 from worker.amqp.report_receiver import ReportReceiver
 from worker.console.known_workers import KnownWorkers, WorkerRow
@@ -122,6 +123,15 @@ async def test_a_key_is_hashed_unless_it_is_allowed(
 
 async def _any(bodies: list[bytes], text: bytes = b"") -> bool:
     return any(text in body for body in bodies)
+
+
+async def test_a_worker_that_takes_longer_to_connect_than_its_interval_reports(
+    store: PostgresEventStore, vhost: str
+) -> None:
+    async with proxy(vhost) as way, listening(vhost) as (known, _), serving(store, vhost) as service:
+        way.delay = INTERVAL
+        async with reported(service, way.url, "far"):
+            await holds(known, "a report", lambda rows: len(rows) == 1)
 
 
 async def test_nothing_is_reported_where_that_is_switched_off(
