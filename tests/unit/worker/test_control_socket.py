@@ -55,7 +55,7 @@ async def test_the_worker_does_as_it_is_told(told: bytes, *, hurries: bool) -> N
         await both.channel.report()
         assert not both.stop.is_set()
         both.channel.tell(told)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await both.stop.wait()
             assert both.hurry.is_set() is hurries
 
@@ -63,14 +63,14 @@ async def test_the_worker_does_as_it_is_told(told: bytes, *, hurries: bool) -> N
 async def test_the_worker_is_told_before_it_has_anything_to_report() -> None:
     async with connected(reporting=False) as both:
         both.channel.tell(STOP)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await both.stop.wait()
 
 
 async def test_a_supervisor_that_is_gone_has_the_worker_stop(caplog: pytest.LogCaptureFixture) -> None:
     async with connected() as both:
         both.channel.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await both.stop.wait()
         assert not both.hurry.is_set()
     assert "the supervisor has ended" in caplog.text

@@ -92,12 +92,13 @@ async def test_a_copy_that_has_waited_for_long_is_told_with_its_reason() -> None
     sending = asyncio.create_task(handover.complete(cast("Delivery", lot), "there", {}))
     await sender.under_way.wait()
 
+    told = "deliveries of tally that wait to be forwarded: 1 (RabbitMQ at nowhere:5672"
+
     async def is_told() -> bool:
-        return handover.trouble is not None
+        # That it waits is known a moment before the reason.
+        return (handover.trouble or "").startswith(told)
 
     await eventually(is_told, what="the copy to be told")
-    assert handover.trouble is not None
-    assert handover.trouble.startswith("deliveries of tally that wait to be forwarded: 1 (RabbitMQ at nowhere:5672")
     lot.loss.set_result(None)
     assert await sending is Sent.LOST
     assert handover.trouble is None

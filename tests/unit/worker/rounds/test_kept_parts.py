@@ -145,14 +145,14 @@ async def test_a_log_that_was_cut_below_what_is_known_of_a_part_is_read_anew(
     teller._states.distrust([teller._states._entries[account.at("b")]])
     store._log.events.pop()
     # No read reaches the number of the event that is gone.
-    assert await asyncio.wait_for(transfer(teller, "b", "c", 5), 5) is REJECTED
+    assert await asyncio.wait_for(transfer(teller, "b", "c", 5), 30) is REJECTED
 
 
 async def test_a_part_that_lost_to_an_event_which_a_failover_then_lost_is_not_read_for_ever(teller: Scheduler) -> None:
     await teller.process(command("Deposit", account="a", amount=10))
     # As after a conflict with event 5: no read of the primary gets there any more.
     teller._states.distrust([teller._states._entries[account.at("a")]], 5)
-    assert await asyncio.wait_for(transfer(teller, "a", "b", 5), 5) is ACCEPTED
+    assert await asyncio.wait_for(transfer(teller, "a", "b", 5), 30) is ACCEPTED
 
 
 class SplittingStore(GatedStore):

@@ -264,7 +264,7 @@ async def test_who_awaits_the_answer_of_another_is_given_back_with_it(
         await scheduler.close()
     else:
         await scheduler.drain(0)
-    ended = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
+    ended = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 30)
     assert [str(each) for each in ended] == ["the worker ends"] * 3
     blocker.cancel()
 
