@@ -23,6 +23,8 @@ _CLOSE_SECONDS = 5.0
 _CANCELLED_SECONDS = 1.0
 # The code "connection failure", for a loss that the driver tells without one.
 _LOST = "08006"
+# The code of all errors of PgBouncer's own.
+_POOLER = "08P01"
 
 
 @asynccontextmanager
@@ -106,8 +108,9 @@ async def transaction(connection: SchemaConnection) -> AsyncIterator[None]:
 
 def _translated(error: BaseException, schema: Schema) -> EventStoreError:
     """Translate an error of a connection that has stood: if it is lost, a server was there."""
-    if is_connection_loss(error) and sqlstate_of(error) is None and not isinstance(error, TimeoutError):
-        return StoreUnavailable(f"the connection to PostgreSQL was lost: {said_of(error)}", code=_LOST)
+    code = sqlstate_of(error)
+    if is_connection_loss(error) and code != _POOLER and not isinstance(error, TimeoutError):
+        return StoreUnavailable(f"the connection to PostgreSQL was lost: {said_of(error)}", code=code or _LOST)
     return translate(error, schema)
 
 
