@@ -12,10 +12,11 @@ from typing import Any
 from tests.support.nursery import Call, Nursery, kept
 from tests.support.nursery import started as started_call
 
-__all__ = ["ROOT", "Ended", "Worker", "ended", "kept", "started"]
+__all__ = ["ROOT", "Ended", "Worker", "ended", "kept", "said", "started"]
 
 ROOT = Path(__file__).parents[2]
-_SECONDS = 60.0
+# Longer than anything here takes on a busy machine.
+_SECONDS = 240.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +122,14 @@ async def _gone(process: Process) -> AsyncIterator[None]:
         if process.returncode is None:
             process.kill()
             await process.communicate()
+
+
+async def said(process: Process, words: bytes) -> None:
+    """Wait until a program has said these words in a line of its log, whatever it has said before."""
+    assert process.stderr is not None
+    async with asyncio.timeout(_SECONDS):
+        while words not in (line := await process.stderr.readline()):
+            assert line, f"it has ended without a word of {words!r}"
 
 
 async def ended(process: Process, stdin: bytes = b"", *, seconds: float = _SECONDS) -> Ended:

@@ -40,7 +40,7 @@ def base(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 async def _printed(process: Process, words: bytes) -> None:
     """Wait until a program has printed a line with these words."""
     assert process.stdout is not None
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(240):
         while words not in (line := await process.stdout.readline()):
             assert line, await ended(process)
 
@@ -136,6 +136,6 @@ async def test_an_interrupted_demo_leaves_no_process_and_no_file(
     async with started(*DEMO, "--commands", "20000", environment=kept()) as process:
         await _printed(process, moment)
         os.killpg(process.pid, number)
-        end = await ended(process, seconds=30)
+        end = await ended(process)
     assert left_below(base) == []
     assert (end.status, end.complaint) == (130, "")

@@ -21,7 +21,7 @@ EXAMPLE = (sys.executable, "-m", "deploy.local.example", "--port", "0")
 async def said(process: Process, words: str) -> str:
     """Wait until it has said something, and return what follows on that line."""
     assert process.stdout is not None
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(240):
         while line := (await process.stdout.readline()).decode():
             if found := re.search(rf"{words}(\S+)", line):
                 return found[1]
@@ -38,7 +38,7 @@ async def test_the_example_shows_its_books_until_it_is_told_to_stop(worker: Work
         assert "Lent to Ada Lovelace" in page.text
         assert "to Emmy Noether</button>" in page.text
         process.send_signal(signal.SIGINT)
-        end = await ended(process, seconds=30)
+        end = await ended(process)
     assert (end.status, end.complaint) == (0, ""), end
     assert left_below(tmp_path) == []
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.e2e.program import Worker, ended
+from tests.e2e.program import Worker, ended, said
 from tests.support.fixtures.ports import free_port
 
 NOWHERE = {"DATABASE_URL": "", "AMQP_URL": ""}
@@ -16,8 +16,7 @@ async def test_it_tells_how_the_worker_is_by_its_exit_status(worker: Worker) -> 
     assert (nobody.status, nobody.complaint) == (1, "")
     assert nobody.output.startswith("no worker answers on 127.0.0.1, port ")
     async with worker.started("run") as process:
-        assert process.stderr is not None
-        assert b'"consuming library.commands"' in await asyncio.wait_for(process.stderr.readline(), 30)
+        await said(process, b'"consuming library.commands"')
         for question in ((), ("--live",), ("--ready",)):
             end = await probe("health", *question)
             assert (end.status, end.output, end.complaint) == (0, "consuming\n", "")

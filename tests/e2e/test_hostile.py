@@ -5,7 +5,7 @@ import signal
 from typing import Any
 from uuid import uuid4
 
-from tests.e2e.program import Worker, ended
+from tests.e2e.program import Worker, ended, said
 from tests.support.amqp_client import AmqpClient
 
 ESCAPES = "\x1b[2J\x1b]0;owned\x07\x9b31m\r\n\u2028\u202e"
@@ -24,8 +24,7 @@ async def test_what_a_message_brings_stays_data(worker: Worker, vhost: str) -> N
     body = json.dumps({"Key": key, "Limit": 1}).encode()
     first, second, unknown, exploding = (str(uuid4()) for _ in range(4))
     async with tally.started("run") as process, AmqpClient.open(vhost) as client:
-        assert process.stderr is not None
-        assert b"consuming tally.commands" in await process.stderr.readline()
+        await said(process, b"consuming tally.commands")
         common: dict[str, Any] = {
             "reply_to": client.replies,
             "correlation_id": FORGED,

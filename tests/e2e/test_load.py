@@ -18,10 +18,11 @@ from handlers.library.scenarios.hot_book import HotBook
 from tests.e2e.conftest import Serving
 from tests.e2e.program import ROOT, Ended, Worker, ended, started
 from tests.e2e.tampering import tampered
+from tests.support.backlogs import backlog_if_told
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.ports import free_port
+from tests.support.fixtures.waiting import eventually
 from tests.support.summary import PROMISED
-from worker.amqp.backlog import backlog
 from worker.load.summary import Summary
 from worker.topology import Topology
 
@@ -233,9 +234,13 @@ async def test_an_interrupted_load_leaves_no_worker_and_no_file(worker: Worker, 
         end = await ended(process)
     assert end.status == 130, end
     assert names(tmp_path) == []
-    found = await backlog(worker.environment["AMQP_URL"], Topology("library"))
-    assert found is not None
-    assert found.consumers == 0
+
+    async def consumes_nobody() -> bool:
+        found = await backlog_if_told(worker.environment["AMQP_URL"], Topology("library"))
+        return found is not None and found.consumers == 0
+
+    # The broker notices some time later that a connection is gone.
+    await eventually(consumes_nobody, what="the last consumer to be gone")
 
 
 @pytest.mark.parametrize(("scenario", "status"), [("library-day", 0), ("hot-cake", 2)])

@@ -18,7 +18,8 @@ async def test_it_is_sent_again_with_its_id_and_takes_effect_once(served: Worker
     async with Relay.to(served.environment["AMQP_URL"]) as relay:
         process = served.having(AMQP_URL=relay.url)
         relay.loses = CONFIRMATION
-        lost = await process(*ADD, "--timeout", "0.5")
+        # Long enough to connect and to have it stored, also on a busy machine.
+        lost = await process(*ADD, "--timeout", "3")
     assert (lost.status, lost.output) == (2, "")
     told = TOLD.fullmatch(lost.complaint)
     assert told is not None, lost.complaint

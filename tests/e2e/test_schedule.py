@@ -71,7 +71,7 @@ async def test_a_command_is_scheduled_listed_and_cancelled(
         assert "No scheduled command has the id" in again.output
         assert await _waiting(database) == 1
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert await process.wait() == 0
 
 
@@ -150,7 +150,7 @@ async def test_the_queue_of_a_process_that_is_frozen_is_consumed_by_the_next_one
         async with tally.started("schedule", "run"):
             # The broker hands this one to the frozen one, whose consumer is the only one; and again when that is gone.
             await publisher.schedule("tally", "Count", {"Key": "b"}, later)
-            await _waits(database, 2, seconds=20)
+            await _waits(database, 2)
 
 
 async def _has_queue(publisher: Publisher) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.e2e.program import Worker, ended
+from tests.e2e.program import Worker, ended, said
 
 
 @dataclass
@@ -79,8 +79,7 @@ async def test_a_single_process_is_started_again_when_it_is_watched_over(worker:
 
 async def test_without_the_option_one_process_serves_and_is_not_started_again(worker: Worker) -> None:
     async with worker.started("run") as process:
-        assert process.stderr is not None
-        assert b'"consuming library.commands"' in await asyncio.wait_for(process.stderr.readline(), 60)
+        await said(process, b'"consuming library.commands"')
         process.kill()
         assert (await ended(process)).status == -signal.SIGKILL
 

@@ -44,7 +44,7 @@ async def test_the_broker_is_restarted(
     size = Size.chosen(short_blows=1, most_blows=8)
     async with Trial.of("broker stopped or killed, and started", servers, tmp_path, size, followers=followers) as trial:
         # A broker that is killed before it has written the names of new queues loses them.
-        await asyncio.to_thread(until, partial(_names_are_kept, broker), 20, "the queues' names")
+        await asyncio.to_thread(until, partial(_names_are_kept, broker), 60, "the queues' names")
         ways = [broker.kill, broker.stop]
 
         async def restart(_: random.Random) -> None:
@@ -76,4 +76,4 @@ def _close_some(management: Management, amqp_url: str, rng: random.Random) -> in
                 closed += 1
         return closed
 
-    return until(close, 20, "a connection to close")
+    return until(close, 60, "a connection to close")

@@ -60,7 +60,7 @@ async def test_the_database_is_restarted(vhost: str, tmp_path: Path, settle: Set
             async def restart(_: random.Random) -> None:
                 ways.append(way := ways.pop(0))
                 await asyncio.to_thread(way)
-                await asyncio.to_thread(until, partial(_has_started, primary), 30, "the database to start")
+                await asyncio.to_thread(until, partial(_has_started, primary), 60, "the database to start")
 
             await trial.inject(restart)
             settle(await trial.audit())

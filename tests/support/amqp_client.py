@@ -68,7 +68,7 @@ class AmqpClient:
         )
         return str(chosen["message_id"])
 
-    async def take(self, queue: str, *, seconds: float = 20.0) -> AbstractIncomingMessage:
+    async def take(self, queue: str, *, seconds: float = 60.0) -> AbstractIncomingMessage:
         """Take a queue's next message; wait ``seconds`` for it at most."""
         taken: list[AbstractIncomingMessage] = []
         await eventually(partial(self._take, queue, taken), what=f"a message in {queue}", seconds=seconds)

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
+from tests.support.fixtures.ports import free_port
+
 _CHUNK = 64 * 1024
 CONFIRMATION = b"\x00\x3c\x00\x50"
 """The method basic.ack in a frame, by which a broker says that it has stored a message."""
@@ -23,7 +25,8 @@ class Relay:
     def __init__(self, url: str) -> None:
         self.loses: bytes | None = None
         self._target = urlsplit(url)
-        self._port = 0
+        # Below the ephemeral ports, so that no other program gets it while the relay does not listen.
+        self._port = free_port()
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._ends: set[asyncio.Task[None]] = set()
@@ -58,7 +61,6 @@ class Relay:
     async def mend(self) -> None:
         """Accept connections on the same port as before."""
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
 
     def hold_after(self, size: int) -> None:
         """Pass on ``size`` more bytes of what the server sends, then nothing until ``release``."""

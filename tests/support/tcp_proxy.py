@@ -28,6 +28,7 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._answers_to_lose = 0
+        self._lost_by = b""
         self._flows = asyncio.Event()
         self._flows.set()
         self._held = b""
@@ -44,9 +45,14 @@ class Proxy:
         login = self._parts.netloc.rpartition("@")[0]
         self.url = self._parts._replace(netloc=f"{login}@127.0.0.1:{port}").geturl()
 
-    def lose_answers(self, count: int = 1) -> None:
-        """Cut the next connections on which the server answers, before the answer is passed on."""
-        self._answers_to_lose = count
+    def lose_answers(self, count: int = 1, *, only: bytes = b"") -> None:
+        """Cut the next connections on which the server answers, before the answer is passed on.
+
+        Args:
+            count: The number of connections.
+            only: Bytes that the answer contains; other data, such as a heartbeat, is passed on.
+        """
+        self._answers_to_lose, self._lost_by = count, only
 
     def hold(self, only: bytes = b"") -> None:
         """Pass nothing on from now, in either direction, like a network partition.
@@ -104,7 +110,7 @@ class Proxy:
     ) -> None:
         try:
             while data := await reader.read(_MOST_BYTES if self.rate is None else _FEW_BYTES):
-                if answers and self._answers_to_lose:
+                if answers and self._answers_to_lose and self._lost_by in data:
                     self._answers_to_lose -= 1
                     self.cuts += 1
                     break

@@ -83,7 +83,8 @@ class WorkerProcess:
             return [each for each in self.messages if each.startswith(beginning)]
 
         async def has_said() -> bool:
-            return self._process.returncode is not None or len(said()) >= times
+            # Its last lines are read after its end is known.
+            return self._reading.done() or len(said()) >= times
 
         await eventually(has_said, what=f"the worker to say {beginning!r}", seconds=60)
         assert len(said()) >= times, self.messages

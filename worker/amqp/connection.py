@@ -271,8 +271,12 @@ class Link:
         connection, channel = self._connection, self._channel
         self._connection = self._channel = self._wire = None
         if connection is None:
+            self.cut()  # what a failed attempt to connect has left
             return
-        closed_by = asyncio.get_running_loop().time() + _CLOSE_SECONDS
+        loop = asyncio.get_running_loop()
+        closed_by = loop.time() + _CLOSE_SECONDS
+        # The library goes on waiting for the broker after it is cancelled, and stops when the connection is lost.
+        cutting = loop.call_at(closed_by, self.cut)
         try:
             if channel is not None and not channel.is_closed:
                 # Closing the channel first makes the broker confirm that it received every acknowledgement sent before;
@@ -284,6 +288,7 @@ class Link:
                 async with asyncio.timeout_at(closed_by):
                     await connection.close()
         finally:
+            cutting.cancel()
             self.cut()
 
 

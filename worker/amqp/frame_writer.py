@@ -10,6 +10,8 @@ __all__ = ["FrameWriter"]
 
 # This much is sent without waiting for the end of the turn.
 _FULL_BYTES = 65_536
+# What is left to be sent by then was not asked for: the library closes after the broker's answer, or gives up.
+_CLOSE_SECONDS = 2.0
 
 
 class FrameWriter:
@@ -64,17 +66,29 @@ class FrameWriter:
         self._stream.write_eof()
 
     def close(self) -> None:
-        """Send what was collected, then close the stream."""
+        """Send what was collected, then close the stream. Safe to repeat."""
         self._send()
-        self._stream.close()
+        # asyncio's transport for TLS can no longer be aborted after its second close.
+        if not self._stream.is_closing():
+            self._stream.close()
 
     async def wait_closed(self) -> None:
-        """Wait until the stream is closed.
+        """Wait until the stream is closed. After two seconds, or if the call is cancelled, the stream is aborted.
+
+        Under TLS, a stream waits half a minute for the farewell of a broker that has gone silent. The library waits as
+        long, also when it is cancelled.
 
         Raises:
             OSError: The connection was lost.
         """
-        await self._stream.wait_closed()
+        aborting = self._loop.call_later(_CLOSE_SECONDS, self.transport.abort)
+        try:
+            await self._stream.wait_closed()
+        except asyncio.CancelledError:
+            self.transport.abort()
+            raise
+        finally:
+            aborting.cancel()
 
     def _send(self) -> None:
         gathered, self._gathered, self._size = self._gathered, [], 0

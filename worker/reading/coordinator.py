@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -130,6 +130,8 @@ class Coordinator:
     async def _tick(self) -> None:
         """Renew the leases held, take free ones, and react to changed rows."""
         held = {follower_id: run.fence for follower_id, run in self.running.items()}
+        # The row of a run that ends from here on may be read before it says why: the next tick sees to it.
+        ended = {follower_id for follower_id, run in self.running.items() if not run.is_under_way}
         try:
             async with asyncio.timeout(self._answer_seconds):
                 rows, kept = await self._renewed(held)
@@ -149,7 +151,7 @@ class Coordinator:
         seen_to = time.monotonic()
         for name in tuple(self._turns):
             self._turns.rotate(-1)
-            await self._see_to(self._declared[name], [row for row in rows if row.name == name])
+            await self._see_to(self._declared[name], [row for row in rows if row.name == name], ended)
             if time.monotonic() - seen_to > TICK_SECONDS:
                 break  # a follower that waits for a lock; the leases are renewed before the others have their turn
         if self._ticks % _TICKS_BETWEEN_DROPS == 0:
@@ -168,7 +170,7 @@ class Coordinator:
             # Last, and in one exchange with the server: if the process is frozen here, no row stays locked.
             return rows, await followers.renew(held, LEASE_SECONDS)
 
-    async def _see_to(self, declared: Followed, rows: list[FollowerRow]) -> None:
+    async def _see_to(self, declared: Followed, rows: list[FollowerRow], ended: Collection[int]) -> None:
         try:
             if declared.lacks_row(rows):
                 await declared.register(self._session, self._store)
@@ -187,7 +189,7 @@ class Coordinator:
                 await self._take(declared, row)
                 continue
             run.row = row
-            if not run.is_under_way and (run.failure is None or row.failure is None):
+            if row.follower_id in ended and (run.failure is None or row.failure is None):
                 # Resumed by a person, or past a skipped event; or what ended the run is resolved.
                 run.start()
             is_ready = not row.is_current and run.progress.has_caught_up and run.is_under_way

@@ -28,6 +28,9 @@ _log = logging.getLogger(__name__)
 _MOST_PARTS = 10
 _MOST_KEY = 200
 _MOST_STATE = 300
+# How long sending a report may take, or the interval if that is longer. Opening a connection may take longer than a
+# short interval: if each report began it anew, none would ever be sent.
+_SEND_SECONDS = 10.0
 # What a person has to change is not tried again every two seconds.
 _REFUSED_SECONDS = 30.0
 # The time for the last report after the drain, and the same again for closing the connection.
@@ -125,7 +128,7 @@ class Reporter:
     async def _has_published(self, body: bytes) -> bool:
         """Publish a body. Return False if it was refused and should not be tried again soon; otherwise True."""
         try:
-            async with asyncio.timeout(self._interval):
+            async with asyncio.timeout(max(self._interval, _SEND_SECONDS)):
                 await self._publish(body)
         except TimeoutError:
             return True  # other parts of the worker report a broker that is down or reads nothing

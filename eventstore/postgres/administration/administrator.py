@@ -1,5 +1,6 @@
 """Administrator connections: a dedicated connection to one server for administrative commands."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import cast
@@ -14,12 +15,16 @@ from eventstore.postgres.schema import Schema
 from eventstore.schema_name import DEFAULT_SCHEMA
 from eventstore.system_error import said_of
 
-__all__ = ["administrator"]
+__all__ = ["administrator", "transaction"]
 
 _SECONDS = 10.0
 _CLOSE_SECONDS = 5.0
+# Enough to ask the server to stop. Whoever has pressed Ctrl-C does not wait for one that is frozen or cut off.
+_CANCELLED_SECONDS = 1.0
 # The code "connection failure", for a loss that the driver tells without one.
 _LOST = "08006"
+# The code of all errors of PgBouncer's own.
+_POOLER = "08P01"
 
 
 @asynccontextmanager
@@ -49,6 +54,8 @@ async def administrator(
     Raises:
         StoreMisconfigured: The schema name or the database URL is not usable.
         EventStoreError: Connecting, or a statement inside the block, failed, as ``translate`` classifies it.
+
+    If the block is cancelled, the server is asked to stop the running statement, and gets a second for that.
     """
     its = Schema(schema)
     dialer = Dialer(
@@ -62,19 +69,48 @@ async def administrator(
         statement_seconds=statement_seconds,
     )
     connection = cast("SchemaConnection", await dialer.dial())
+    seconds = _CLOSE_SECONDS
     try:
         yield connection
     except DRIVER_ERRORS as error:
         raise _translated(_first_of(error), its) from error
+    except asyncio.CancelledError:
+        seconds = _CANCELLED_SECONDS
+        raise
     finally:
         with suppress(*DRIVER_ERRORS):  # if the server hangs, the first error matters more
-            await connection.close(timeout=_CLOSE_SECONDS)
+            await connection.close(timeout=seconds)
+
+
+@asynccontextmanager
+async def transaction(connection: SchemaConnection) -> AsyncIterator[None]:
+    """Run a transaction, or a part of one that is rolled back by itself.
+
+    If the block is cancelled and the server does not confirm the rollback within a second, the connection is
+    terminated, which rolls back as well. asyncpg's own transactions would wait for the server without a limit.
+    """
+    its = connection.transaction()
+    await its.start()
+    try:
+        yield
+    except asyncio.CancelledError:
+        try:
+            async with asyncio.timeout(_CANCELLED_SECONDS):
+                await its.rollback()
+        except DRIVER_ERRORS:
+            connection.terminate()
+        raise
+    except BaseException:
+        await its.rollback()
+        raise
+    await its.commit()
 
 
 def _translated(error: BaseException, schema: Schema) -> EventStoreError:
     """Translate an error of a connection that has stood: if it is lost, a server was there."""
-    if is_connection_loss(error) and sqlstate_of(error) is None and not isinstance(error, TimeoutError):
-        return StoreUnavailable(f"the connection to PostgreSQL was lost: {said_of(error)}", code=_LOST)
+    code = sqlstate_of(error)
+    if is_connection_loss(error) and code != _POOLER and not isinstance(error, TimeoutError):
+        return StoreUnavailable(f"the connection to PostgreSQL was lost: {said_of(error)}", code=code or _LOST)
     return translate(error, schema)
 
 

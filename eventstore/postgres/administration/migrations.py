@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from eventstore.errors import LockNotAcquired, StoreMisconfigured
-from eventstore.postgres.administration.administrator import administrator
+from eventstore.postgres.administration.administrator import administrator, transaction
 from eventstore.postgres.administration.database_settings import check_surroundings
 from eventstore.postgres.administration.partitioning import check_size, extend, partition
 from eventstore.postgres.connections.dialing import SessionAttribute
@@ -256,7 +256,7 @@ async def _repair(connection: SchemaConnection, *, dry_run: bool) -> tuple[str, 
 @asynccontextmanager
 async def _short_transaction(connection: SchemaConnection, command: str) -> AsyncIterator[None]:
     try:
-        async with connection.transaction():
+        async with transaction(connection):
             await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
             yield
     except DRIVER_ERRORS as error:

@@ -19,7 +19,8 @@ from tests.integration.eventstore.staging import Connection, connected, head_loc
 from tests.support.fixtures.databases import Database
 from tests.support.tcp_proxy import Proxy, proxy
 
-LIMIT = 1.0
+# Long enough to be looked at while it lasts.
+LIMIT = 3.0
 # What a test may take under the lock on a busy machine.
 LONG = 10.0
 # How much later than its bound a hold's end may be seen on a busy machine; a client alone would never end it.
@@ -105,10 +106,11 @@ async def test_a_holder_that_dies_lets_go(database: Database, store: PostgresEve
 
 async def test_a_broad_boundary_has_its_turn_beside_narrow_ones(database: Database, store: PostgresEventStore) -> None:
     every = Filter.matching().any_event_type_of("Counted")
-    done = asyncio.Event()
+    done, started = asyncio.Event(), asyncio.Barrier(5)
 
     async def count(key: str) -> int:
         async with PostgresEventStore.connect(database.url, pool_size=2) as narrow:
+            await started.wait()
             turns = 0
             while not done.is_set():
                 await narrow.append([counted(key)])
@@ -117,6 +119,7 @@ async def test_a_broad_boundary_has_its_turn_beside_narrow_ones(database: Databa
 
     counting = [asyncio.create_task(count(f"k{n}")) for n in range(4)]
     try:
+        await started.wait()
         for _ in range(5):
             seen = (await store.append([counted("here")])).position
             async with store.exclusive(limit=LONG, patience=LONG) as held:
@@ -296,7 +299,7 @@ async def test_a_hold_leaves_no_setting_in_its_session(database: Database) -> No
     async with connected(database.url) as session:
         before = [await session.fetchval("SELECT current_setting($1, true)", name) for name in names]
         async with session.transaction():
-            await session.fetch("SELECT * FROM eventstore.hold_v1(1000, 250)")
+            await session.fetch("SELECT * FROM eventstore.hold_v1(1000, 10000)")
             inside = [await session.fetchval("SELECT current_setting($1, true)", name) for name in names]
         assert before != inside
         assert [await session.fetchval("SELECT current_setting($1, true)", name) for name in names] == before

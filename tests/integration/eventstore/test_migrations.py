@@ -73,7 +73,10 @@ async def test_a_migration_that_waits_for_another_holds_no_snapshot(database: Da
 
 
 async def _polls(admin: Connection) -> bool:
-    query = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE '%pg_try_advisory_lock%' AND pid <> $1)"
+    query = (
+        "SELECT EXISTS (SELECT FROM pg_stat_activity"
+        " WHERE datname = current_database() AND query LIKE '%pg_try_advisory_lock%' AND pid <> $1)"
+    )
     return bool(await admin.fetchval(query, admin.get_server_pid()))
 
 

@@ -15,7 +15,15 @@ from eventstore.postgres.administration import partitioning
 from eventstore.postgres.appends.batch import columns
 from eventstore.postgres.statements import statement
 from tests.integration.eventstore.questions import ANY, counted, keys, numbers, of, request
-from tests.integration.eventstore.staging import Connection, connected, head_locked, refused, terminate, waiting
+from tests.integration.eventstore.staging import (
+    Connection,
+    connected,
+    head_locked,
+    refused,
+    room_made,
+    terminate,
+    waiting,
+)
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.waiting import eventually
 
@@ -124,6 +132,8 @@ async def test_a_migration_that_is_killed_at_a_step_is_gone_on_with(
 ) -> None:
     async with PostgresEventStore.connect(database.url) as store:
         await store.append([counted("a")] * 5)
+        # Asked later, when there are partitions, it would know of them, and make further ones.
+        await room_made(store)
         if steps_done > 0:
             await admin.fetch("SELECT eventstore.bound_events($1)", SIZE)
         if steps_done > 1:
@@ -164,6 +174,8 @@ async def test_a_bound_that_was_left_and_reached_pauses_and_is_put_further_away(
     await admin.fetch("SELECT eventstore.bound_events($1)", SIZE)
     async with PostgresEventStore.connect(database.url) as store:
         await store.append([counted("a")] * 10)
+        # Asked later, when there are partitions, it would know of them, and make further ones.
+        await room_made(store)
         # Not as a mistake of the request, which would be a dead letter.
         with pytest.raises(StoreUnavailable):
             await store.append([counted("b")])

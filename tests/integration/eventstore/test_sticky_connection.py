@@ -104,7 +104,10 @@ async def test_a_statement_that_is_cancelled_leaves_no_connection_in_use(databas
 
 
 async def _sleeps(admin: Connection) -> bool:
-    found = await admin.fetch("SELECT FROM pg_stat_activity WHERE state = 'active' AND query = 'SELECT pg_sleep(60)'")
+    found = await admin.fetch(
+        "SELECT FROM pg_stat_activity"
+        " WHERE datname = current_database() AND state = 'active' AND query = 'SELECT pg_sleep(60)'"
+    )
     return len(found) == 1
 
 
@@ -180,7 +183,10 @@ async def test_queries_beyond_the_bound_wait_outside(
 
 
 async def _locked_out(admin: Connection) -> bool:
-    found = await admin.fetch("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%Purpose%'")
+    found = await admin.fetch(
+        "SELECT FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%Purpose%'"
+    )
     return len(found) == 1
 
 

@@ -80,7 +80,8 @@ async def test_an_earlier_state_that_waited_for_a_later_one_does_not_replace_it(
 async def _waits(looker: Connection) -> bool:
     return bool(
         await looker.fetchval(
-            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'advisory' AND query LIKE '%put_state_v2%')"
+            "SELECT EXISTS (SELECT FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event = 'advisory' AND query LIKE '%put_state_v2%')"
         )
     )
 

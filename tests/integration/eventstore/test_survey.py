@@ -74,5 +74,8 @@ async def test_a_server_that_falls_silent_in_the_middle_cannot_be_reached(
 
 
 async def _waits(admin: Connection) -> bool:
-    found = await admin.fetch("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%Purpose%'")
+    found = await admin.fetch(
+        "SELECT FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%Purpose%'"
+    )
     return len(found) == 1

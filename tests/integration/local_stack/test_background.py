@@ -77,7 +77,7 @@ def test_down_says_stopped_when_the_last_process_is_gone(folder: StackFolder, ba
     os.kill(reaper, signal.SIGSTOP)
     try:
         os.kill(daemon, signal.SIGKILL)
-        until(lambda: not _words(daemon), 10, "the daemon to be gone")
+        until(lambda: not _words(daemon), 60, "the daemon to be gone")
         assert folder.is_locked()
     finally:
         os.kill(reaper, signal.SIGCONT)
@@ -105,7 +105,7 @@ def test_an_up_that_is_interrupted_leaves_nothing(folder: StackFolder, base: Pat
     if number == signal.SIGINT:
         assert (up.returncode, said) == (130, "Interrupted.\n")
     until(lambda: not left_below(base), 60, "all to be gone")
-    until(lambda: not folder.path.exists(), 10, "the folder to be gone")
+    until(lambda: not folder.path.exists(), 60, "the folder to be gone")
 
 
 def test_a_mistake_is_one_sentence_and_status_2(folder: StackFolder) -> None:

@@ -97,7 +97,7 @@ def test_a_killed_postmaster_leaves_no_shared_memory(base: Path) -> None:
         note = (stack.primary.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
         segment = note[6].split()[1]
         stack.primary.kill()
-        until(lambda: segment in shared_memory(), 10, "the segment to be left by its processes")
+        until(lambda: segment in shared_memory(), 60, "the segment to be left by its processes")
     assert segment not in shared_memory() - before
     assert left_below(base) == []
 

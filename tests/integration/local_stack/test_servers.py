@@ -78,7 +78,7 @@ def test_a_killed_primary_comes_back_under_its_address_with_its_data(stack: Loca
     assert stack.environment()["DATABASE_URL"] == address
     assert stack.primary.query("SELECT number FROM kept") == "1"
     query = "SELECT state FROM pg_stat_replication"
-    until(lambda: stack.primary.query(query) == "streaming", 20, "the replica to stream again")
+    until(lambda: stack.primary.query(query) == "streaming", 60, "the replica to stream again")
 
 
 async def test_a_killed_broker_comes_back_with_its_durable_messages(stack: LocalStack) -> None:
@@ -89,7 +89,7 @@ async def test_a_killed_broker_comes_back_with_its_durable_messages(stack: Local
         letter = aio_pika.Message(b"hello", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
         await channel.default_exchange.publish(letter, "kept")
     # RabbitMQ writes the name of a new quorum queue down half a second later, and never finds it again without.
-    until(lambda: any(b"kept" in names.read_bytes() for names in stack.folder.rglob("names.dets")), 10, "the name")
+    until(lambda: any(b"kept" in names.read_bytes() for names in stack.folder.rglob("names.dets")), 60, "the name")
     stack.broker.kill()
     stack.broker.start()
     assert stack.broker.url == url
@@ -97,7 +97,7 @@ async def test_a_killed_broker_comes_back_with_its_durable_messages(stack: Local
     async with connection, connection.channel() as channel:
         queue = await channel.get_queue("kept")
         # Consumed, not fetched: the queue may still be choosing its leader.
-        async with queue.iterator(timeout=30) as messages:
+        async with queue.iterator(timeout=60) as messages:
             async for message in messages:
                 await message.ack()
                 assert message.body == b"hello"
@@ -109,7 +109,7 @@ def test_a_standby_is_promoted_without_the_event_it_never_received(primary_and_s
     primary.query("CREATE TABLE event (number int); INSERT INTO event VALUES (1)")
     position = primary.query("SELECT pg_current_wal_lsn()")
     reached = f"SELECT pg_last_wal_replay_lsn() >= '{position}'"
-    until(lambda: standby.query(reached) == "t", 20, "the standby to have the first event")
+    until(lambda: standby.query(reached) == "t", 60, "the standby to have the first event")
     standby.stop()
     primary.query("INSERT INTO event VALUES (2)")
     primary.kill()

@@ -219,7 +219,8 @@ class Projecting:
 
     async def says(self, text: str) -> None:
         async def said() -> bool:
-            return self.process.returncode is not None or any(text in line for line in self.lines)
+            # What it said last is read after its end is known.
+            return self._reading.done() or any(text in line for line in self.lines)
 
         await eventually(said, what=f"the process to say {text!r}", seconds=60)
         assert any(text in line for line in self.lines), self.lines

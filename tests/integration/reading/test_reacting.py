@@ -27,6 +27,7 @@ from tests.support.domains.bells import bells, late, tolling
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.waiting import eventually
 from tests.support.serving import serving_domain
+from tests.support.slow_relay import CONFIRMATION
 from tests.support.tcp_proxy import proxy
 from worker.errors import FollowerError
 from worker.leased_service import LeasedService
@@ -128,7 +129,7 @@ async def test_a_confirmation_that_is_lost_has_the_same_command_sent_again(
     await queues(client)
     async with proxy(vhost) as way, sending(database.url, way.url, bells(reactions=(tolling,))):
         await passed(database.admin_url, await ring(store, "a"))
-        way.lose_answers(1)
+        way.lose_answers(1, only=CONFIRMATION)
         await passed(database.admin_url, await ring(store, "b"))
         assert way.cuts == 1
     found = await taken(client)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 
 import asyncpg
 import pytest
@@ -26,6 +27,8 @@ from worker.leased_service import LeasedService
 from worker.reading.administration import pause, resume, skip
 from worker.reading.builds import Declared
 from worker.reading.coordinator import Coordinator
+from worker.reading.follower_run import FollowerRun
+from worker.reading.followers import FollowerRow
 from worker.reading.read_models import ReadModels
 
 DECLARED = Declared(domain=ledger(balances), projection=balances)
@@ -68,6 +71,43 @@ async def test_an_event_that_fails_stops_its_projection_alone_behind_all_before_
             assert await rows(database.admin_url, noted) == [
                 (701, "Booked", "ValueError: bad cannot go below nothing", "booked by mistake", "ada")
             ]
+
+
+async def test_a_projection_that_stops_while_its_row_is_read_is_not_begun_anew(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, is_late, is_seen_to = 0, False, asyncio.Event()
+    start, renewed = FollowerRun.start, Coordinator._renewed
+
+    def counted(run: FollowerRun) -> None:
+        nonlocal begun
+        begun += 1
+        start(run)
+
+    async def late(coordinator: Coordinator, held: Mapping[int, int]) -> tuple[list[FollowerRow], frozenset[int]]:
+        nonlocal is_late
+        if is_late:
+            is_seen_to.set()
+        found = await renewed(coordinator, held)
+        if held and not is_late:
+            # The rows are read before the event stops it, and used afterwards.
+            is_late = True
+            await _stopped(coordinator)
+        return found
+
+    monkeypatch.setattr(FollowerRun, "start", counted)
+    monkeypatch.setattr(Coordinator, "_renewed", late)
+    async with PostgresEventStore.connect(database.url) as store, coordinating(database.url, ledger(balances)) as it:
+
+        async def is_read() -> bool:
+            return is_late
+
+        await eventually(is_read, what="the rows to be read")
+        await store.append([booked("bad", -1)])
+        await is_seen_to.wait()
+        assert begun == 1
+        (run,) = it.running.values()
+        assert run.failure is not None
 
 
 async def test_of_two_who_leave_one_event_out_one_is_told_that_it_was_done(database: Database) -> None:

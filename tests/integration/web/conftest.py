@@ -33,7 +33,7 @@ async def site(shelf: Shelf, stack_environment: Environment, management: Managem
                 served(settings) as (address, library),
             ):
                 site = Site(database=database, settings=settings, store=store, address=address, library=library)
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(90):
                     await site.begin()
                 yield site
     finally:

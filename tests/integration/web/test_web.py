@@ -82,7 +82,8 @@ async def test_without_an_answer_a_command_can_be_looked_up_and_sent_again(
     fields = {"command_id": str(uuid4()), "book_id": book_id, "reader_id": reader_id}
     looked_up = f"/commands/{fields['command_id']}"
     with made_vhost(stack_environment, management) as amqp_url:
-        impatient = replace(site.settings, amqp_url=amqp_url, answer_seconds=0.3)
+        # Long enough to connect and to have it stored, also on a busy machine.
+        impatient = replace(site.settings, amqp_url=amqp_url, answer_seconds=3.0)
         async with in_process(impatient) as client:
             page = await client.post("/lend", data=fields)
             assert page.status_code == httpx.codes.SERVICE_UNAVAILABLE
@@ -207,7 +208,7 @@ async def test_what_is_missing_or_cannot_be_read_is_told(site: Site) -> None:
 
 async def told(stream: AsyncIterator[str]) -> Position:
     """The next position that a stream of events tells."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         async for line in stream:
             if line.startswith("data: "):
                 return Position.parse(line.removeprefix("data: "))
@@ -234,7 +235,7 @@ async def test_browsers_are_told_of_every_change_also_of_one_while_they_were_awa
 
 
 async def test_a_server_that_stops_ends_the_streams(site: Site) -> None:
-    async with asyncio.timeout(30), browser(site.address) as client:
+    async with asyncio.timeout(60), browser(site.address) as client:
         async with served(site.settings) as (address, _):
             response = await client.send(client.build_request("GET", f"{address}/changes"), stream=True)
         # To their end: one that is broken off raises.

@@ -62,7 +62,7 @@ async def decided(store: PostgresEventStore, sent: dict[str, list[UUID]]) -> Non
     async def are_decided() -> bool:
         return len([receipt async for receipt in store.all_receipts()]) >= total
 
-    await eventually(are_decided, what=f"{total} decisions", seconds=60)
+    await eventually(are_decided, what=f"{total} decisions", seconds=120)
     numbers: dict[UUID, list[int]] = defaultdict(list)
     async for receipt in store.all_receipts():
         assert receipt.key is not None

@@ -27,7 +27,9 @@ LIMITS = (20, 50)
 
 
 @pytest.fixture(autouse=True)
-async def _queues(vhost: str) -> None:
+async def _queues(vhost: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A walk ends when the broker counts what was returned, however slow it is just now.
+    monkeypatch.setattr("worker.amqp.queue_browser._RETURN_SECONDS", 60.0)
     await make_queues(vhost)
 
 

@@ -91,7 +91,7 @@ async def test_what_has_started_finishes_and_what_has_not_goes_back(
     assert 0 < len(first) <= 4
     assert report["received"] == report["accepted"] + report["returned"]
     assert (report["accepted"], report["in_flight"]) == (len(first), 0)
-    assert await client.ready(QUEUES.queue) == COMMANDS - len(first)
+    await client.holds(QUEUES.queue, COMMANDS - len(first))
     rest = await finish(database, vhost, client)
     assert (rest["accepted"], rest["duplicate"]) == (COMMANDS - len(first), 0)
     assert await answered(store) == ids

@@ -84,7 +84,8 @@ async def test_a_command_that_reads_is_decided_before_the_worker_ends(
 async def test_an_answer_that_is_on_its_way_arrives_before_the_worker_ends(
     store: PostgresEventStore, database: Database, way: Proxy, client: AmqpClient
 ) -> None:
-    async with WorkerProcess.running(database.url, way.url) as worker:
+    # Longer than a busy machine takes until it may go on.
+    async with WorkerProcess.running(database.url, way.url, WORKER_REPLY_TIMEOUT="60") as worker:
         way.hold(SENDER)
         command_id = await client.put(BODY, reply_to=client.replies)
         # Appended, but neither replied to nor acknowledged.

@@ -44,27 +44,27 @@ async def test_nothing_is_ever_sealed_by_a_key_that_is_gone(database: Database) 
         for scheduler in schedulers:
             stack.push_async_callback(scheduler.close)
         stack.push_async_callback(reader.close)
-        numbers = iter(range(REGISTRATIONS))
+        done = registered = 0
 
         async def register(scheduler: Scheduler) -> None:
-            for number in numbers:
-                await scheduler.process(registration(f"Ada {number}"))
+            # A busy machine may be slow to forget: there is no end before somebody was forgotten in between.
+            nonlocal registered
+            while registered < REGISTRATIONS or not done:
+                registered += 1
+                await scheduler.process(registration(f"Ada {registered}"))
 
         async def forget_again() -> None:
-            done = 0
-            while done < FORGETTINGS:
+            nonlocal done
+            while done < FORGETTINGS and not all(task.done() for task in working):
                 done += (await forget(database.admin_url, ADA)).number is not None
 
         async with asyncio.TaskGroup() as group:
             working = [group.create_task(register(scheduler)) for scheduler in schedulers for _ in range(4)]
-            forgetting = group.create_task(forget_again())
-            await asyncio.wait([*working, forgetting], return_when=asyncio.FIRST_COMPLETED)
-            if not forgetting.done():
-                forgetting.cancel()
+            group.create_task(forget_again())
         events = [event async for event in stores[0].read(Filter.matching_any_event())]
         sealed = [event for event in events if SEALED in event.metadata]
         forgotten = [event.sequence_number for event in events if event.type == SUBJECT_FORGOTTEN]
-        assert len(sealed) == REGISTRATIONS
+        assert len(sealed) == registered
         assert forgotten
         keys = await stores[0].subject_keys([key for event in sealed for key in key_ids(event)])
         lost = [

@@ -18,6 +18,7 @@ from tests.support.serving import QUEUES, serving, settled, settlers
 from worker.counters import End
 from worker.publisher import Publisher
 from worker.service import Service
+from worker.supervision.stop_times import StopTimes
 
 COMMANDS = 20
 
@@ -42,7 +43,7 @@ async def held(service: Service, publisher: Publisher, client: AmqpClient) -> As
     # The answer to the one before goes out a moment before its delivery ends.
     await settled(service, 1)
     asking = [
-        asyncio.create_task(publisher.request("tally", "Count", {"Key": f"k{n}"}, timeout=60)) for n in range(COMMANDS)
+        asyncio.create_task(publisher.request("tally", "Count", {"Key": f"k{n}"}, timeout=240)) for n in range(COMMANDS)
     ]
     await paused(service)
     # As many as may be unsettled have come in; the others wait in the queue.
@@ -111,7 +112,8 @@ async def test_a_drain_gives_back_what_is_held(
         await paused(service)
         await client.holds(QUEUES.queue, COMMANDS - 8)
         # Long before the deadline, which waiting for the database would use up.
-        async with asyncio.timeout(10):
+        service.stop_times = StopTimes(drain=600.0)
+        async with asyncio.timeout(60):
             assert await service.drain() == 0
     assert service.counters.ends == {End.RETURNED: service.counters.received}
     await client.holds(QUEUES.queue, COMMANDS)

@@ -26,6 +26,8 @@ from worker.errors import BrokerUnavailable, NoReply, Unroutable
 from worker.publisher import Publisher
 
 _ROOT = Path(__file__).resolve().parents[3]
+# Long enough to connect and to have a command stored, also on a busy machine.
+_STORED_SECONDS = 3.0
 _PROGRAM = """
 import asyncio, os
 from worker import Publisher
@@ -64,7 +66,7 @@ async def test_a_command_whose_confirmation_is_lost_is_sent_again_with_the_id_th
 async def test_whatever_is_raised_names_the_command(vhost: str, client: AmqpClient, queue: str) -> None:
     async with Relay.to(vhost) as relay, Publisher.connect(relay.url) as publisher:
         with pytest.raises(NoReply) as unanswered:
-            await publisher.request("tally", "Count", {"Key": "a"}, timeout=0.5)
+            await publisher.request("tally", "Count", {"Key": "a"}, timeout=_STORED_SECONDS)
         assert str(unanswered.value.command_id) == (await client.take(queue)).message_id
         with pytest.raises(Unroutable) as unroutable:
             await publisher.publish("nobody", "Count", {"Key": "a"})
@@ -86,7 +88,7 @@ async def test_a_broker_that_goes_away_does_not_write_into_the_programs_log(
     async with Relay.to(vhost) as relay, Publisher.connect(relay.url, name="ours") as publisher:
         # The connection for replies, too.
         with pytest.raises(NoReply):
-            await publisher.request("tally", "Count", {"Key": "a"}, timeout=0.5)
+            await publisher.request("tally", "Count", {"Key": "a"}, timeout=_STORED_SECONDS)
         await client.take(queue)
         caplog.clear()
         await close_connections(management, vhost, "ours", "ours-replies")

@@ -1,6 +1,7 @@
 """What workers report, and what a console makes of it: three of two hosts, one of which is killed."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -13,6 +14,7 @@ from eventstore.postgres import PostgresEventStore
 from tests.support.fixtures.vhosts import Management
 from tests.support.fixtures.waiting import eventually
 from tests.support.serving import serving, settled
+from tests.support.tcp_proxy import proxy
 from worker.amqp.report_publisher import ReportPublisher
 from worker.amqp.report_receiver import ReportReceiver
 from worker.console.known_workers import KnownWorkers, WorkerRow
@@ -42,7 +44,8 @@ async def listening(amqp_url: str) -> AsyncIterator[tuple[KnownWorkers, ReportRe
 def reported(service: Service, amqp_url: str, host: str, **settings: Any) -> Any:
     """Have a worker report."""
     chosen: dict[str, Any] = {"worker_report_interval": INTERVAL} | settings
-    return reporting(service, Settings(amqp_url=amqp_url, **chosen), host=host)
+    # Its goodbye has as long as a busy machine needs.
+    return reporting(service, Settings(amqp_url=amqp_url, **chosen), host=host, patience=lambda _: 30.0)
 
 
 async def holds(known: KnownWorkers, what: str, condition: Callable[[list[WorkerRow]], bool]) -> list[WorkerRow]:
@@ -56,42 +59,50 @@ async def holds(known: KnownWorkers, what: str, condition: Callable[[list[Worker
 async def test_three_workers_of_two_hosts_one_of_which_is_killed(
     store: PostgresEventStore, vhost: str, publisher: Publisher
 ) -> None:
-    async with AsyncExitStack() as stack:
-        known, _ = await stack.enter_async_context(listening(vhost))
-        services = [await stack.enter_async_context(serving(store, vhost)) for _ in range(3)]
-        for service, host in zip(services[:2], ("alpha", "beta"), strict=True):
-            await stack.enter_async_context(reported(service, vhost, host, worker_report_keys="plain"))
-        killed = asyncio.create_task(_report_until_killed(services[2], vhost))
-        rows = await holds(known, "three workers", lambda rows: len(rows) == 3)
-        assert sorted(row.report.host for row in rows) == ["alpha", "alpha", "beta"]
-        keys = [f"k{n % 2}" for n in range(12)]
-        await asyncio.gather(*(publisher.request("tally", "Count", {"Key": key, "Limit": 9}) for key in keys))
+    async with listening(vhost) as (known, _):
+        async with AsyncExitStack() as stack:
+            services = [await stack.enter_async_context(serving(store, vhost)) for _ in range(3)]
+            for service, host in zip(services[:2], ("alpha", "beta"), strict=True):
+                await stack.enter_async_context(reported(service, vhost, host, worker_report_keys="plain"))
+            killed = asyncio.create_task(_report_until_killed(services[2], vhost))
+            rows = await holds(known, "three workers", lambda rows: len(rows) == 3)
+            assert sorted(row.report.host for row in rows) == ["alpha", "alpha", "beta"]
+            keys = [f"k{n % 2}" for n in range(12)]
+            await asyncio.gather(*(publisher.request("tally", "Count", {"Key": key, "Limit": 9}) for key in keys))
 
-        def accepted(rows: list[WorkerRow]) -> int:
-            return sum(row.report.counters["accepted"] for row in rows)
+            def accepted(rows: list[WorkerRow]) -> int:
+                return sum(row.report.counters["accepted"] for row in rows)
 
-        rows = await holds(known, "twelve answers", lambda rows: accepted(rows) == len(keys))
-        assert sum(row.report.counters["conflicts"] for row in rows) == sum(
-            each.counters.conflicts for each in services
-        )
-        assert {domain.name for row in rows for domain in row.report.domains} == {"tally"}
-        assert sum(sum(row.report.latency) for row in rows) == len(keys)
-        assert all(row.report.ready and row.report.state == "consuming" for row in rows)
+            rows = await holds(known, "twelve answers", lambda rows: accepted(rows) == len(keys))
+            assert sum(row.report.counters["conflicts"] for row in rows) == sum(
+                each.counters.conflicts for each in services
+            )
+            assert {domain.name for row in rows for domain in row.report.domains} == {"tally"}
+            assert sum(sum(row.report.latency) for row in rows) == len(keys)
+            assert all(row.report.ready and row.report.state == "consuming" for row in rows)
 
-        async def is_hot() -> bool:
-            return {'["k0"]', '["k1"]'} <= {row.part.key for row in known.hottest()}
+            async def is_hot() -> bool:
+                return {'["k0"]', '["k1"]'} <= {row.part.key for row in known.hottest()}
 
-        await eventually(is_hot, what="the hot parts to be told")
-        killed.cancel()
-        await asyncio.gather(killed, return_exceptions=True)
-        rows = await holds(known, "one to be gone", lambda rows: any(row.is_gone for row in rows))
-        assert [(row.report.host, row.lives) for row in rows if row.is_gone] == [("alpha", False)]
-        assert sorted(row.report.host for row in rows if row.lives) == ["alpha", "beta"]
-        figures = known.figures()
-        assert figures is not None
-        assert figures.ends[End.DEAD_LETTERED] == 0
-    # Those that end as they should have said so, and are not gone.
-    assert {(row.report.ended, row.is_gone) for row in known.rows()} == {(True, False), (False, True)}
+            await eventually(is_hot, what="the hot parts to be told")
+            killed.cancel()
+            await asyncio.gather(killed, return_exceptions=True)
+
+            def one_is_gone(rows: list[WorkerRow]) -> bool:
+                # On a busy machine, others may be silent for a moment.
+                gone = [row.report.host for row in rows if row.is_gone]
+                return gone == ["alpha"] and sorted(row.report.host for row in rows if row.lives) == ["alpha", "beta"]
+
+            await holds(known, "one to be gone", one_is_gone)
+            figures = known.figures()
+            assert figures is not None
+            assert figures.ends[End.DEAD_LETTERED] == 0
+
+        def have_ended(rows: list[WorkerRow]) -> bool:
+            return Counter((row.report.ended, row.is_gone) for row in rows) == {(True, False): 2, (False, True): 1}
+
+        # Those that end as they should have said so, and are not gone.
+        await holds(known, "the others to say that they end", have_ended)
 
 
 async def _report_until_killed(service: Service, amqp_url: str) -> None:
@@ -124,6 +135,15 @@ async def _any(bodies: list[bytes], text: bytes = b"") -> bool:
     return any(text in body for body in bodies)
 
 
+async def test_a_worker_that_takes_longer_to_connect_than_its_interval_reports(
+    store: PostgresEventStore, vhost: str
+) -> None:
+    async with proxy(vhost) as way, listening(vhost) as (known, _), serving(store, vhost) as service:
+        way.delay = INTERVAL
+        async with reported(service, way.url, "far"):
+            await holds(known, "a report", lambda rows: len(rows) == 1)
+
+
 async def test_nothing_is_reported_where_that_is_switched_off(
     store: PostgresEventStore, vhost: str, management: Management
 ) -> None:
@@ -144,7 +164,12 @@ async def test_both_sides_come_back_after_their_connections_were_lost(
             receiver._link.cut()
             await publisher.request("tally", "Count", {"Key": "a"})
             await holds(known, "reports to come again", lambda rows: rows[0].report.counters["accepted"] == 1)
-            assert receiver.trouble is None
+
+            async def is_well() -> bool:
+                return receiver.trouble is None
+
+            # The first report may come before the receiver knows that it is connected.
+            await eventually(is_well, what="the receiver to be well")
         await settled(service, 1)
 
 

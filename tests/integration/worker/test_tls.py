@@ -1,11 +1,17 @@
 """Connections to a RabbitMQ that demands certificates: what is verified, and what is said when it fails."""
 
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from tests.support.fixtures.secured import RIGHT_NAME, WRONG_NAME, Secured
+from tests.support.tcp_proxy import proxy
+from worker.amqp import connection, frame_writer
+from worker.amqp.connection import Link
 from worker.amqp.sender import Sender
 from worker.amqp.tls import SERVER_NAME
 from worker.errors import BrokerMisconfigured, BrokerUnavailable
@@ -107,3 +113,61 @@ async def test_files_that_are_no_use_are_named(secured: Secured, known: dict[str
     assert "holds no certificate" in await refusal(url(cadata="%%"))
     del known["certfile"]
     assert "keyfile is named without certfile" in await refusal(url(**known))
+
+
+# Half a minute is how long a stream under TLS waits for the farewell of the other side.
+_SECONDS = 20.0
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_CLOSE_SECONDS", 0.5)
+    monkeypatch.setattr(connection, "_LONGEST_DELAY", 0.5)
+    monkeypatch.setattr(frame_writer, "_CLOSE_SECONDS", 0.5)
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_a_broker_that_goes_silent_is_not_waited_for_at_a_close(secured: Secured, known: dict[str, Any]) -> None:
+    async with proxy(secured.rabbit.amqps(**known, **{SERVER_NAME: RIGHT_NAME})) as way:
+        link = Link(way.url, name="TLS")
+        await link.wire()
+        way.hold()
+        async with asyncio.timeout(_SECONDS):
+            await link.close()
+
+
+@pytest.fixture
+async def mute(secured: Secured) -> AsyncIterator[int]:
+    """The port of a server that agrees on TLS, and then says nothing."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(secured.certificates.server, secured.certificates.server_key)
+    met: list[asyncio.StreamWriter] = []
+
+    def meet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # What nobody reads holds no farewell that would be answered.
+        cast("asyncio.Transport", writer.transport).pause_reading()
+        met.append(writer)
+
+    async with await asyncio.start_server(meet, "127.0.0.1", 0, ssl=context) as server:
+        yield server.sockets[0].getsockname()[1]
+        for each in met:
+            each.transport.abort()
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_another_attempt_does_not_wait_for_a_broker_that_went_silent_while_it_connected(
+    secured: Secured, known: dict[str, Any], mute: int
+) -> None:
+    troubles = asyncio.Semaphore(0)
+    url = secured.rabbit.amqps(**known).replace(f":{secured.rabbit.tls_port}/", f":{mute}/")
+    link = Link(url, name="TLS", on_trouble=lambda _: troubles.release())
+    connecting = asyncio.create_task(link.wire())
+    try:
+        async with asyncio.timeout(_SECONDS):
+            await troubles.acquire()
+            await troubles.acquire()
+    finally:
+        connecting.cancel()
+        async with asyncio.timeout(_SECONDS):
+            await asyncio.gather(connecting, return_exceptions=True)
+            await link.close()

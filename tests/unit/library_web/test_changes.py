@@ -21,7 +21,7 @@ async def running(store: MemoryEventStore) -> AsyncIterator[Changes]:
     changes = Changes(store, SHELF_EVENTS)
     task = asyncio.create_task(changes.run())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             yield changes
     finally:
         task.cancel()

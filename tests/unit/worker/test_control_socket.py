@@ -55,7 +55,7 @@ async def test_the_worker_obeys_the_supervisor(told: bytes, *, hurries: bool) ->
         await both.channel.report()
         assert not both.stop.is_set()
         both.channel.tell(told)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await both.stop.wait()
             assert both.hurry.is_set() is hurries
 
@@ -63,14 +63,14 @@ async def test_the_worker_obeys_the_supervisor(told: bytes, *, hurries: bool) ->
 async def test_the_worker_can_be_stopped_before_its_first_report() -> None:
     async with connected(reporting=False) as both:
         both.channel.tell(STOP)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await both.stop.wait()
 
 
 async def test_the_worker_stops_if_its_supervisor_ends(caplog: pytest.LogCaptureFixture) -> None:
     async with connected() as both:
         both.channel.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await both.stop.wait()
         assert not both.hurry.is_set()
     assert "the supervisor has ended" in caplog.text

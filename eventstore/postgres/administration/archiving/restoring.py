@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from eventstore.errors import InvalidRequest
+from eventstore.postgres.administration.administrator import transaction
 from eventstore.postgres.administration.archiving.archive_file import ArchiveFile, Described
 from eventstore.postgres.administration.archiving.archived_row import ArchivedRow
 from eventstore.postgres.administration.archiving.event_table import EventTable, parquet
@@ -120,7 +121,7 @@ async def _restore(
     described = Described(first=manifest.first, last=manifest.last, events=manifest.events, checksum=manifest.checksum)
     file = ArchiveFile(directory=directory, described=described)
     file.verify(manifest)
-    async with connection.transaction():
+    async with transaction(connection):
         name = await connection.fetchval(statement("restore_begin"), manifest.first)
         done = 0
         for rows in EventTable(file.path).rows():

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from eventstore.errors import InvalidRequest, LockNotAcquired, StoreMisconfigured
-from eventstore.postgres.administration.administrator import administrator
+from eventstore.postgres.administration.administrator import administrator, transaction
 from eventstore.postgres.connections.dialing import SessionAttribute
 from eventstore.postgres.drivers.asyncpg import SchemaConnection
 from eventstore.postgres.drivers.errors import DRIVER_ERRORS, sqlstate_of
@@ -68,7 +68,7 @@ async def with_the_table(
 
 async def _tried(connection: SchemaConnection, name: str, parameters: Sequence[object]) -> bool:
     try:
-        async with connection.transaction():
+        async with transaction(connection):
             await connection.fetch(statement(name), *parameters)
     except DRIVER_ERRORS as error:
         if sqlstate_of(error) == _REFUSED:

@@ -35,7 +35,9 @@ from tests.support.tcp_proxy import proxy
 from tests.support.ways import DRIVERS
 
 _SLEEP = "SELECT pg_sleep(60)"
-_SLEEPERS = f"SELECT FROM pg_stat_activity WHERE state = 'active' AND query = '{_SLEEP}'"
+_SLEEPERS = (
+    f"SELECT FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query = '{_SLEEP}'"
+)
 
 
 @pytest.fixture(params=DRIVERS)

@@ -79,7 +79,7 @@ class Model:
     async def run(self, commands: int) -> None:
         """Send the commands, and wait for all of them."""
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await self._send_all(commands)
                 await self.store.settle()
                 while self._open():

@@ -64,7 +64,7 @@ async def test_a_command_that_fails_repeatedly_on_events_in_flight_waits_until_n
     )
     store.bug = RuntimeError("it is not recorded after all")
     store.may_record.set()
-    answer = await asyncio.wait_for(first, 5)
+    answer = await asyncio.wait_for(first, 30)
     assert (answer.receipt.outcome.kind, answer.attempts) == (OutcomeKind.ACCEPTED, 1)
     with pytest.raises(RuntimeError):
         await in_flight
@@ -88,7 +88,7 @@ async def test_a_command_that_fails_only_when_recorded_ends_with_its_exception()
     store, counters = GatedStore(), Counters()
     scheduler = Scheduler(store, fickle, Settings(), counters)
     with pytest.raises(LookupError, match="every other time"):
-        await asyncio.wait_for(scheduler.process(command("CountFirst", key="a")), 5)
+        await asyncio.wait_for(scheduler.process(command("CountFirst", key="a")), 30)
     assert counters.attempts == 6
     assert store.chains == []
     await scheduler.close()
@@ -115,7 +115,7 @@ async def test_no_reference_to_a_reported_exception_is_kept() -> None:
     gc.disable()
     try:
         scheduler.submit(Job(command("CountFirst", key="a"), lambda *_: ended.set(), context=Context()))
-        await asyncio.wait_for(ended.wait(), 5)
+        await asyncio.wait_for(ended.wait(), 30)
         await all_wait()
         assert [each() for each in raised] == [None, None]
     finally:

@@ -139,14 +139,14 @@ async def test_a_part_beyond_a_truncated_log_is_read_again(store: GatedStore, te
     teller._states.distrust([teller._states._entries[account.at("b")]])
     store._log.events.pop()
     # No read can reach the number of the lost event.
-    assert await asyncio.wait_for(transfer(teller, "b", "c", 5), 5) is REJECTED
+    assert await asyncio.wait_for(transfer(teller, "b", "c", 5), 30) is REJECTED
 
 
 async def test_a_conflict_with_an_event_that_a_failover_lost_causes_no_endless_reads(teller: Scheduler) -> None:
     await teller.process(command("Deposit", account="a", amount=10))
     # As after a conflict with event 5, which no read of the primary can reach any more.
     teller._states.distrust([teller._states._entries[account.at("a")]], 5)
-    assert await asyncio.wait_for(transfer(teller, "a", "b", 5), 5) is ACCEPTED
+    assert await asyncio.wait_for(transfer(teller, "a", "b", 5), 30) is ACCEPTED
 
 
 class SplittingStore(GatedStore):

@@ -37,7 +37,7 @@ async def test_few_reads_wait_for_more_for_the_answer_or_for_the_next_round(even
     else:
         recording.end()
         recording.begin(9)
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 30)
 
 
 async def test_a_read_from_before_the_round_does_not_wait() -> None:

@@ -262,7 +262,7 @@ async def test_a_follower_of_a_command_is_given_back_with_it(
         await scheduler.close()
     else:
         await scheduler.drain(0)
-    ended = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
+    ended = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 30)
     assert [str(each) for each in ended] == ["the worker ends"] * 3
     blocker.cancel()
 
