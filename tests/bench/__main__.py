@@ -11,12 +11,14 @@ ours with other drivers, the baselines, and the peers, which are skipped if they
 (20,000).
 """
 
+import argparse
 import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from deploy.local.errors import StackError
 from tests.bench.archive import run as run_archive
@@ -30,17 +32,20 @@ from tests.bench.run import BASELINES, DRIVERS, OURS, PEERS, present, run, size_
 from tests.bench.table import show
 from tests.bench.worker.run import run as run_worker
 
+_N = TypeVar("_N", int, float)
 _LATEST = Path(".bench") / "latest.json"
 
 
 def main() -> int:
     """Run the benchmarks; return the exit status."""
-    parts = os.environ.get("PART", "store,worker").split(",")
+    argparse.ArgumentParser(
+        prog="python -m tests.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     start, load = time.monotonic(), os.getloadavg()[0]
     figures: list[Figure] = []
     notes: list[str] = []
     try:
-        for part in parts:
+        for part in _chosen("PART", list(_PARTS), ["store", "worker"]):
             found, more = _PARTS[part]()
             figures += found
             notes += more
@@ -55,10 +60,11 @@ def main() -> int:
 
 
 def _store() -> tuple[list[Figure], list[str]]:
-    size = int(os.environ.get("SIZE", "1000000"))
-    repeat = int(os.environ.get("REPEAT", "5"))
-    seconds = float(os.environ.get("SLICE", "0.3"))
-    chosen = os.environ.get("SUBJECTS", ",".join([OURS, *DRIVERS, *BASELINES, *PEERS])).split(",")
+    size = _parsed("SIZE", int, os.environ.get("SIZE", "1000000"))
+    repeat = _parsed("REPEAT", int, os.environ.get("REPEAT", "5"))
+    seconds = _parsed("SLICE", float, os.environ.get("SLICE", "0.3"))
+    known = [OURS, *DRIVERS, *BASELINES, *PEERS]
+    chosen = _chosen("SUBJECTS", known, known)
     subjects = [name for name in chosen if name not in PEERS or name in present()]
     figures = run(subjects, size=size, repeat=repeat, seconds=seconds, progress=_progress)
     notes = [f"store: {size:,} events; {repeat} rounds, medians"]
@@ -68,41 +74,41 @@ def _store() -> tuple[list[Figure], list[str]]:
 
 
 def _worker() -> tuple[list[Figure], list[str]]:
-    rounds = int(os.environ.get("REPEAT", "7"))
-    count = int(os.environ.get("COMMANDS", "20000"))
+    rounds = _parsed("REPEAT", int, os.environ.get("REPEAT", "7"))
+    count = _parsed("COMMANDS", int, os.environ.get("COMMANDS", "20000"))
     figures = run_worker(repeat=rounds, count=count, progress=_progress)
     return figures, [f"worker: {count:,} commands, half as many for hot books; {rounds} rounds, medians"]
 
 
 def _histories() -> tuple[list[Figure], list[str]]:
-    size = int(os.environ.get("SIZE", "1000000"))
-    rounds = int(os.environ.get("REPEAT", "3"))
+    size = _parsed("SIZE", int, os.environ.get("SIZE", "1000000"))
+    rounds = _parsed("REPEAT", int, os.environ.get("REPEAT", "3"))
     figures = run_histories(size=size, repeat=rounds, progress=_progress)
     return figures, [f"histories: {size:,} events; {rounds} rounds, medians"]
 
 
 def _oracle() -> tuple[list[Figure], list[str]]:
-    rounds = int(os.environ.get("ROUNDS", "3"))
-    sizes = [int(size) for size in os.environ.get("SIZES", "1000,10000,50000").split(",")]
+    rounds = _parsed("ROUNDS", int, os.environ.get("ROUNDS", "3"))
+    sizes = [_parsed("SIZES", int, each) for each in os.environ.get("SIZES", "1000,10000,50000").split(",")]
     figures = run_oracle(sizes, repeat=rounds, progress=_progress)
     return figures, [f"oracle: all commands read one product; {rounds} rounds, medians"]
 
 
 def _bloat() -> tuple[list[Figure], list[str]]:
-    count = int(os.environ.get("COUNT", "100000"))
+    count = _parsed("COUNT", int, os.environ.get("COUNT", "100000"))
     return run_bloat(count, progress=_progress), [f"bloat: {count:,} appends beside an open snapshot"]
 
 
 def _reading() -> tuple[list[Figure], list[str]]:
-    size = int(os.environ.get("SIZE", "1000000"))
-    rounds = int(os.environ.get("REPEAT", "3"))
-    rate = int(os.environ.get("RATE", "1000"))
+    size = _parsed("SIZE", int, os.environ.get("SIZE", "1000000"))
+    rounds = _parsed("REPEAT", int, os.environ.get("REPEAT", "3"))
+    rate = _parsed("RATE", int, os.environ.get("RATE", "1000"))
     figures = run_reading(size=size, repeat=rounds, rate=rate, progress=_progress)
     return figures, [f"reading: {size:,} events; {rounds} rounds, medians; {rate:,} commands/s beside it"]
 
 
 def _archive() -> tuple[list[Figure], list[str]]:
-    count = int(os.environ.get("COMMANDS", "20000"))
+    count = _parsed("COMMANDS", int, os.environ.get("COMMANDS", "20000"))
     figures = run_archive(count, progress=_progress)
     return figures, [f"archive: {count:,} commands of library-day before, a sixth as many after"]
 
@@ -116,6 +122,23 @@ _PARTS = {
     "reading": _reading,
     "archive": _archive,
 }
+
+
+def _chosen(variable: str, known: Sequence[str], default: Sequence[str]) -> list[str]:
+    chosen = os.environ.get(variable, ",".join(default)).split(",")
+    if unknown := [each for each in chosen if each not in known]:
+        raise BenchError(f"{variable}: there is no {', '.join(map(repr, unknown))}; choose from {', '.join(known)}")
+    return chosen
+
+
+def _parsed(variable: str, kind: Callable[[str], _N], text: str) -> _N:
+    try:
+        value = kind(text)
+    except ValueError:
+        raise BenchError(f"{variable} is {text!r}, which is not a number") from None
+    if not 0 < value < float("inf"):
+        raise BenchError(f"{variable} is {text!r}; it is a number above 0")
+    return value
 
 
 def _write(figures: Sequence[Figure]) -> None:
