@@ -83,13 +83,17 @@ async def administrator(
 
 
 @asynccontextmanager
-async def transaction(connection: SchemaConnection) -> AsyncIterator[None]:
+async def transaction(connection: SchemaConnection, *, readonly: bool = False) -> AsyncIterator[None]:
     """Run a transaction, or a part of one that is rolled back by itself.
+
+    Args:
+        connection: The connection.
+        readonly: Whether the server refuses changes in it; by default False.
 
     If the block is cancelled and the server does not confirm the rollback within a second, the connection is
     terminated, which rolls back as well. asyncpg's own transactions would wait for the server without a limit.
     """
-    its = connection.transaction()
+    its = connection.transaction(readonly=readonly)
     await its.start()
     try:
         yield

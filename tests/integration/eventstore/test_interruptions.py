@@ -9,9 +9,11 @@ from typing import Any, TypeAlias
 import asyncpg
 import pytest
 
-from eventstore.postgres import archive, migrate, restore_archive
+from eventstore.postgres import adopt, archive, migrate, restore_archive
 from eventstore.postgres.administration import migrations
 from eventstore.postgres.administration.administrator import administrator, transaction
+from eventstore.postgres.administration.bulk import adoption
+from eventstore.postgres.statements import statement
 from tests.integration.eventstore.staging import Connection, connected
 from tests.support.archives import fill, owner_of
 from tests.support.fixtures.databases import Database
@@ -86,6 +88,34 @@ async def test_an_archiving_ends_and_so_does_a_restoring(
     assert await _events(admin) == before - 4
     await put_back(url)
     assert await _events(admin) == before
+
+
+_TABLE = """
+CREATE TABLE events (
+    sequence_number bigint, occurred_at timestamptz, event_type text, payload jsonb, metadata jsonb DEFAULT '{}'
+);
+INSERT INTO events VALUES (1, now(), 'Counted', '{}');
+"""
+
+
+async def test_a_comparison_of_what_was_adopted_ends(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(name: str) -> str:
+        # It takes long for a large table.
+        waits = "SELECT 0 AS events, '' AS sum, pg_advisory_xact_lock(1), $1::text, $2::bigint, $3::bigint"
+        return waits if name == "adopted_sum" else statement(name)
+
+    async with connected(database.admin_url) as admin:
+        await admin.execute(_TABLE)
+        async with connected(database.admin_url) as other:
+            await other.execute("SELECT pg_advisory_lock(1)")
+            with monkeypatch.context() as patched:
+                patched.setattr(adoption, "statement", slow)
+
+                async def compare(url: str) -> object:
+                    return await adopt(url, database.admin_url, table="public.events")
+
+                await interrupted(compare, database.admin_url, admin)
+    assert (await adopt(database.admin_url, database.admin_url, table="public.events")).adopted == 1
 
 
 async def _events(admin: Connection) -> int:

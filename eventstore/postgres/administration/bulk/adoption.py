@@ -12,7 +12,7 @@ from eventstore.counted import counted
 from eventstore.errors import InvalidEvent, InvalidRequest
 from eventstore.event_file import NUMBER_FIELD, event_of_record
 from eventstore.events import Event
-from eventstore.postgres.administration.administrator import administrator
+from eventstore.postgres.administration.administrator import administrator, transaction
 from eventstore.postgres.administration.bulk.adoption_source import AdoptionSource, SourceSum
 from eventstore.postgres.administration.bulk.chunk import Chunk, ChunkBuilder
 from eventstore.postgres.administration.bulk.recorder import ADOPTION, NOT_ALONE, Import, Recorder, known_imports
@@ -175,7 +175,7 @@ async def _compared(target: SchemaConnection, source: AdoptionSource, own: Impor
     """
     there = await source.added_up(_above(own))
     try:
-        async with target.transaction(readonly=True):
+        async with transaction(target, readonly=True):
             await target.execute("SET LOCAL TIME ZONE 'UTC'")
             (here,) = await target.fetch(statement("adopted_sum"), number_field, own.first, own.last)
     except DRIVER_ERRORS as error:
