@@ -20,9 +20,10 @@ from rich.console import Console
 
 from deploy.local.errors import StackError
 from deploy.local.servers import Servers, servers
+from eventstore import Position
 from eventstore.postgres import migrate
 from examples.library_web.library_web.__main__ import run
-from examples.library_web.library_web.connections import opened
+from examples.library_web.library_web.connections import Library, opened
 from examples.library_web.library_web.sample import fill
 from examples.library_web.library_web.server import AddressTaken, listen
 from examples.library_web.library_web.settings import NAMES, Settings
@@ -33,6 +34,7 @@ from worker.telemetry.library_loggers import quieten_libraries
 
 _DOMAIN = "handlers.library:domain"
 _PARENT_CHECK_SECONDS = 0.5
+_PROJECTED_SECONDS = 120.0
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -96,7 +98,8 @@ async def _example(
         Fleet.running(1, environment, folder, command="project"),
     ):
         async with opened(settings) as library:
-            await fill(library.commands)
+            end = await fill(library.commands)
+            await _shows(library, end)
 
         def started(address: str) -> None:
             console.print(f"Workers: {processes}, and a process that projects. Their logs: {folder}")
@@ -104,6 +107,16 @@ async def _example(
 
         await run(settings, listening, started=started, log_level="warning")
     watching.cancel()
+
+
+async def _shows(library: Library, end: Position | None) -> None:
+    """Wait until the tables of the read models have all that was recorded."""
+    try:
+        async with asyncio.timeout(_PROJECTED_SECONDS):
+            while not (await library.shelves.shelves(search="", reader_id="", seen=end)).is_current:
+                pass  # it has waited for some seconds
+    except TimeoutError:
+        raise StackError(f"no process has projected the sample books within {_PROJECTED_SECONDS:.0f} s") from None
 
 
 def _settings(found: Servers, host: str) -> Settings:

@@ -2,6 +2,7 @@
 
 from uuid import UUID, uuid5
 
+from eventstore import Position
 from handlers import Command
 from handlers.library.add_book_copy import AddBookCopyToCirculation
 from handlers.library.lend_book_copy import LendBookCopyToReader
@@ -30,10 +31,13 @@ _READERS = (("ada", "Ada Lovelace"), ("alan", "Alan Turing"), ("emmy", "Emmy Noe
 _LOANS = (("emma", "ada"), ("faust", "alan"), ("frankenstein", "grace"))
 
 
-async def fill(commands: Commands) -> None:
-    """Record books, readers and loans, and wait for each answer: a loan needs its book."""
+async def fill(commands: Commands) -> Position | None:
+    """Record books, readers and loans, and wait for each answer: a loan needs its book. Return where they end."""
+    end = None
     for command in _commands():
-        await commands.send(command, uuid5(_IDS, f"{type(command).__name__} {command.model_dump_json()}"))
+        reply = await commands.send(command, uuid5(_IDS, f"{type(command).__name__} {command.model_dump_json()}"))
+        end = reply.position or end
+    return end
 
 
 def _commands() -> list[Command]:
