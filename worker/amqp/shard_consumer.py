@@ -28,6 +28,10 @@ _log = logging.getLogger(__name__)
 _SECONDS_A_SHARD = 0.25
 _PREPARE_SECONDS = 30.0
 _CONSUME_SECONDS = 10.0
+# Processes of one deployment start within moments of each other. A shard that is handed over several times meanwhile
+# returns the deliveries that wait in its channel each time, the broker counts that, and they would pass for poison. So
+# a process hands over when none has joined for a while, or after the longer time.
+_JOINING_SECONDS, _LONGEST_JOINING_SECONDS = 0.5, 2.0
 # A channel's prefetch never changes. The channel is opened again when it should be larger or smaller by this factor.
 _WORTH_REOPENING = 2
 
@@ -76,7 +80,10 @@ class ShardConsumer:
             prepare_seconds=_PREPARE_SECONDS + _SECONDS_A_SHARD * topology.shards,
             on_trouble=self._interruption.tell,
         )
-        self._peers = Peers(url, topology, changed=self._wake)
+        self._peers = Peers(url, topology, changed=self._on_peers)
+        self._peer_count = 0
+        self._joining: asyncio.TimerHandle | None = None
+        self._joining_until = 0.0
         self._channels: dict[int, ShardChannel] = {}
         self._due = asyncio.Event()
         self._releases: set[asyncio.Task[None]] = set()
@@ -138,6 +145,8 @@ class ShardConsumer:
         On cancellation they are aborted.
         """
         self._stopped = True
+        if self._joining is not None:
+            self._joining.cancel()
         for channel in tuple(self._channels.values()):
             self._release(channel)
             channel.give_up()
@@ -243,6 +252,22 @@ class ShardConsumer:
 
     def _on_lost(self) -> None:
         self._interrupted_at = self._interrupted_at or time.monotonic()
+        self._wake()
+
+    def _on_peers(self) -> None:
+        count, self._peer_count = self._peer_count, len(self._peers.names)
+        if self._joining is None and self._peer_count <= count:
+            self._wake()  # what a process has left is consumed by none
+            return
+        now = (loop := asyncio.get_running_loop()).time()
+        if self._joining is None:
+            self._joining_until = now + _LONGEST_JOINING_SECONDS
+        else:
+            self._joining.cancel()
+        self._joining = loop.call_at(min(now + _JOINING_SECONDS, self._joining_until), self._have_joined)
+
+    def _have_joined(self) -> None:
+        self._joining = None
         self._wake()
 
     def _wake(self) -> None:

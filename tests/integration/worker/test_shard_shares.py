@@ -1,6 +1,7 @@
 """Shards are spread over the workers that live, and what is decided under one key keeps its order through all of it."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -19,6 +20,8 @@ from tests.support.fixtures.vhosts import Management
 from tests.support.fixtures.waiting import eventually
 from tests.support.serving import Hold, consumers, consuming, received, serving_domain, settled
 from tests.support.worker_process import WorkerProcess
+from worker.amqp import shard_consumer
+from worker.amqp.peers import Peers
 from worker.amqp.shard_channel import ShardChannel
 from worker.amqp.shard_consumer import ShardConsumer
 from worker.counters import End
@@ -73,6 +76,58 @@ async def test_workers_that_start_one_after_another_share_the_shards(
         assert [report["duplicate"] for report in reports] == [0] * 4
         # A conflict is another process's event. Nothing else spends an attempt.
         assert await attempts(store) - total == sum(report["conflicts"] for report in reports)
+
+
+async def test_shards_are_handed_over_once_to_processes_that_start_together(
+    store: PostgresEventStore, vhost: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each handover returns deliveries, which the broker counts: after several they would pass for poison."""
+    caplog.set_level(logging.INFO, "worker.amqp.shard_consumer")
+    monkeypatch.setattr(shard_consumer, "_JOINING_SECONDS", 3600.0)
+    monkeypatch.setattr(shard_consumer, "_LONGEST_JOINING_SECONDS", 3600.0)
+    async with serving_domain(domain, store, vhost) as service, AsyncExitStack() as stack:
+        await consuming(service)
+        (consumer,) = consumers(service)
+        assert isinstance(consumer, ShardConsumer)
+        for joined in (2, 3, 4):
+            other = Peers(vhost, SHARDED, changed=lambda: None)
+            stack.push_async_callback(other.leave)
+            await other.join()
+
+            async def is_known(joined: int = joined) -> bool:
+                return len(consumer._peers.names) == joined
+
+            await eventually(is_known, what=f"{joined} processes to be known")
+        assert len(consumer._channels) == 8
+        consumer._have_joined()
+
+        async def has_its_share() -> bool:
+            return len(consumer._channels) == 2
+
+        await eventually(has_its_share, what="the others' shards to be let go")
+    told = [message for message in caplog.messages if "workers share the" in message]
+    assert [message.partition(" ")[0] for message in told[:2]] == ["1", "4"]
+
+
+async def test_processes_that_start_together_and_go_on_starting_get_shards_in_the_end(
+    store: PostgresEventStore, vhost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shard_consumer, "_JOINING_SECONDS", 3600.0)
+    monkeypatch.setattr(shard_consumer, "_LONGEST_JOINING_SECONDS", 0.1)
+    async with serving_domain(domain, store, vhost) as service:
+        await consuming(service)
+        (consumer,) = consumers(service)
+        assert isinstance(consumer, ShardConsumer)
+        other = Peers(vhost, SHARDED, changed=lambda: None)
+        try:
+            await other.join()
+
+            async def has_its_share() -> bool:
+                return len(consumer._channels) == 4
+
+            await eventually(has_its_share, what="the other's shards to be let go")
+        finally:
+            await other.leave()
 
 
 async def test_what_others_have_recorded_is_known_when_a_shard_comes_back(
