@@ -151,12 +151,12 @@ class Sender:
         """Return why the broker does not answer."""
         return await self._link.diagnosis()
 
-    async def declare(self, topology: Topology, timeout: float = 5.0) -> tuple[str, ...]:  # noqa: ASYNC109  as for sending
+    async def declare(self, topology: Topology, timeout: float | None = 5.0) -> tuple[str, ...]:  # noqa: ASYNC109  as for sending
         """Declare the exchanges and queues of a domain that are missing, for example because they were deleted.
 
         Args:
             topology: The domain's exchanges and queues.
-            timeout: For the whole call, in seconds.
+            timeout: For the whole call, in seconds; None for no limit. When it is over, the connection may be lost.
 
         Returns:
             The names of the exchanges and queues that were declared.

@@ -30,7 +30,9 @@ async def keep_declared(sender: Sender, topology: Topology) -> None:
     while True:
         await backoff.rest()
         try:
-            made = await sender.declare(topology)
+            # Without a limit: a check that is given up loses the connection, and a broker that is short of memory would
+            # later store what was sent on it before, and what is sent again.
+            made = await sender.declare(topology, timeout=None)
         except BrokerUnavailable:
             # A consumer logs that, and declares when it has connected again.
             continue

@@ -57,7 +57,7 @@ class Staged(Sender):
             raise
         self.sent.append(target["routing_key"])
 
-    async def declare(self, topology: Topology, timeout: float = 5.0) -> tuple[str, ...]:  # noqa: ARG002, ASYNC109  the sender's signature
+    async def declare(self, topology: Topology, timeout: float | None = 5.0) -> tuple[str, ...]:  # noqa: ARG002, ASYNC109  the sender's signature
         self.declared.append(topology)
         return ()
 
