@@ -17,7 +17,7 @@ from eventstore.schema_name import DEFAULT_SCHEMA
 from handlers import Domain
 from tests.support.domains.ledger import Booked, Closed, balances, ledger
 from tests.support.fixtures.waiting import eventually
-from tests.support.nursery import Call, started
+from tests.support.fork_server import Call, started
 from worker.reading.builds import Declared
 from worker.reading.coordinator import Coordinator
 from worker.reading.followed import Followed
@@ -200,7 +200,7 @@ class Projecting:
         process = await start(command, *meant, url=url, **variables)
         found = cls(process)
         try:
-            await found.says(doing)
+            await found.logged(doing)
             yield found
         finally:
             await found.kill()
@@ -217,12 +217,12 @@ class Projecting:
     def thaw(self) -> None:
         self.process.send_signal(signal.SIGCONT)
 
-    async def says(self, text: str) -> None:
+    async def logged(self, text: str) -> None:
         async def said() -> bool:
             # What it said last is read after its end is known.
             return self._reading.done() or any(text in line for line in self.lines)
 
-        await eventually(said, what=f"the process to say {text!r}", seconds=60)
+        await eventually(said, what=f"the process to log {text!r}", seconds=60)
         assert any(text in line for line in self.lines), self.lines
 
     async def _read(self) -> None:

@@ -152,10 +152,10 @@ async def test_a_version_goes_on_until_a_later_one_that_is_being_built_takes_its
             shown = await rows(database.url, "SELECT account, note FROM read_ledger.accounts ORDER BY 1")
             assert shown == [(account, "wider") for account in "abc"]
 
-            async def says_so() -> bool:
+            async def has_problems() -> bool:
                 return bool(older.problems)
 
-            await eventually(says_so, what="the older version to rest")
+            await eventually(has_problems, what="the older version to rest")
             assert "readers read version 2" in older.problems[later.name]
     await session.close()
 

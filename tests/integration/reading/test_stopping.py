@@ -191,7 +191,7 @@ async def test_a_person_sees_what_stops_it_and_goes_on_without_the_event(databas
     async with PostgresEventStore.connect(url) as store:
         await store.append([booked("a"), booked("bad", -1), booked("a")])
     async with Projecting.running(url) as process:
-        await process.says("stopped: event 2 (Booked): ValueError: bad cannot go below nothing")
+        await process.logged("stopped: event 2 (Booked): ValueError: bad cannot go below nothing")
         status, output, errors = await told("projections", "list", url=url)
         assert (status, errors) == (1, "")
         assert "stopped by event 2" in output

@@ -89,7 +89,7 @@ async def test_publishers_are_told_and_deliveries_are_acknowledged(
                 await publisher.publish("tally", "Count", {"Key": "late"}, timeout=0.5)
             with pytest.raises(BrokerBusy, match=r"not stored within 0.5 s: .* it is short of memory or disk"):
                 await publisher.request("tally", "Count", {"Key": "late"}, timeout=0.5)
-        hold.let_go()
+        hold.release()
         # More than may be unsettled: the broker gives out the last ones for the acknowledgements of the first.
         await settled(service, COMMANDS)
         assert service.counters.ends == {End.ACCEPTED: COMMANDS}

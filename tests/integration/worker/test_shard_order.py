@@ -64,7 +64,7 @@ async def test_a_command_that_is_read_for_is_not_overtaken_by_its_key(
     sent["a"].append(await note(publisher, "a"))
     sent["b"].append(await note(publisher, "b"))
     await settled(service, 5)
-    hold.let_go()
+    hold.release()
     await decided(store, sent)
 
 

@@ -14,7 +14,7 @@ from eventstore.postgres.drivers.choice import DriverName, driver_named
 from eventstore.postgres.drivers.protocol import Connection
 from tests.integration.eventstore.staging import connected
 from tests.support.fixtures.databases import Database
-from tests.support.ways import DRIVERS
+from tests.support.stores import DRIVERS
 
 _SERVER = """
 SELECT string_agg(current_setting('tcp_keepalives_' || s.name), ' ' ORDER BY s.place) AS found
