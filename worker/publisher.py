@@ -31,8 +31,6 @@ __all__ = ["Publisher"]
 _FIRST_REST, _LONGEST_REST = 0.1, 2.0
 # The default limit of RabbitMQ 4.
 _MAX_MESSAGE_BYTES = 16 * 1024 * 1024
-# Texts up to this length together always fit in the smallest frame that a broker can be set to.
-_SURELY_FIT = 250
 
 
 class Publisher:
@@ -131,7 +129,8 @@ class Publisher:
 
         Raises:
             Unroutable: The domain has no queue, because no worker has ever served it.
-            MessageRefused: It is too large; nothing was stored. Commands sent at the same time are not affected.
+            MessageRefused: It is too large, or cannot be encoded; nothing was stored. Commands sent at the same time
+                are not affected.
             BrokerUnavailable: It was not confirmed in time, and may have arrived. Send it again with the same id, which
                 is the error's ``command_id``.
             BrokerMisconfigured: The broker refuses the user, or the right to write to the exchange ``commands``.
@@ -276,7 +275,6 @@ class Publisher:
                 content_type=CONTENT_TYPE,
                 headers=injected(headers),
             )
-            self._check_properties(properties)
             await self._sender.send(body, properties, exchange=EXCHANGE, routing_key=routing_key, timeout=timeout)
 
     async def request(
@@ -349,17 +347,6 @@ class Publisher:
                 f"the command has {counted(size, 'byte')}; at most {self._max_message_bytes:,} are sent "
                 "(max_message_bytes)"
             )
-
-    def _check_properties(self, properties: Properties) -> None:
-        texts = (
-            properties.message_type,
-            properties.correlation_id,
-            properties.reply_to,
-            *(properties.headers or {}).values(),
-        )
-        size = sum(len(text) for text in texts if isinstance(text, str))
-        if size > _SURELY_FIT and not self._sender.fits(properties):
-            raise MessageRefused("the command's name, ids and headers do not fit into one frame; make them shorter")
 
 
 @contextmanager

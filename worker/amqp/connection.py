@@ -26,6 +26,8 @@ _PREPARE_SECONDS = 30.0
 _CLOSE_SECONDS = 5.0
 # The payload of a frame of 128 KB, the default of brokers: the frame without its 8 bytes of header and end.
 _LARGEST_PAYLOAD = 128 * 1024 - 8
+# The payload of a frame whose size the broker does not limit: what the field for its size can hold.
+_UNLIMITED_PAYLOAD = 2**32 - 1
 
 
 class Link:
@@ -260,7 +262,8 @@ class Link:
         wire.closing.add_done_callback(lambda _: self._release(wire))
         # The channel object is kept: it is closed when it is garbage-collected.
         self._channel, self._wire = channel, wire
-        self._largest_payload = wire.max_content_size
+        # The library subtracts from a limit of 0, which means that there is none.
+        self._largest_payload = wire.max_content_size if wire.max_content_size > 0 else _UNLIMITED_PAYLOAD
 
     def _release(self, wire: WireChannel) -> None:
         task = asyncio.get_running_loop().create_task(release_writers(wire))

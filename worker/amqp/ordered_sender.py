@@ -13,6 +13,7 @@ from pamqp.body import ContentBody
 from pamqp.header import ContentHeader
 
 from worker.amqp.connection import Link
+from worker.amqp.frame_size import check_frame
 from worker.amqp.sender import CONNECTION_REFUSALS, PERSISTENT, Properties
 from worker.errors import BrokerBusy, BrokerError, MessageRefused, Unroutable
 
@@ -78,11 +79,11 @@ class OrderedSender:
 
         Returns:
             None if all are confirmed. Otherwise the index of the first that is not, and the error: ``MessageRefused``
-            if the broker refuses that message or a later one because of its size or content; ``Unroutable`` if the
-            exchange does not exist; ``BrokerUnavailable`` if there was no confirmation in time, the connection broke,
-            or a queue was full; ``BrokerMisconfigured`` if the broker refuses the connection, or the right to publish
-            to the exchange. Any message that is not confirmed may nevertheless have arrived, including those after the
-            first. Sent again, they arrive again, in order.
+            if that message or a later one cannot be encoded, or the broker refuses it because of its size or content;
+            ``Unroutable`` if the exchange does not exist; ``BrokerUnavailable`` if there was no confirmation in time,
+            the connection broke, or a queue was full; ``BrokerMisconfigured`` if the broker refuses the connection, or
+            the right to publish to the exchange. Any message that is not confirmed may nevertheless have arrived,
+            including those after the first. Sent again, they arrive again, in order.
         """
         confirmed: list[Outgoing] = []
         try:
@@ -115,6 +116,9 @@ class OrderedSender:
 
     async def _publish(self, messages: Sequence[Outgoing], exchange: str, confirmed: list[Outgoing]) -> None:
         wire = await self._link.wire()
+        largest = self._link.largest_payload
+        for each in messages:
+            check_frame(each.properties, each.routing_key, largest)
         under_way = []
         try:
             # What the library does for each message in a task of its own, at a third of the cost: the frames of many
@@ -122,7 +126,7 @@ class OrderedSender:
             async with wire.lock:
                 for start in range(0, len(messages), _AT_ONCE):
                     some = messages[start : start + _AT_ONCE]
-                    frames = [frame for each in some for frame in _frames(each, exchange, wire.max_content_size)]
+                    frames = [frame for each in some for frame in _frames(each, exchange, largest)]
                     for _ in some:
                         wire.delivery_tag += 1
                         wire.confirmations[wire.delivery_tag] = confirmation = wire.create_future()

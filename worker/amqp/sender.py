@@ -24,6 +24,7 @@ from aiormq.exceptions import (
 
 from worker.amqp.connection import Link, WireChannel
 from worker.amqp.declaration import declare_missing
+from worker.amqp.frame_size import check_frame, fit_in_frame
 from worker.amqp.kept_cancellation import KeptCancellation
 from worker.amqp.own_channels import OwnChannels
 from worker.errors import BrokerBusy, BrokerUnavailable, MessageRefused, Unroutable
@@ -34,8 +35,6 @@ __all__ = ["CONNECTION_REFUSALS", "PERSISTENT", "Properties", "Sender"]
 Properties = spec.Basic.Properties
 PERSISTENT = 2
 """The delivery mode of messages that survive a restart of the broker."""
-# What the properties' frame contains besides: its beginning, and the delivery mode of a persistent message.
-_BESIDE_PROPERTIES_BYTES = 12 + 1
 CONNECTION_REFUSALS = (
     ConnectionChannelError,
     ConnectionCommandInvalid,
@@ -116,7 +115,8 @@ class Sender:
 
         Raises:
             Unroutable: No queue took it, or the exchange does not exist; nothing was stored.
-            MessageRefused: The broker refuses this message because of its size or content; nothing was stored.
+            MessageRefused: It cannot be encoded, or the broker refuses it because of its size or content; nothing was
+                stored.
             BrokerUnavailable: It was not confirmed in time, or the connection broke: it may or may not have arrived.
             BrokerMisconfigured: The broker refuses the connection, or the right to publish there.
 
@@ -169,21 +169,16 @@ class Sender:
             return await declare_missing(self._link, topology)
 
     def fits(self, properties: Properties) -> bool:
-        """Whether a message with these properties can be sent.
-
-        They are sent in one frame. If it is too large, the broker closes the connection, and all other messages on it
-        fail.
-        """
-        try:
-            size = len(properties.marshal())
-        except (TypeError, ValueError, RecursionError):
-            return False
-        return size + _BESIDE_PROPERTIES_BYTES <= self._link.largest_payload
+        """Whether a message with these properties can be sent: see ``fit_in_frame``. Before ``open`` it is a guess."""
+        return fit_in_frame(properties, self._link.largest_payload)
 
     async def _send(
         self, body: bytes, properties: Properties, *, exchange: str, routing_key: str, alone: bool, mandatory: bool
     ) -> None:
         target: dict[str, Any] = {"exchange": exchange, "routing_key": routing_key, "mandatory": mandatory}
+        # The size of a frame is known only then.
+        await self._link.wire()
+        check_frame(properties, routing_key, self._link.largest_payload)
         try:
             if not alone:
                 try:

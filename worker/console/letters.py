@@ -161,6 +161,7 @@ class Letters:
             if bounds.most:
                 sender = Sender(self._settings.amqp_url, name="worker console replay")
                 try:
+                    await sender.open()
                     done = await replay(
                         queue,
                         sender,

@@ -172,6 +172,7 @@ def replay(
     async def act(queue: DeadQueue, wanted: LetterFilter, bounds: Bounds, progress: Progress) -> None:
         sender = Sender(settings.amqp_url, name="worker dead-letters replay")
         try:
+            await sender.open()
             await send(queue, sender, wanted, bounds, progress=progress, refused=refused.append)
         finally:
             await sender.close()
