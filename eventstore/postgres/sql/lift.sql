@@ -1,9 +1,15 @@
--- Purpose: lift the time limits that a database or a role sets for its sessions. A limit that interrupts an append or a
--- migration leaves it incomplete, or leaves unknown whether it was committed.
+-- Purpose: lift what a database or a role sets for its sessions and what would leave the outcome of a statement unknown:
+-- time limits, which interrupt an append or a migration; and a level of messages that hides warnings, one of which tells
+-- that a commit did not wait for its standby.
 -- Parameters: none.
--- Result: one row: how many limits there were. Limits that the server does not know are left out.
-SELECT count(set_config(l.name, '0', false)) AS lifted
-FROM unnest(ARRAY[
-    'statement_timeout', 'lock_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout'
-]) AS l (name)
-WHERE current_setting(l.name, true) <> '0'
+-- Result: one row: how many settings were changed. Settings that the server does not know are left out.
+SELECT count(set_config(l.name, l.value, false)) AS lifted
+FROM (VALUES
+    ('statement_timeout', '0'), ('lock_timeout', '0'), ('transaction_timeout', '0'),
+    ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0'),
+    ('client_min_messages', 'warning')
+) AS l (name, value)
+WHERE CASE l.name
+    WHEN 'client_min_messages' THEN current_setting(l.name) = 'error'
+    ELSE current_setting(l.name, true) <> l.value
+END
