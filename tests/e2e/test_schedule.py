@@ -13,6 +13,7 @@ from eventstore import Filter
 from eventstore.postgres import PostgresEventStore
 from tests.e2e.program import Worker
 from tests.support.amqp_client import AmqpClient
+from tests.support.fixtures.administration import execute
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.waiting import eventually
 from tests.support.serving import serving
@@ -102,6 +103,13 @@ async def test_a_right_that_is_missing_is_one_sentence(worker: Worker, database:
         .mistake()
         .startswith("the database role may not run a schedule: GRANT eventstore_projections to it")
     )
+
+
+async def test_a_database_that_could_lose_what_was_promised_is_refused(worker: Worker, database: Database) -> None:
+    await execute(database.admin_url, f'ALTER DATABASE "{database.name}" SET synchronous_commit = off')
+    for arguments in (("schedule", "run"), ("schedule", "cancel", str(uuid4()), "--domain", "library")):
+        told = (await worker(*arguments)).mistake()
+        assert told.startswith("the database's synchronous_commit must be 'on' or 'remote_apply', not 'off': a crash")
 
 
 async def test_processes_that_are_killed_at_any_point_have_each_command_take_effect_once(

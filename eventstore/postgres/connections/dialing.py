@@ -43,7 +43,8 @@ class Dialer:
             that answers. The parameters that a server reports on connecting are not used: a pooler may replay those
             from before a promotion.
         settings: The settings that each session sends when it begins; poolers may refuse them. By default none.
-        lifted: Whether to lift the time limits that the database or role sets; by default False.
+        lifted: Whether to lift the time limits that the database or role sets, and to have warnings sent; by default
+            False.
         cached: Whether the driver may cache prepared statements, which some poolers do not support; by default True.
         seconds: The timeout in seconds for connecting to one server, unless the address has its own.
         statement_seconds: The timeout in seconds of each statement; None for no timeout.
