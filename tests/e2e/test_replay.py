@@ -39,7 +39,7 @@ async def test_a_replay_that_is_killed_loses_nothing_and_goes_on_when_it_is_run_
         return await client.ready(DEAD) + await client.ready(WORK) >= total
 
     async with worker.started("dead-letters", "replay", "--all", "--yes", "--rate", "25") as replaying:
-        await eventually(some_were_sent, what="the first letters to be replayed", seconds=60)
+        await eventually(some_were_sent, what="the first letters to be replayed")
         replaying.kill()
         await replaying.wait()
     await eventually(is_back, what="the broker to put back what was held")
@@ -135,7 +135,7 @@ async def test_a_replay_that_is_interrupted_says_how_far_it_came(worker: Worker,
         return await client.ready(WORK) >= 3
 
     async with worker.started("dead-letters", "replay", "--all", "--yes", "--rate", "5") as replaying:
-        await eventually(some_were_sent, what="the first letters to be replayed", seconds=60)
+        await eventually(some_were_sent, what="the first letters to be replayed")
         replaying.send_signal(signal.SIGINT)
         interrupted = await ended(replaying)
     assert interrupted.status == 130
@@ -164,7 +164,7 @@ async def test_a_replay_whose_connection_breaks_says_how_far_it_came_and_goes_on
         return await client.ready(WORK) >= 3
 
     async with worker.started("dead-letters", "replay", "--all", "--yes", "--rate", "4") as replaying:
-        await eventually(some_were_sent, what="the first letters to be replayed", seconds=60)
+        await eventually(some_were_sent, what="the first letters to be replayed")
         await close_connections(management, vhost, "worker dead-letters library")
         broken = await ended(replaying)
     assert (broken.status, broken.output) == (2, "")

@@ -124,7 +124,7 @@ async def test_processes_that_are_killed_at_any_point_have_each_command_take_eff
         AsyncExitStack() as stack,
     ):
         first = await stack.enter_async_context(tally.started("schedule", "run"))
-        await eventually(lambda: _has_queue(publisher), what="the schedule", seconds=60)
+        await eventually(lambda: _has_queue(publisher), what="the schedule")
         processes = [first]
         begun = datetime.now(UTC)
         for n in range(count):
@@ -139,7 +139,7 @@ async def test_processes_that_are_killed_at_any_point_have_each_command_take_eff
         async def all_counted() -> bool:
             return service.counters.ends[End.ACCEPTED] == count
 
-        await eventually(all_counted, what="all commands to be decided", seconds=60)
+        await eventually(all_counted, what="all commands to be decided")
         events = (await store.query(Filter.matching().any_event_type_of("Counted"))).events
         assert sorted(event.payload["Key"] for event in events) == sorted(f"k{n}" for n in range(count))
         assert not service.counters.dead_letters
@@ -151,7 +151,7 @@ async def test_the_queue_of_a_process_that_is_frozen_is_consumed_by_the_next_one
     tally = worker.having(WORKER_DOMAINS=TALLY)
     later = timedelta(hours=1)
     async with Publisher.connect(vhost) as publisher, tally.started("schedule", "run") as frozen:
-        await eventually(lambda: _has_queue(publisher), what="the schedule", seconds=60)
+        await eventually(lambda: _has_queue(publisher), what="the schedule")
         await publisher.schedule("tally", "Count", {"Key": "a"}, later)
         await _waits(database, 1)
         frozen.send_signal(signal.SIGSTOP)

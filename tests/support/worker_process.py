@@ -86,7 +86,7 @@ class WorkerProcess:
             # Its last lines are read after its end is known.
             return self._reading.done() or len(said()) >= times
 
-        await eventually(has_logged, what=f"the worker to log {beginning!r}", seconds=60)
+        await eventually(has_logged, what=f"the worker to log {beginning!r}")
         assert len(said()) >= times, self.messages
         return said()[-1]
 

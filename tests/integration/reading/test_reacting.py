@@ -167,7 +167,7 @@ async def test_processes_that_are_killed_again_and_again_have_each_bell_tolled_o
             async def are_tolled() -> bool:
                 return len(await _tolled(store)) >= count
 
-            await eventually(are_tolled, what="the bells to be tolled", seconds=60)
+            await eventually(are_tolled, what="the bells to be tolled")
         tolled = await _tolled(store)
     assert len(tolled) == len(set(tolled)) == count
 

@@ -39,7 +39,7 @@ async def _stopped(coordinator: Coordinator) -> None:
     async def is_stopped() -> bool:
         return any(running.failure is not None for running in coordinator.running.values())
 
-    await eventually(is_stopped, what="an event to stop the projection", seconds=60)
+    await eventually(is_stopped, what="an event to stop the projection")
 
 
 async def test_an_event_that_fails_stops_its_projection_alone_behind_all_before_it(database: Database) -> None:

@@ -31,7 +31,7 @@ async def pid(worker: WorkerProcess, number: int, *, starts: int = 1) -> int:
     async def consumes() -> bool:
         return len(found()) == starts
 
-    await eventually(consumes, what=f"worker {number} to consume", seconds=60)
+    await eventually(consumes, what=f"worker {number} to consume")
     return int(found()[-1])
 
 

@@ -152,4 +152,4 @@ async def recorded(store: PostgresEventStore, count: int) -> None:
     async def are_recorded() -> bool:
         return len([receipt async for receipt in store.all_receipts()]) >= count
 
-    await eventually(are_recorded, what=f"{count} receipts", seconds=60)
+    await eventually(are_recorded, what=f"{count} receipts")
