@@ -20,6 +20,7 @@ pytest_plugins = (
     "tests.support.fixtures.vhosts",
     "tests.support.fixtures.brokers",
     "tests.support.fixtures.failover",
+    "tests.support.fixtures.clocks",
     "tests.support.fixtures.nurseries",
     "tests.support.fixtures.secured",
 )
