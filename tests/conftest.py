@@ -21,6 +21,7 @@ pytest_plugins = (
     "tests.support.fixtures.brokers",
     "tests.support.fixtures.failover",
     "tests.support.fixtures.fork_server",
+    "tests.support.fixtures.clocks",
     "tests.support.fixtures.secured",
 )
 

@@ -45,8 +45,12 @@ class History:
         )
 
     def failed(self, now: datetime, *, bug: bool = False) -> "History":
-        """Return the history with one more failure at ``now``."""
-        return History(attempts=self.attempts + 1, bugs=self.bugs + bug, first_failure=self.first_failure or now)
+        """Return the history with one more failure at ``now``.
+
+        A first failure later than that was noted by a clock that is ahead, or was set back since: it counts from now.
+        """
+        first_failure = min(self.first_failure or now, now)
+        return History(attempts=self.attempts + 1, bugs=self.bugs + bug, first_failure=first_failure)
 
     def age(self, now: datetime) -> timedelta:
         """How long before ``now`` it first failed; zero if it never did."""

@@ -202,7 +202,9 @@ def judge(failure: BaseException) -> FailureVerdict:
     return FailureVerdict(action=rule.action, reason=rule.reason(failure), bug=rule.bug)
 
 
-def settle(happened: Answer | BaseException, history: History, *, now: datetime, max_age: timedelta) -> Settlement:
+def settle(
+    happened: Answer | BaseException, history: History, *, now: datetime, max_age: timedelta, least_retries: int
+) -> Settlement:
     """Return what is done with a delivery.
 
     Args:
@@ -210,6 +212,8 @@ def settle(happened: Answer | BaseException, history: History, *, now: datetime,
         history: The message's history before this delivery.
         now: The current time, with a time zone.
         max_age: For how long after its first failure a message is retried. Bugs are retried a few times only.
+        least_retries: How often it is retried at least, however old it seems: the time of its first failure is that of
+            another clock, or of this one before it was set, and it may have waited in a queue that nobody consumed.
     """
     if isinstance(happened, Answer):
         return happened
@@ -217,7 +221,8 @@ def settle(happened: Answer | BaseException, history: History, *, now: datetime,
     if verdict.action is Action.PAUSE:
         return Pause(reason=verdict.reason)
     failed = history.failed(now, bug=verdict.bug)
-    spent = failed.bugs > _BUG_RETRIES if verdict.bug else failed.age(now) >= max_age
+    is_old = failed.age(now) >= max_age and failed.attempts > least_retries
+    spent = failed.bugs > _BUG_RETRIES if verdict.bug else is_old
     if verdict.action is Action.DEAD_LETTER or spent:
         return DeadLetter(reason=verdict.reason, history=failed, bug=verdict.bug)
     return Retry(reason=verdict.reason, history=failed, bug=verdict.bug)

@@ -30,6 +30,8 @@ _log = logging.getLogger(__name__)
 
 _REUSED = "id_reused"
 _REFUSED = "refused_copy"
+# The share of the maximum age that a command is retried for by the number of its retries, whatever clocks say.
+_LEAST_SHARE = 0.1
 
 
 class Failures:
@@ -64,6 +66,7 @@ class Failures:
         self._counters = counters
         self._settings = settings
         self._max_age = timedelta(seconds=settings.worker_max_age)
+        self._least_retries = int(_LEAST_SHARE * settings.worker_max_age / settings.worker_retry_delay)
 
     async def settle(self, processing: Processing, failure: Exception) -> Receipt | None:
         """Settle a delivery whose command failed, unless a receipt shows that it was recorded after all.
@@ -74,7 +77,13 @@ class Failures:
         with processing.current():
             delivery, message = processing.delivery, processing.message
             history = History.read(delivery.properties.headers or {})
-            settlement = settle(failure, history, now=datetime.now(UTC), max_age=self._max_age)
+            settlement = settle(
+                failure,
+                history,
+                now=datetime.now(UTC),
+                max_age=self._max_age,
+                least_retries=self._least_retries,
+            )
             match settlement:
                 case Answer():
                     raise AssertionError("a failure is no answer")

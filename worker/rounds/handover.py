@@ -131,7 +131,8 @@ class Handover:
         except Unroutable:
             # Consuming does not use that queue, so without this it would be declared only at the next start.
             async with self._declaring:
-                await self._sender.declare(self._topology)
+                # Without a limit, as for copies: giving up may lose the connection on which others wait.
+                await self._sender.declare(self._topology, timeout=None)
             _log.warning("declared the queues of %s again: there was no %s", self._topology.domain_name, queue)
             await self._forward(delivery, queue, headers, rest)
 

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 _MOST = 128
 _MOST_BYTES = 8 * 1024 * 1024
-_SEND_SECONDS = 10.0
+_PATIENCE_SECONDS = 10.0
 _FIRST_REST, _LONGEST_REST = 0.1, 5.0
 # A command that the broker refuses, or that has no queue, waits for a person: others go on.
 _AGAIN_SECONDS = 10.0
@@ -35,6 +35,9 @@ _LOOK_AT_ALL_SECONDS = 60.0
 
 class Sending:
     """Sends the due commands of one domain's schedule, as long as a lease is valid.
+
+    What is not confirmed is not sent again while the connection stands: a broker that is short of memory or disk reads
+    nothing for a while, and would later store every copy.
 
     Args:
         topology: The domain's queues.
@@ -92,12 +95,12 @@ class Sending:
 
     async def _send_all(self, due: list[Due]) -> str | None:
         """Send claimed commands; return why not all of them are settled, or None."""
-        failures = dict(zip(due, await asyncio.gather(*map(self._send, due)), strict=True))
+        failures = dict(zip(due, await self._answers(due), strict=True))
         if astray := [each for each, failure in failures.items() if isinstance(failure, Unroutable)]:
             # Their queue was deleted, which no worker may have noticed yet.
             with suppress(BrokerError):
-                await self._sender.declare(self._topology)
-            failures |= zip(astray, await asyncio.gather(*map(self._send, astray)), strict=True)
+                await self._sender.declare(self._topology, timeout=None)
+            failures |= zip(astray, await self._answers(astray), strict=True)
         domain = self._topology.domain_name
         sent = [each for each, failure in failures.items() if failure is None]
         if sent:
@@ -110,6 +113,17 @@ class Sending:
             await self._commands.refused(domain, refused, again_in=_AGAIN_SECONDS)
         return next((str(why) for each, why in failures.items() if why is not None and each not in refused), None)
 
+    async def _answers(self, due: list[Due]) -> list[BrokerError | None]:
+        """Send commands, for as long as the broker takes, and say meanwhile why it does."""
+        sending = asyncio.gather(*map(self._send, due))
+        try:
+            while not (await asyncio.wait({sending}, timeout=_PATIENCE_SECONDS))[0]:
+                self._say(str(await self._sender.diagnosis()))
+            return sending.result()
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+
     async def _send(self, due: Due) -> BrokerError | None:
         """Send a command; return why the broker refused it or did not answer, or None."""
         try:
@@ -120,7 +134,7 @@ class Sending:
                 exchange=EXCHANGE,
                 queue=self._topology.routing_key,
                 headers={},
-                timeout=_SEND_SECONDS,
+                timeout=None,
             )
         except BrokerError as error:
             return error

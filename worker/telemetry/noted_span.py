@@ -282,7 +282,8 @@ class NotedSpan(Span):
         if self.end_time is not None:
             self._is_over("end")
             return
-        self.end_time = time_ns() if end_time is None else end_time
+        # Not before its start: the clock may have been set back.
+        self.end_time = max(time_ns(), self.start_time) if end_time is None else end_time
         if self.trace_flags & _SAMPLED:
             self.scope.ended(self)
 

@@ -27,12 +27,12 @@ from worker.message import BadMessage
 from worker.settlement import Answer, DeadLetter, FailedElsewhere, Failure, Pause, Retry, Settlement, judge, settle
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-MAX_AGE = timedelta(minutes=10)
+MAX_AGE, LEAST_RETRIES = timedelta(minutes=10), 12
 CONFLICT = ConcurrencyConflict(sequence_number=4, event_type="Counted", metadata={})
 
 
 def settled(happened: Answer | BaseException, history: History | None = None) -> Settlement:
-    return settle(happened, history or History(), now=NOW, max_age=MAX_AGE)
+    return settle(happened, history or History(), now=NOW, max_age=MAX_AGE, least_retries=LEAST_RETRIES)
 
 
 def test_an_answer_is_settled_as_answered() -> None:
@@ -79,9 +79,22 @@ def test_the_settlement_table(failure: BaseException, kind: type[Retry | DeadLet
 @pytest.mark.parametrize("failure", [CONFLICT, TransientStoreError("…"), HandlerTimedOut("…")])
 def test_transient_failures_are_retried_until_the_maximum_age(failure: Exception) -> None:
     young = History(attempts=900, first_failure=NOW - MAX_AGE + timedelta(seconds=1))
-    old = History(attempts=1, first_failure=NOW - MAX_AGE)
+    old = History(attempts=LEAST_RETRIES, first_failure=NOW - MAX_AGE)
     assert isinstance(settled(failure, young), Retry)
     assert isinstance(settled(failure, old), DeadLetter)
+
+
+@pytest.mark.parametrize("failure", [CONFLICT, TransientStoreError("…"), HandlerTimedOut("…")])
+def test_a_clock_that_is_set_forward_or_ahead_ends_no_retries(failure: Exception) -> None:
+    for attempts in range(LEAST_RETRIES):
+        history = History(attempts=attempts, first_failure=NOW - timedelta(hours=1))
+        assert isinstance(settled(failure, history), Retry)
+
+
+def test_a_clock_that_is_set_back_or_behind_prolongs_no_retries() -> None:
+    settlement = settled(CONFLICT, History(attempts=900, first_failure=NOW + timedelta(hours=1)))
+    assert isinstance(settlement, Retry)
+    assert settlement.history == History(attempts=901, first_failure=NOW)
 
 
 def test_a_handlers_bug_is_retried_twice_and_then_dead_lettered_with_its_traceback() -> None:
@@ -142,12 +155,12 @@ def test_a_failure_in_another_process_is_settled_by_its_judgement_there(failure:
 
 def test_commands_that_read_events_of_a_later_release_are_retried_for_the_maximum_age() -> None:
     history = History()
-    for minute in range(10):
-        now = NOW + timedelta(minutes=minute)
-        found = settle(NewerEvent("…"), history, now=now, max_age=MAX_AGE)
+    for attempt in range(2 * LEAST_RETRIES):
+        now = NOW + attempt * MAX_AGE / (2 * LEAST_RETRIES)
+        found = settle(NewerEvent("…"), history, now=now, max_age=MAX_AGE, least_retries=LEAST_RETRIES)
         assert isinstance(found, Retry)
         assert not found.bug
         history = found.history
-    found = settle(NewerEvent("…"), history, now=NOW + MAX_AGE, max_age=MAX_AGE)
+    found = settle(NewerEvent("…"), history, now=NOW + MAX_AGE, max_age=MAX_AGE, least_retries=LEAST_RETRIES)
     assert isinstance(found, DeadLetter)
     assert found.reason == "newer_event"

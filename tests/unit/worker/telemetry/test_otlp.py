@@ -4,6 +4,7 @@ import random
 import string
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
+from tests.support.fixtures.clocks import WallClock
 from tests.unit.worker.telemetry.kept import PLAIN, Ids, Kept
 from worker.telemetry import noted_tracer
 from worker.telemetry.noted_span import Limits
@@ -194,3 +196,13 @@ def test_texts_of_every_length_are_encoded_correctly() -> None:
     spans = request.resource_spans[0].scope_spans[0].spans
     assert [len(span.name) for span in spans] == lengths
     assert [span.attributes[0].value.string_value for span in spans] == ["x" * length for length in lengths]
+
+
+def test_a_span_ends_no_earlier_than_it_began_though_the_clock_was_set_back(wall_clock: WallClock) -> None:
+    sink = Kept()
+    tracer = NotedTracerProvider(sink, sampler=ChosenSampler(sampler=ALWAYS_ON), limits=PLAIN).get_tracer("lib")
+    span = tracer.start_span("process")
+    wall_clock.ahead = timedelta(hours=-1)
+    span.end()
+    (ended,) = sink.spans
+    assert ended.end_time == ended.start_time
