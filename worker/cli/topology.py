@@ -1,5 +1,6 @@
 """``worker topology declare``."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -15,6 +16,10 @@ from worker.settings import Settings
 from worker.topology import Topology, events_exchange
 
 __all__ = ["declare"]
+
+_CONNECT_SECONDS = 5.0
+# For each domain. A cluster's nodes must agree on each queue.
+_DECLARE_SECONDS = 60.0
 
 
 def declare(
@@ -39,8 +44,10 @@ async def _declare(url: str, topologies: Mapping[Topology, bool], *, dry_run: bo
     link = Link(url, name="worker topology declare")
     lacked = False
     try:
-        async with link.translating():
-            for each, relays in topologies.items():
+        async with link.translating(), asyncio.timeout(_CONNECT_SECONDS):
+            await link.wire()
+        for each, relays in topologies.items():
+            async with link.translating(), asyncio.timeout(_DECLARE_SECONDS):
                 queues = await missing(link, each)
                 events = (events_exchange(each.domain_name),)
                 lacking = (*queues, *events) if relays and await lacks_exchange(link, each.domain_name) else queues
