@@ -73,6 +73,11 @@ def _found(worker: Worker, database: Database, changes: Changes) -> Changes:
             r"PostgreSQL cannot be reached: .*refused; start the database or correct .*",
         ),
         (("run",), {"DATABASE_URL": "wrong password"}, r"PostgreSQL refuses this password: check the credentials .*"),
+        (
+            ("run",),
+            {"SSLKEYLOGFILE": "/nowhere/keys"},
+            r"a connection to PostgreSQL uses the file /nowhere/keys, which cannot be opened \(no such file or .*",
+        ),
         *(
             (arguments, {name: "over TLS", "DATABASE_DRIVER": driver}, rf"{_NO_TLS}, .* turn on ssl at the server, .*")
             for driver in ("asyncpg", "psycopg", "sqlalchemy")
