@@ -8,6 +8,7 @@ from typing import TypeVar
 from eventstore import StoreUnavailable
 from eventstore.postgres import PostgresEventStore
 from worker.credentials import address_of
+from worker.failures import naming
 from worker.stores import StoreSettings
 
 __all__ = ["first_that_answers", "reading_store"]
@@ -28,13 +29,17 @@ async def first_that_answers(store: StoreSettings, ask: Callable[[str, bool], Aw
         StoreUnavailable: No server answers. The error is that of the primary's address.
     """
     primary = store.database_url
+    variable = store.variable("database_url")
     try:
-        return await ask(primary, True)
+        with naming(variable):
+            return await ask(primary, True)
     except StoreUnavailable as error:
         failure = error
-    for url in (primary, *store.database_replica_urls):
+    replicas = store.variable("database_replica_urls")
+    for url, name in ((primary, variable), *((each, replicas) for each in store.database_replica_urls)):
         try:
-            answer = await ask(url, False)
+            with naming(name):
+                answer = await ask(url, False)
         except StoreUnavailable:
             continue
         print(f"{failure}; read from {address_of(url)}, which may lag.", file=sys.stderr)  # noqa: T201  beside the answer
