@@ -26,7 +26,10 @@ _ADVICE: tuple[tuple[type[Exception], str], ...] = (
     (BrokerBusy, "see the broker's limits, alarms and policies, and try again"),
     (BrokerUnavailable, "start RabbitMQ or correct AMQP_URL"),
     (NoSchedule, "run `worker schedule run`, or `worker topology declare`, which make it"),
-    (Unroutable, "start a worker for this domain first, with `worker run`"),
+    (
+        Unroutable,
+        "start a worker for this domain with `worker run`; one that runs makes what was deleted within half a minute",
+    ),
 )
 
 

@@ -150,7 +150,7 @@ def _found(worker: Worker, database: Database, changes: Changes) -> Changes:
         (
             REGISTER,
             {},
-            r"no queue takes messages for commands:library: there is no such exchange; start a worker .*`worker run`\.",
+            r"no queue takes messages for commands:library: there is no such exchange; start a worker .*",
         ),
         (
             ("status", "0" * 32),

@@ -25,7 +25,13 @@ from worker.failures import Mistake, naming, sentence, telling
         (StoreMisconfigured("no schema.\nHINT: migrate."), "no schema. HINT: migrate."),
         (BrokerUnavailable("it is down."), "it is down; start RabbitMQ or correct AMQP_URL."),
         (BrokerMisconfigured("it refuses us"), "it refuses us."),
-        (Unroutable("no queue"), "no queue; start a worker for this domain first, with `worker run`."),
+        (
+            Unroutable("no queue"),
+            (
+                "no queue; start a worker for this domain with `worker run`; one that runs makes what was deleted "
+                "within half a minute."
+            ),
+        ),
         (InvalidDomain("no event"), "no event."),
         (InvalidDomain("no tuple; is a comma missing?"), "no tuple; is a comma missing?"),
         (ExceptionGroup("", [ExceptionGroup("", [Mistake("do this.")]), Mistake("do that.")]), "do this."),
