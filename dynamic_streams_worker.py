@@ -6,10 +6,7 @@ this program would be imported from there, or that would be run in its place.
 
 import os
 import sys
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from pathlib import Path
+from importlib.util import find_spec
 
 __all__ = ["main"]
 
@@ -18,18 +15,17 @@ _INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command line, and exit; with status 2 and a sentence where another package hides one of ours."""
+    """Run the command line, and exit; with status 2 and a sentence where another package hides one of ours.
+
+    Little is imported above, and no more than that is outside the ``try``: Ctrl-C at the start is no bug.
+    """
     try:
         _run()
     except KeyboardInterrupt:
-        # Most of a start is imports, and Ctrl-C during these is no bug either. So this module itself imports nothing
-        # that takes time.
         sys.exit(_INTERRUPTED)
 
 
 def _run() -> None:
-    from importlib.util import find_spec  # noqa: PLC0415  see ``main``
-
     _open_streams()
     for name in _OURS:
         if (place := _hiding(name)) is not None:
@@ -60,10 +56,9 @@ def _open_streams() -> None:
         setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115  it stays open
 
 
-def _hiding(name: str) -> "Path | None":
+def _hiding(name: str) -> str | None:
     """Return where a package would be imported from, if that is not beside this file."""
-    from importlib.util import find_spec  # noqa: PLC0415  see ``main``
-    from pathlib import Path  # noqa: PLC0415  the same
+    from pathlib import Path  # noqa: PLC0415  it takes long enough for a Ctrl-C
 
     spec = find_spec(name)
     if spec is None or spec.origin is None:
@@ -72,4 +67,4 @@ def _hiding(name: str) -> "Path | None":
     found = Path(spec.origin).resolve()
     if found == Path(__file__).resolve().parent / name / "__init__.py":
         return None
-    return found.parent if found.name == "__init__.py" else found
+    return str(found.parent if found.name == "__init__.py" else found)

@@ -9,6 +9,7 @@ from eventstore import EventStoreError, StoreMisconfigured, StoreUnavailable
 from eventstore.counted import counted
 from eventstore.postgres import Survey, survey
 from worker.credentials import servers_of
+from worker.failures import naming
 from worker.stores import StoreSettings
 
 __all__ = ["check_capacity", "connections_to"]
@@ -24,6 +25,7 @@ class _Server:
         names: Its hosts with ports, from the addresses.
         told_as: How messages name it.
         url: An address of a database on it.
+        variable: The variable with that address.
         schema: The schema of the store in that database.
         is_primary: Whether ``url`` is the address of a primary.
         wanted: The most connections that one process opens to it.
@@ -33,6 +35,7 @@ class _Server:
     names: frozenset[str]
     told_as: list[str]
     url: str
+    variable: str
     schema: str
     is_primary: bool
     wanted: int
@@ -80,6 +83,7 @@ def _servers(store: StoreSettings, pool_size: int, *, is_alone: bool) -> Iterato
             names=servers_of(url),
             told_as=[f"replica {number}{whose}" if number else f"the primary{whose}"],
             url=url,
+            variable=store.variable("database_replica_urls" if number else "database_url"),
             schema=store.database_schema,
             is_primary=not number,
             wanted=pool_size,
@@ -99,6 +103,7 @@ def _joined(servers: Iterable[_Server]) -> list[_Server]:
                 names=known.names | one.names,
                 told_as=known.told_as + one.told_as,
                 url=told.url,
+                variable=told.variable,
                 schema=told.schema,
                 is_primary=known.is_primary or one.is_primary,
                 wanted=known.wanted + one.wanted,
@@ -110,7 +115,8 @@ def _joined(servers: Iterable[_Server]) -> list[_Server]:
 
 async def _surveyed(server: _Server) -> Survey | EventStoreError:
     try:
-        return await survey(server.url, schema=server.schema, primary=server.is_primary)
+        with naming(server.variable):
+            return await survey(server.url, schema=server.schema, primary=server.is_primary)
     except EventStoreError as error:
         return error
 

@@ -173,7 +173,8 @@ def read_body(body: bytes, *, max_bytes: int, max_depth: int) -> dict[str, Any]:
     except NumberTooLong:
         raise _too_long() from None
     except NotJson as error:
-        raise BadMessage("not_json", f"the body is not JSON: {error}") from None
+        why = error if body.strip() else "it is empty"
+        raise BadMessage("not_json", f"the body is not JSON: {why}") from None
     if has_long_number(body, value):
         raise _too_long()
     if not isinstance(value, dict):

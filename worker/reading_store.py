@@ -9,6 +9,7 @@ from typing import TypeVar
 from eventstore import StoreUnavailable
 from eventstore.postgres import PostgresEventStore
 from worker.credentials import address_of
+from worker.failures import naming
 from worker.stores import StoreSettings
 
 __all__ = ["first_that_answers", "reading_store"]
@@ -29,12 +30,21 @@ async def first_that_answers(store: StoreSettings, ask: Callable[[str, bool], Aw
         StoreUnavailable: No server answers. The error is that of the primary's address.
     """
     primary = store.database_url
+    variable = store.variable("database_url")
     try:
-        return await ask(primary, True)
+        with naming(variable):
+            return await ask(primary, True)
     except StoreUnavailable as error:
         failure = error
+    replicas = store.variable("database_replica_urls")
+
+    async def answer_of(url: str, name: str) -> _T:
+        with naming(name):
+            return await ask(url, False)
+
+    servers = ((primary, variable), *((url, replicas) for url in store.database_replica_urls))
     # One that is silent keeps nobody from the answer of another.
-    asked = {asyncio.ensure_future(ask(url, False)): url for url in (primary, *store.database_replica_urls)}
+    asked = {asyncio.create_task(answer_of(url, name)): url for url, name in servers}
     try:
         waiting = set(asked)
         while waiting:

@@ -3,7 +3,8 @@
 import json
 import os
 import pty
-from asyncio.subprocess import PIPE
+import signal
+from asyncio.subprocess import PIPE, Process
 from typing import Any
 
 from tests.e2e.program import Ended, Worker
@@ -13,6 +14,7 @@ from tests.support.fork_server import Call, started
 from worker.topology import Topology
 
 LIBRARY = Topology("library")
+_CHUNK = 4096
 DEAD, WORK = LIBRARY.dead_queue, LIBRARY.queue
 ADA = b'{"ReaderID": "ada", "Name": "Ada Lovelace"}'
 
@@ -35,17 +37,32 @@ def listed(listing: Ended) -> list[str]:
     return [letter["id"] for letter in listing.document()["letters"]]
 
 
-async def asked(worker: Worker, *arguments: str, answer: str) -> Ended:
-    """Run a command at a terminal and type an answer."""
+async def asked(worker: Worker, *arguments: str, answer: str | None) -> Ended:
+    """Run a command at a terminal, and type an answer when it asks; None for Ctrl-C."""
     keyboard, terminal = pty.openpty()
     try:
         call = Call(arguments=("dead-letters", *arguments), environment=worker.environment)
         process = await started(call, stdin=terminal, stdout=PIPE, stderr=PIPE)
-        os.write(keyboard, f"{answer}\n".encode())
+        told = await _question(process)
+        if answer is None:
+            process.send_signal(signal.SIGINT)
+        else:
+            os.write(keyboard, f"{answer}\n".encode())
         output, complaint = await process.communicate()
     finally:
         os.close(keyboard)
         os.close(terminal)
     assert process.returncode is not None
     # What asks prints a blank to standard output, whatever it is told.
-    return Ended(status=process.returncode, output=output.decode().lstrip(), complaint=complaint.decode())
+    return Ended(status=process.returncode, output=output.decode().lstrip(), complaint=(told + complaint).decode())
+
+
+async def _question(process: Process) -> bytes:
+    """Return all that a program says until it waits for an answer."""
+    assert process.stderr is not None
+    told = b""
+    while b"[y/N]:" not in told:
+        more = await process.stderr.read(_CHUNK)
+        assert more, f"it has ended without a question: {told!r}"
+        told += more
+    return told

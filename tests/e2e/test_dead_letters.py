@@ -144,6 +144,13 @@ async def test_many_are_replayed_only_when_somebody_agrees(worker: Worker, clien
     assert (refused.status, refused.output) == (1, "Nothing was replayed.\n")
     assert "3 dead letters will be replayed:\n  3  handler_error  RegisterReader\nGo on?" in refused.complaint
     assert (await client.ready(DEAD), await client.ready(WORK)) == (4, 0)
+    # Ctrl-D is no yes, and Ctrl-C ends this command as any other.
+    unanswered = await asked(worker, "replay", "--reason", "handler_error", answer="\x04")
+    assert (unanswered.status, unanswered.output) == (1, "Nothing was replayed.\n")
+    interrupted = await asked(worker, "replay", "--reason", "handler_error", answer=None)
+    assert (interrupted.status, interrupted.output) == (130, "")
+    assert "Aborted" not in unanswered.complaint + interrupted.complaint
+    assert (await client.ready(DEAD), await client.ready(WORK)) == (4, 0)
     done = await asked(worker, "replay", "--reason", "handler_error", answer="y")
     assert (done.status, done.output) == (0, "3 dead letters were replayed.\n")
     assert (await client.ready(DEAD), await client.ready(WORK)) == (1, 3)
@@ -177,7 +184,7 @@ async def test_even_one_is_discarded_only_when_somebody_agrees(worker: Worker, c
         (
             ("list",),
             {"WORKER_DOMAINS": "tests.support.domains.tally:domain"},
-            "no worker has ever served tally, so it has no dead-letter queue; start `worker run` first.",
+            "there is no dead-letter queue of tally: no worker has served it yet, or the queue was deleted; ",
         ),
         (("replay",), {}, "say which dead letters: name their ids, or filter them, or pass --all."),
         (("replay", "x", "--all"), {}, "ids and --all each say which dead letters: leave out all but one."),

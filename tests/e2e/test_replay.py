@@ -122,7 +122,8 @@ async def test_without_a_worker_that_made_the_work_queue_a_replay_says_so(worker
     assert (failed.status, failed.output) == (2, "")
     assert failed.complaint == (
         "worker: no queue takes messages for library.commands; nothing was stored; start a worker for this domain "
-        "first, with `worker run`.\n0 of 3 dead letters were replayed before; run it again to continue with the rest.\n"
+        "with `worker run`; one that runs makes what was deleted within half a minute.\n"
+        "0 of 3 dead letters were replayed before; run it again to continue with the rest.\n"
     )
     assert listed(await worker("dead-letters", "list", "--json")) == put
 

@@ -46,7 +46,8 @@ def _found(worker: Worker, database: Database, changes: Changes) -> Changes:
     for name, change in changes.items():
         match change:
             case "wrong password":
-                made[name] = secretly(worker.environment[name], password=_WRONG)
+                # A variable that is not set yet gets the address of the variable for all.
+                made[name] = secretly(worker.environment.get(name, database.url), password=_WRONG)
             case "missing":
                 made[name] = secretly(worker.environment[name], path="/nowhere")
             case "unmigrated":
@@ -72,7 +73,29 @@ def _found(worker: Worker, database: Database, changes: Changes) -> Changes:
             {"DATABASE_URL": NOBODY},
             r"PostgreSQL cannot be reached: .*refused; start the database or correct .*",
         ),
-        (("run",), {"DATABASE_URL": "wrong password"}, r"PostgreSQL refuses this password: check the credentials .*"),
+        *(
+            (
+                arguments,
+                {name: "wrong password"},
+                rf"PostgreSQL refuses this password: check the credentials in {name} \(.*",
+            )
+            for arguments, name in (
+                (("run",), "DATABASE_URL"),
+                (("view", "book-copy", "b1"), "DATABASE_URL_LIBRARY"),
+                (("run",), "DATABASE_URL_LIBRARY"),
+                (("db", "migrate"), "DATABASE_ADMIN_URL"),
+                (("follow",), "PROJECTIONS_URL"),
+                (("projections", "list"), "PROJECTIONS_URL"),
+            )
+        ),
+        *(
+            (
+                (command,),
+                {"PROJECTIONS_URL": NOBODY},
+                r"PostgreSQL cannot be reached: .*refused; start the database or correct PROJECTIONS_URL\.",
+            )
+            for command in ("follow", "project")
+        ),
         (
             ("run",),
             {"SSLKEYLOGFILE": "/nowhere/keys"},
@@ -94,7 +117,7 @@ def _found(worker: Worker, database: Database, changes: Changes) -> Changes:
             {"DATABASE_URL": "an unknown setting"},
             r"the database address is not usable: the server refuses a setting in it, .*",
         ),
-        (("run",), {"DATABASE_URL": "missing"}, r"the database named in the address does not exist: create it, or .*"),
+        (("run",), {"DATABASE_URL": "missing"}, r"the database named in DATABASE_URL does not exist: create it, or .*"),
         (
             ("run",),
             {"DATABASE_URL": "unmigrated"},
@@ -133,7 +156,7 @@ def _found(worker: Worker, database: Database, changes: Changes) -> Changes:
         (
             REGISTER,
             {},
-            r"no queue takes messages for commands:library: there is no such exchange; start a worker .*`worker run`\.",
+            r"no queue takes messages for commands:library: there is no such exchange; start a worker .*",
         ),
         (
             ("topology", "declare"),

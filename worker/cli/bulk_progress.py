@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from eventstore import EventStoreError, OutcomeUnknown, StoreUnavailable
+from eventstore import OutcomeUnknown, StoreUnavailable
 from worker.cli.administration import administering
 from worker.failures import Mistake, sentence
 from worker.stores import StoreSettings
@@ -45,16 +45,8 @@ def told_to_go_on(store: StoreSettings) -> Iterator[None]:
     try:
         with administering(store):
             yield
-    except OutcomeUnknown as error:
-        raise Mistake(_gone_on_with(error)) from error
-    except Mistake as mistake:
-        if isinstance(mistake.__cause__, StoreUnavailable):
-            raise Mistake(_gone_on_with(mistake)) from mistake.__cause__
-        raise
-
-
-def _gone_on_with(error: EventStoreError | Mistake) -> str:
-    return (
-        f"{sentence(error).rstrip('.')}. Recorded events stay recorded: run the same command again to continue after "
-        "them."
-    )
+    except (OutcomeUnknown, StoreUnavailable) as error:
+        raise Mistake(
+            f"{sentence(error).rstrip('.')}. Recorded events stay recorded: run the same command again to continue "
+            "after them."
+        ) from error

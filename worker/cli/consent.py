@@ -20,9 +20,17 @@ def agreed(announcement: str, question: str, *, action: str, look: str = "") -> 
 
     Raises:
         Mistake: Standard input is not a terminal.
+        KeyboardInterrupt: The answer was Ctrl-C.
     """
     if not sys.stdin.isatty():
         instead = f"--yes, or --dry-run {look}" if look else "--yes"
         raise Mistake(f"{action} only after a confirmation, and there is no terminal to ask at: pass {instead}.")
     typer.echo(announcement, err=True)
-    return typer.confirm(question, err=True)
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort as aborted:
+        typer.echo(err=True)  # the question's line ends here
+        # Ctrl-C ends this command as any other, and Ctrl-D is not a yes. The library has one error for both.
+        if isinstance(aborted.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        return False

@@ -13,6 +13,9 @@ def look_in_current_folder() -> None:
     that (``-P``, ``PYTHONSAFEPATH``) are respected. A file there that is named like a library hides it, so call this
     after everything but domains has been imported.
     """
-    folder = str(Path.cwd())
+    try:
+        folder = str(Path.cwd())
+    except FileNotFoundError:  # it was deleted, so it has no module
+        return
     if not sys.flags.safe_path and folder not in sys.path:
         sys.path.insert(0, folder)

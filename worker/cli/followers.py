@@ -8,11 +8,11 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from eventstore.postgres import PostgresEventStore, Session
-from worker.cli.administration import reaching
 from worker.cli.loop import run_async
 from worker.cli.options import Json
 from worker.cli.terminal import print_json, table, tell
 from worker.errors import FollowerError
+from worker.failures import naming
 from worker.reading import administration
 from worker.reading.administration import COMMANDS, FollowerStatus
 from worker.reading.complaints import session_at
@@ -152,7 +152,7 @@ def asked(target: Target, ask: Callable[[Session], Awaitable[T]]) -> T:
     """Run a function with a session to the database of the checkpoints."""
 
     async def answer() -> T:
-        with reaching(target.variable):
+        with naming(target.variable):
             async with session_at(target.url, purpose=_PURPOSE, schema=target.store.database_schema) as session:
                 return await ask(session)
 
@@ -160,7 +160,7 @@ def asked(target: Target, ask: Callable[[Session], Awaitable[T]]) -> T:
 
 
 async def _moved(session: Session, target: Target, declared: AnyDeclared, number: int | None, by: str) -> None:
-    with reaching(target.store.variable("database_url")):
+    with naming(target.store.variable("database_url")):
         async with PostgresEventStore.connect(
             target.store.database_url,
             schema=target.store.database_schema,

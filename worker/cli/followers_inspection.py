@@ -8,7 +8,7 @@ from handlers.domain import Domain
 from worker.amqp.follower_rights import follower_rights
 from worker.cli.findings import Finding
 from worker.errors import BrokerError, SettingsError
-from worker.failures import sentence
+from worker.failures import naming, sentence
 from worker.reading.rights import READING, SCHEDULE, missing_rights
 from worker.settings import Settings
 from worker.stores import StoreSettings, stores_of
@@ -55,16 +55,18 @@ async def _inspect(settings: Settings, domain: Domain, store: StoreSettings, *, 
 async def _lacking_in_databases(settings: Settings, store: StoreSettings, *, follows: bool) -> list[str]:
     found = []
     if follows and settings.projections_url:
-        lacking = await missing_rights(
-            settings.projections_url,
-            READING,
-            migration="worker db migrate --projections",
-            schema=store.database_schema,
-        )
+        with naming("PROJECTIONS_URL"):
+            lacking = await missing_rights(
+                settings.projections_url,
+                READING,
+                migration="worker db migrate --projections",
+                schema=store.database_schema,
+            )
         found += [f"in the database of PROJECTIONS_URL, {lacking}"] if lacking else []
-    lacking = await missing_rights(
-        store.database_url, SCHEDULE, migration="worker db migrate", schema=store.database_schema
-    )
+    with naming(store.variable("database_url")):
+        lacking = await missing_rights(
+            store.database_url, SCHEDULE, migration="worker db migrate", schema=store.database_schema
+        )
     return found + ([lacking] if lacking else [])
 
 

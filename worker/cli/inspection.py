@@ -20,7 +20,7 @@ from worker.cli.followers_inspection import inspect_followers
 from worker.cli.pages import pages
 from worker.cli.queue_rules import WAY, losses, older_dead_queue
 from worker.errors import BrokerError, SettingsError
-from worker.failures import sentence
+from worker.failures import naming, sentence
 from worker.misspelt import unknown
 from worker.served_domains import served_domains
 from worker.settings import Settings, not_set
@@ -114,10 +114,10 @@ async def _admin(store: StoreSettings) -> list[Finding]:
         return []
     part = f"admin database {place_of(store.database_admin_url, store.database_schema)}"
     try:
-        report = await migrate(store.database_admin_url, schema=store.database_schema, dry_run=True)
+        with naming(store.variable("database_admin_url")):
+            report = await migrate(store.database_admin_url, schema=store.database_schema, dry_run=True)
     except EventStoreError as error:
-        text = sentence(error).replace("DATABASE_URL", store.variable("database_admin_url"))
-        return [Finding(part=part, good=False, text=text)]
+        return [Finding(part=part, good=False, text=sentence(error))]
     if report.applied:
         versions = f"schema version {report.before}, this program needs {report.after}"
         return [Finding(part=part, good=False, text=f"{versions}: run `worker db migrate`.")]

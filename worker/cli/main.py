@@ -15,7 +15,8 @@ def main() -> None:
     """Run the command line, and exit.
 
     Exit status: 0 done; 1 done, but with a negative answer, as each command's help says; 2 a mistake in the call, the
-    settings or the surroundings, reported in one sentence on standard error.
+    settings or the surroundings, reported in one sentence on standard error; 130 interrupted by Ctrl-C. One that comes
+    before a command has begun is the caller's.
     """
     if (status := probe(sys.argv[1:])) is not None:
         sys.exit(status)

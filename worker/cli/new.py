@@ -56,7 +56,9 @@ def new(
 
 
 def _check(name: str, target: Path) -> None:
-    if not _NAME.fullmatch(name) or iskeyword(name):
+    if iskeyword(name):
+        raise Mistake(f"{name} is a word of Python's own, so no package can be called that; choose another name.")
+    if not _NAME.fullmatch(name):
         raise Mistake(
             f"{name!r} cannot be the name of a Python package: use lower-case letters, digits and _, beginning with a "
             "letter."

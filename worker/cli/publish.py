@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
+from uuid import UUID, uuid4
 
 import typer
 
@@ -79,13 +80,22 @@ def publish(
         raise Mistake("name the COMMAND and its JSON, or pass --file commands.ndjson.")
     else:
         text = sys.stdin.buffer.read() if body == "-" else body.encode(errors="surrogateescape")
-        submissions = [checked.single(command, text, identity(command_id))]
+        # Its id is known here, so that it can be told whatever becomes of it.
+        submissions = [checked.single(command, text, identity(command_id) or uuid4())]
     answers = _send(settings, submissions, wait=wait, at=when, timeout=timeout, show_progress=file is not None)
     _show(answers, json=json, wait=wait, at=when, summed_up=file is not None)
     failed = [answer.command_id for answer in answers if answer.outcome == "failed"]
     if failed:
         which = str(failed[0]) if len(failed) == 1 else "ID"
         typer.echo(f"A failed command is a dead letter: `worker dead-letters show {which}` shows all of it.", err=True)
+    unanswered = [answer.command_id for answer in answers if answer.outcome == "no answer"]
+    if unanswered:
+        which = str(unanswered[0]) if len(unanswered) == 1 else "ID"
+        typer.echo(
+            f"`worker check` shows whether a worker takes what waits; `worker status {which}` shows an outcome that "
+            "comes later.",
+            err=True,
+        )
     if any(answer.is_bad for answer in answers):
         raise typer.Exit(1)
 
@@ -99,15 +109,28 @@ def _send(
     timeout: float,
     show_progress: bool,
 ) -> list[Answer]:
-    async def send(done: Callable[[], None]) -> list[Answer]:
+    finished: int | None = None
+
+    async def send(advance: Callable[[int], None]) -> list[Answer]:
+        def done() -> None:
+            nonlocal finished
+            finished = (finished or 0) + 1
+            advance(1)
+
+        nonlocal finished
         async with Publisher.connect(settings.amqp_url, name="worker publish") as publisher:
+            finished = 0
             return await dispatch(publisher, submissions, wait=wait, at=at, timeout=timeout, done=done)
 
     try:
         with exporting(), progress_bar("publishing", len(submissions), is_wanted=show_progress) as advance:
-            return run_async(send(lambda: advance(1)))
+            return run_async(send(advance))
     except NotAllPublished as stopped:
         raise Mistake(f"{sentence(stopped.cause)}\n{_what_to_do(stopped, len(submissions))}".rstrip()) from stopped
+    except KeyboardInterrupt:
+        if finished is not None:
+            typer.echo(_interrupted(submissions, finished, wait=wait), err=True)
+        raise
 
 
 def _when(at: str | None, delay: str | None) -> datetime | None:
@@ -136,12 +159,25 @@ def _what_to_do(stopped: NotAllPublished, count: int) -> str:
     """Return how to repeat commands that may have arrived, without having them decided twice."""
     if count > 1:
         return str(stopped)
-    if isinstance(stopped.cause, BrokerUnavailable):
-        return (
-            "The command may have been stored nevertheless; to send it again without a second effect, pass --id "
-            f"{stopped.cause.command_id}."
-        )
-    return ""
+    return _again(stopped.cause.command_id) if isinstance(stopped.cause, BrokerUnavailable) else ""
+
+
+def _again(command_id: UUID | None) -> str:
+    return (
+        "The command may have been stored nevertheless; to send it again without a second effect, pass --id "
+        f"{command_id}."
+    )
+
+
+def _interrupted(submissions: Sequence[Submission], finished: int, *, wait: bool) -> str:
+    """Return what is known of interrupted commands: the broker may have taken more than it has confirmed."""
+    if len(submissions) == 1:
+        return f"Interrupted. {_again(submissions[0].command_id)}"
+    what = "answered" if wait else "stored"
+    return (
+        f"Interrupted. {finished:,} of {counted(len(submissions), 'command')} {'was' if finished == 1 else 'were'} "
+        f"{what} before; more may have been stored. Publishing again repeats those without an id."
+    )
 
 
 def _show(answers: Sequence[Answer], *, json: bool, wait: bool, at: datetime | None, summed_up: bool) -> None:

@@ -110,8 +110,8 @@ def cancel(
         tell(f"It is too late: command {identity} is being sent. `worker status` shows its result.")
     else:
         tell(
-            f"No scheduled command has the id {identity}: it was sent (`worker status` shows its result), or never "
-            "scheduled. If its message is still in the queue, it will not be sent."
+            f"No scheduled command has the id {identity}: it was sent (`worker status` shows its result), cancelled "
+            "before, or never scheduled. If its message is still in the queue, it will not be sent."
         )
     raise typer.Exit(1)
 

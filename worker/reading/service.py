@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from eventstore import EventStoreError
 from eventstore.postgres import PostgresEventStore, Schema, Session
 from worker.errors import SettingsError
+from worker.failures import naming
 from worker.leased_service import LeasedPart, LeasedService
 from worker.reading.complaints import complaint
 from worker.reading.coordinator import Coordinator
@@ -81,21 +82,23 @@ async def _coordinators(
     outlet = await _outlet(settings, targets, wanted, stack)
     coordinators = []
     for target in targets:
-        store = await stack.enter_async_context(
-            PostgresEventStore.connect(
-                target.store.database_url,
-                schema=target.store.database_schema,
-                replica_urls=target.store.database_replica_urls,
-                pool_size=POOL_SIZE,
-                follow_seconds=_FOLLOW_SECONDS,
-                application_name=wanted.command,
-                writable=False,
+        with naming(target.store.variable("database_url")):
+            store = await stack.enter_async_context(
+                PostgresEventStore.connect(
+                    target.store.database_url,
+                    schema=target.store.database_schema,
+                    replica_urls=target.store.database_replica_urls,
+                    pool_size=POOL_SIZE,
+                    follow_seconds=_FOLLOW_SECONDS,
+                    application_name=wanted.command,
+                    writable=False,
+                )
             )
-        )
         coordinator = Coordinator(target.declared, store, _sessions(target), outlet=outlet, purpose=wanted.command)
         stack.push_async_callback(coordinator.close)
         try:
-            await coordinator.open()
+            with naming(target.variable):
+                await coordinator.open()
         except EventStoreError as error:
             raise complaint(error, Schema(target.store.database_schema)) from error
         coordinators.append(coordinator)

@@ -8,6 +8,7 @@ from worker.amqp.codec import install_lenient_codec
 from worker.amqp.sender import Sender
 from worker.counters import Counters
 from worker.errors import SettingsError
+from worker.failures import naming
 from worker.leased_service import LeasedService
 from worker.reading.lease import Candidate
 from worker.rounds.replies import Replies
@@ -69,7 +70,8 @@ async def schedules(settings: Settings) -> AsyncIterator[list[Schedule]]:
                     candidate=Candidate(),
                     most_bytes=settings.worker_max_message_bytes,
                 )
-                await schedule.open()
+                with naming(store.variable("database_url")):
+                    await schedule.open()
                 made.append(schedule)
         with observed(schedule.tally for schedule in made):
             yield made

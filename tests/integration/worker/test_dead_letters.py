@@ -43,7 +43,7 @@ class NotUtf8(str):
 # What is wrong, the message, its reason, and what the error's text says.
 BAD: list[tuple[str, bytes, dict[str, Any], str, str]] = [
     ("no JSON", b"{nope", {}, "not_json", "the body is not JSON"),
-    ("nothing", b"", {}, "not_json", "the body is not JSON"),
+    ("nothing", b"", {}, "not_json", "the body is not JSON: it is empty"),
     ("invalid UTF-8", b'{"Key": "\xff"}', {}, "not_json", "the body is not JSON"),
     ("an array", b"[1]", {}, "not_an_object", "must be a JSON object, not an array"),
     ("a missing field", b"{}", {}, "invalid_command", "Count: Key is missing"),

@@ -5,7 +5,7 @@ import pytest
 from eventstore import StoreMisconfigured, StoreUnavailable
 from handlers.errors import InvalidDomain
 from worker.errors import BrokerBusy, BrokerMisconfigured, BrokerUnavailable, SettingsError, Unroutable
-from worker.failures import Mistake, sentence, telling
+from worker.failures import Mistake, naming, sentence, telling
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,13 @@ from worker.failures import Mistake, sentence, telling
         (StoreMisconfigured("no schema.\nHINT: migrate."), "no schema. HINT: migrate."),
         (BrokerUnavailable("it is down."), "it is down; start RabbitMQ or correct AMQP_URL."),
         (BrokerMisconfigured("it refuses us"), "it refuses us."),
-        (Unroutable("no queue"), "no queue; start a worker for this domain first, with `worker run`."),
+        (
+            Unroutable("no queue"),
+            (
+                "no queue; start a worker for this domain with `worker run`; one that runs makes what was deleted "
+                "within half a minute."
+            ),
+        ),
         (InvalidDomain("no event"), "no event."),
         (InvalidDomain("no tuple; is a comma missing?"), "no tuple; is a comma missing?"),
         (ExceptionGroup("", [ExceptionGroup("", [Mistake("do this.")]), Mistake("do that.")]), "do this."),
@@ -41,6 +47,35 @@ def test_a_known_failure_is_reported_in_a_sentence(
         raise error
     assert raised.value.code == 2
     assert capsys.readouterr() == ("", f"worker: {told}\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (StoreUnavailable("it is down"), "it is down; start the database or correct PROJECTIONS_URL."),
+        (
+            StoreMisconfigured("it refuses this password: check the credentials in the address (nope)"),
+            "it refuses this password: check the credentials in PROJECTIONS_URL (nope).",
+        ),
+    ],
+)
+def test_the_variable_nearest_to_an_address_is_named(
+    error: Exception, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (
+        pytest.raises(SystemExit),
+        telling("worker"),
+        naming("DATABASE_URL_LIBRARY"),
+        naming("PROJECTIONS_URL"),
+    ):
+        raise error
+    assert capsys.readouterr().err == f"worker: {told}\n"
+
+
+def test_only_an_error_of_the_store_is_noted() -> None:
+    with pytest.raises(Mistake) as raised, naming("DATABASE_URL"):
+        raise Mistake("do this.")
+    assert not hasattr(raised.value, "__notes__")
 
 
 @pytest.mark.parametrize(

@@ -200,4 +200,7 @@ def counting(what: str, total: int | None = None) -> Iterator[Callable[[], None]
 
 def _never_served(topologies: Sequence[Topology]) -> str:
     names = ", ".join(topology.domain_name for topology in topologies)
-    return f"no worker has ever served {names}, so it has no dead-letter queue; start `worker run` first."
+    return (
+        f"there is no dead-letter queue of {names}: no worker has served it yet, or the queue was deleted; "
+        "`worker run` declares it."
+    )

@@ -91,7 +91,7 @@ def test_it_equals_the_end_of_the_tutorial(made: Path) -> None:
     ("name", "sentence"),
     [
         ("Corner-Shop", "'Corner-Shop' cannot be the name of a Python package: use lower-case letters"),
-        ("class", "'class' cannot be the name of a Python package"),
+        ("class", "class is a word of Python's own, so no package can be called that; choose another name."),
         ("../shop", "'../shop' cannot be the name of a Python package"),
         ("handlers", "the name handlers is taken by another Python package; choose another one."),
         ("json", "the name json is taken"),
