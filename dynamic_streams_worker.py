@@ -6,7 +6,6 @@ this program would be imported from there, or that would be run in its place.
 
 import os
 import sys
-from importlib.util import find_spec
 
 __all__ = ["main"]
 
@@ -15,17 +14,18 @@ _INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command line, and exit; with status 2 and a sentence where another package hides one of ours.
-
-    Little is imported above, and no more than that is outside the ``try``: Ctrl-C at the start is no bug.
-    """
+    """Run the command line, and exit; with status 2 and a sentence where another package hides one of ours."""
     try:
         _run()
     except KeyboardInterrupt:
+        # Most of a start is imports, and Ctrl-C during these is no bug either. So this module itself imports nothing
+        # that takes time.
         sys.exit(_INTERRUPTED)
 
 
 def _run() -> None:
+    from importlib.util import find_spec  # noqa: PLC0415  see ``main``
+
     _open_streams()
     for name in _OURS:
         if (place := _hiding(name)) is not None:
@@ -58,7 +58,8 @@ def _open_streams() -> None:
 
 def _hiding(name: str) -> str | None:
     """Return where a package would be imported from, if that is not beside this file."""
-    from pathlib import Path  # noqa: PLC0415  it takes long enough for a Ctrl-C
+    from importlib.util import find_spec  # noqa: PLC0415  see ``main``
+    from pathlib import Path  # noqa: PLC0415  the same
 
     spec = find_spec(name)
     if spec is None or spec.origin is None:

@@ -10,12 +10,13 @@ from tests.support.fork_server import kept
 
 # Ctrl-C comes while Python looks for the first package.
 _INTERRUPTED = """
+import importlib.util
 import dynamic_streams_worker
 
 def find_spec(name):
     raise KeyboardInterrupt
 
-dynamic_streams_worker.find_spec = find_spec
+importlib.util.find_spec = find_spec
 dynamic_streams_worker.main()
 """
 _IMPORTED = """
