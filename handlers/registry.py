@@ -74,6 +74,8 @@ def _load(place: str) -> Domain:
     module_name, _, attribute = place.partition(":")
     if not module_name or module_name.startswith(".") or not attribute:
         raise DomainNotFound(f"WORKER_DOMAINS: {place!r} must have the form module:attribute{_example(place)}")
+    if ":" in attribute:
+        raise DomainNotFound(f"WORKER_DOMAINS: {place!r} has several colons; separate domains by commas")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:

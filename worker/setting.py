@@ -3,8 +3,8 @@
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 __all__ = ["Setting", "setting", "settings_of"]
 
@@ -98,5 +98,14 @@ def setting(default: _T, meaning: str, *, kind: type | None = None, **rules: Any
 
 
 def settings_of(kind: type) -> dict[str, Setting]:
-    """Return the description of each field of a dataclass that was made by ``setting``, by the field's name."""
-    return {each.name: each.metadata[_KEY] for each in fields(kind) if _KEY in each.metadata}
+    """Return the description of each field of a dataclass that was made by ``setting``, by the field's name.
+
+    The choices of a field are those of its type.
+    """
+    return {
+        each.name: replace(each.metadata[_KEY], choices=get_args(each.type))
+        if get_origin(each.type) is Literal
+        else each.metadata[_KEY]
+        for each in fields(kind)
+        if _KEY in each.metadata
+    }

@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias, get_args
+from typing import Any, Literal, Self, TypeAlias
 
 from worker.credentials import Unreadable, file_variable, from_files, redacted
 from worker.database_addresses import ADDRESS_FIELDS, DatabaseAddresses, check_postgres
@@ -222,7 +222,6 @@ class Settings(DatabaseAddresses):
         "parent",
         "Whether processing is a child of the publisher's span (`parent`), or a separate trace with a link to it "
         "(`link`).",
-        choices=get_args(TraceParent),
     )
     worker_trace_url: str = setting(
         "",
@@ -239,12 +238,10 @@ class Settings(DatabaseAddresses):
         "auto",
         "The format of the log of `worker run`: `json`, one object a line; `human`, to read; `auto`, `human` on a "
         "terminal and otherwise `json`.",
-        choices=get_args(LogFormat),
     )
     worker_log_level: LogLevel = setting(
         "info",
         "The lowest level that is logged: `debug`, `info`, `warning` or `error`.",
-        choices=get_args(LogLevel),
     )
     worker_report_interval: float = setting(
         2.0,
@@ -256,7 +253,6 @@ class Settings(DatabaseAddresses):
         "hashed",
         "The form of the keys of the hottest parts in these reports: `hashed`, or `plain` if all users of the console "
         "may see them.",
-        choices=get_args(ReportedKeys),
     )
     worker_console_password: str = setting(
         "",

@@ -102,6 +102,10 @@ NO_DOMAIN = (
         ("lantern", "WORKER_DOMAINS: 'lantern' must have the form module:attribute, such as lantern:domain"),
         (":domain", "WORKER_DOMAINS: ':domain' must have the form module:attribute"),
         (
+            "lantern:domain lamp:domain",
+            "WORKER_DOMAINS: 'lantern:domain lamp:domain' has several colons; separate domains by commas",
+        ),
+        (
             "lantern.plain:",
             "WORKER_DOMAINS: 'lantern.plain:' must have the form module:attribute, such as lantern.plain:domain",
         ),

@@ -133,6 +133,25 @@ def test_infinite_and_nan_numbers_are_refused(monkeypatch: pytest.MonkeyPatch, v
     assert str(raised.value).splitlines() == [f"{name}: it must be a finite number." for name in floats]
 
 
+@pytest.mark.parametrize(
+    ("name", "choices"),
+    [
+        ("DATABASE_DRIVER", "asyncpg, psycopg, sqlalchemy"),
+        ("WORKER_TRACE_PARENT", "parent, link"),
+        ("WORKER_LOG_FORMAT", "auto, json, human"),
+        ("WORKER_LOG_LEVEL", "debug, info, warning, error"),
+        ("WORKER_REPORT_KEYS", "hashed, plain"),
+    ],
+)
+def test_one_of_a_few_values_is_refused_if_it_is_another(
+    monkeypatch: pytest.MonkeyPatch, name: str, choices: str
+) -> None:
+    monkeypatch.setenv(name, "other")
+    with pytest.raises(SettingsError) as raised:
+        Settings.load(needs=())
+    assert str(raised.value) == f"{name}: it must be one of {choices}."
+
+
 def test_passwords_are_never_shown() -> None:
     settings = Settings(
         database_url=f"{DATABASE}?sslmode=require",
