@@ -6,16 +6,30 @@ this program would be imported from there, or that would be run in its place.
 
 import os
 import sys
-from importlib.util import find_spec
-from pathlib import Path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["main"]
 
 _OURS = ("eventstore", "handlers", "worker")
+_INTERRUPTED = 130
 
 
 def main() -> None:
     """Run the command line, and exit; with status 2 and a sentence where another package hides one of ours."""
+    try:
+        _run()
+    except KeyboardInterrupt:
+        # Most of a start is imports, and Ctrl-C during these is no bug either. So this module itself imports nothing
+        # that takes time.
+        sys.exit(_INTERRUPTED)
+
+
+def _run() -> None:
+    from importlib.util import find_spec  # noqa: PLC0415  see ``main``
+
     _open_streams()
     for name in _OURS:
         if (place := _hiding(name)) is not None:
@@ -46,8 +60,11 @@ def _open_streams() -> None:
         setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115  it stays open
 
 
-def _hiding(name: str) -> Path | None:
+def _hiding(name: str) -> "Path | None":
     """Return where a package would be imported from, if that is not beside this file."""
+    from importlib.util import find_spec  # noqa: PLC0415  see ``main``
+    from pathlib import Path  # noqa: PLC0415  the same
+
     spec = find_spec(name)
     if spec is None or spec.origin is None:
         # What is installed in part says so itself.

@@ -11,7 +11,7 @@ from eventstore.postgres.drivers.choice import DriverName
 pytest_plugins = (
     "tests.support.fixtures.garbage_collection",
     "tests.support.fixtures.interrupts",
-    "tests.support.fixtures.outlived",
+    "tests.support.fixtures.process_cleanup",
     "tests.support.fixtures.hypothesis_profile",
     "tests.support.fixtures.host",
     "tests.support.fixtures.scheduling",
@@ -20,8 +20,8 @@ pytest_plugins = (
     "tests.support.fixtures.vhosts",
     "tests.support.fixtures.brokers",
     "tests.support.fixtures.failover",
+    "tests.support.fixtures.fork_server",
     "tests.support.fixtures.clocks",
-    "tests.support.fixtures.nurseries",
     "tests.support.fixtures.secured",
 )
 

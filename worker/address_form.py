@@ -52,6 +52,8 @@ def check_url(url: str, schemes: frozenset[str], example: str) -> SplitResult:
 def check_port(url: str, schemes: frozenset[str], example: str) -> None:
     """Check an address of one host with its port. Arguments and errors are those of ``check_url``."""
     parts = check_url(url, schemes, example)
+    if url and not parts.hostname:
+        raise ValueError(f"its host is missing; give it the form {example}")
     if "," in parts.netloc.rpartition("@")[2]:
         raise ValueError(f"it takes one host, such as a name of several addresses; give it the form {example}")
     try:

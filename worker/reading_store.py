@@ -1,8 +1,9 @@
 """The reading store: opens a store for reading, on any server that answers, even if none accepts writes."""
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TypeVar
 
 from eventstore import StoreUnavailable
@@ -16,9 +17,9 @@ _T = TypeVar("_T")
 
 
 async def first_that_answers(store: StoreSettings, ask: Callable[[str, bool], Awaitable[_T]]) -> _T:
-    """Ask the primary; if it cannot be asked, any server at its address, and then each replica.
+    """Ask the primary; if it cannot be asked, any server at its address and each replica, at the same time.
 
-    If a server other than the primary answers, a line on standard error says so: it may lag.
+    If one of those answers first, a line on standard error says so: it may lag.
 
     Args:
         store: The store's addresses.
@@ -32,13 +33,21 @@ async def first_that_answers(store: StoreSettings, ask: Callable[[str, bool], Aw
         return await ask(primary, True)
     except StoreUnavailable as error:
         failure = error
-    for url in (primary, *store.database_replica_urls):
-        try:
-            answer = await ask(url, False)
-        except StoreUnavailable:
-            continue
-        print(f"{failure}; read from {address_of(url)}, which may lag.", file=sys.stderr)  # noqa: T201  beside the answer
-        return answer
+    # One that is silent keeps nobody from the answer of another.
+    asked = {asyncio.ensure_future(ask(url, False)): url for url in (primary, *store.database_replica_urls)}
+    try:
+        waiting = set(asked)
+        while waiting:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                with suppress(StoreUnavailable):
+                    answer = each.result()
+                    print(f"{failure}; read from {address_of(asked[each])}, which may lag.", file=sys.stderr)  # noqa: T201  beside the answer
+                    return answer
+    finally:
+        for each in asked:
+            each.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
     raise failure
 
 

@@ -2,13 +2,11 @@
 
 from eventstore.errors import StoreMisconfigured
 from eventstore.postgres.administration.wholeness import FEW_PAGES, Wholeness
+from eventstore.postgres.connections.confirmation import check_durability
 from eventstore.postgres.reads.reader import Reader
 from eventstore.postgres.statements import SCHEMA_VERSION, statement
 
 __all__ = ["check_compatibility"]
-
-# The values that append_v1 accepts.
-_DURABLE = {"on", "remote_apply"}
 
 
 async def check_compatibility(reader: Reader) -> None:
@@ -25,11 +23,7 @@ async def check_compatibility(reader: Reader) -> None:
             f"the database's event store has schema version {version}, this program needs {SCHEMA_VERSION}: "
             "run `worker db migrate`"
         )
-    if durability not in _DURABLE:
-        raise StoreMisconfigured(
-            f"the database's synchronous_commit must be 'on' or 'remote_apply', not {durability!r}: "
-            "a crash could lose what was promised; change it with ALTER DATABASE or ALTER ROLE"
-        )
+    check_durability(durability)
     (row,) = await reader.rows(statement("whole"), FEW_PAGES)
     if (complaint := Wholeness.of(row).complaint) is not None:
         raise StoreMisconfigured(complaint)

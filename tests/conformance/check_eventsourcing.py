@@ -12,7 +12,7 @@ from eventstore.postgres import PostgresEventStore
 from eventstore.postgres.drivers.choice import DriverName
 from tests.conformance.recorder import Recorder
 from tests.support.fixtures.databases import Database
-from tests.support.ways import DRIVERS
+from tests.support.stores import DRIVERS
 
 CASES = [name for name in dir(DCBRecorderTestCase) if name.startswith("_test_")]
 

@@ -6,7 +6,7 @@ import pytest
 
 from eventstore import EventStore, MemoryEventStore
 from tests.support.fixtures.databases import Database
-from tests.support.ways import DRIVERS, POOLS, opened
+from tests.support.stores import DRIVERS, POOLS, opened
 
 PARTITIONED = "partitioned"
 """In partitions, and in another schema than the usual one."""

@@ -26,7 +26,7 @@ from eventstore import (
 from tests.support.archives import drop_oldest, fill, owner_of
 from tests.support.facts import ANY, MONDAY, about, collected, fact, numbers
 from tests.support.fixtures.databases import Database
-from tests.support.ways import DRIVERS, opened
+from tests.support.stores import DRIVERS, opened
 
 LENT = Filter.matching().any_event_type_of("Lent")
 ARCHIVED = (

@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.program import Worker
 from tests.support.amqp_client import AmqpClient
 from tests.support.fixtures.databases import Database
-from tests.support.nursery import Call, started
+from tests.support.fork_server import Call, started
 from worker.amqp.connection import Link
 from worker.amqp.declaration import declare
 from worker.load import load_worker

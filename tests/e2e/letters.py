@@ -8,8 +8,8 @@ from typing import Any
 
 from tests.e2e.program import Ended, Worker
 from tests.support.amqp_client import AmqpClient
-from tests.support.dead_letters import story
-from tests.support.nursery import Call, started
+from tests.support.dead_letters import failure_headers
+from tests.support.fork_server import Call, started
 from worker.topology import Topology
 
 LIBRARY = Topology("library")
@@ -17,16 +17,16 @@ DEAD, WORK = LIBRARY.dead_queue, LIBRARY.queue
 ADA = b'{"ReaderID": "ada", "Name": "Ada Lovelace"}'
 
 
-async def bury(client: AmqpClient, body: bytes = ADA, **properties: Any) -> str:
+async def put_dead_letter(client: AmqpClient, body: bytes = ADA, **properties: Any) -> str:
     """Put a message among the dead letters."""
-    chosen = {"message_type": "RegisterReader", "headers": story()} | properties
+    chosen = {"message_type": "RegisterReader", "headers": failure_headers()} | properties
     return await client.put(body, exchange="", routing_key=DEAD, **chosen)
 
 
-async def bury_many(client: AmqpClient, count: int, **properties: Any) -> list[str]:
+async def put_dead_letters(client: AmqpClient, count: int, **properties: Any) -> list[str]:
     """Put good commands of different readers among the dead letters."""
     readers = [json.dumps({"ReaderID": f"r{number}", "Name": "R"}).encode() for number in range(count)]
-    return [await bury(client, reader, **properties) for reader in readers]
+    return [await put_dead_letter(client, reader, **properties) for reader in readers]
 
 
 def listed(listing: Ended) -> list[str]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.nursery import Call, Nursery, kept
-from tests.support.nursery import started as started_call
+from tests.support.fork_server import Call, ForkServer, kept
+from tests.support.fork_server import started as started_call
 
 __all__ = ["ROOT", "Ended", "Worker", "ended", "kept", "said", "started"]
 
@@ -74,10 +74,10 @@ class Worker:
         """
         given = stdin if isinstance(stdin, bytes) else stdin.encode()
         call = self._call(arguments)
-        nursery = Nursery.shared() if script is None and call.is_for_a_copy() else None
-        if nursery is not None:
+        fork_server = ForkServer.shared() if script is None and call.is_for_a_copy() else None
+        if fork_server is not None:
             async with asyncio.timeout(_SECONDS):
-                status, output, complaint = await nursery.run(call, given)
+                status, output, complaint = await fork_server.run(call, given)
             return Ended(status=status, output=output.decode(), complaint=complaint.decode())
         async with self.started(*arguments, script=script) as process:
             return await ended(process, given)

@@ -48,7 +48,7 @@ async def shows(address: str, text: str) -> None:
     async def is_shown() -> bool:
         return re.search(text, (await get(address))[1]) is not None
 
-    await eventually(is_shown, what=f"the console to show {text}", seconds=60)
+    await eventually(is_shown, what=f"the console to show {text}")
 
 
 async def test_a_worker_is_seen_and_missed_when_it_is_killed(worker: Worker) -> None:

@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.e2e.conftest import Serving
-from tests.e2e.letters import ADA, DEAD, WORK, asked, bury, bury_many, listed
+from tests.e2e.letters import ADA, DEAD, WORK, asked, listed, put_dead_letter, put_dead_letters
 from tests.e2e.program import Ended, Worker
 from tests.support.amqp_client import AmqpClient
-from tests.support.dead_letters import story
+from tests.support.dead_letters import failure_headers
 from tests.support.fixtures.waiting import eventually
 
 DAY = timedelta(days=1)
@@ -21,9 +21,11 @@ pytestmark = pytest.mark.usefixtures("queues")
 
 
 async def test_letters_are_listed_filtered_and_summed_up(worker: Worker, client: AmqpClient) -> None:
-    old = await bury(client, headers=story(age=40 * DAY))
-    bug = await bury(client, message_type="LendBookCopyToReader", headers=story(age=timedelta(hours=3)))
-    bad = await bury(client, b"{nope", headers=story(reason="not_json"))
+    old = await put_dead_letter(client, headers=failure_headers(age=40 * DAY))
+    bug = await put_dead_letter(
+        client, message_type="LendBookCopyToReader", headers=failure_headers(age=timedelta(hours=3))
+    )
+    bad = await put_dead_letter(client, b"{nope", headers=failure_headers(reason="not_json"))
 
     async def said(*arguments: str) -> Ended:
         return await worker("dead-letters", "list", *arguments)
@@ -71,11 +73,13 @@ async def test_everything_of_a_letter_is_shown_and_nothing_a_stranger_wrote_reac
     worker: Worker, client: AmqpClient
 ) -> None:
     trace = "0af7651916cd43dd8448eb211c80319c"
-    headers = story(traceparent=f"00-{trace}-b7ad6b7169203331-01", shop="kept") | {
+    headers = failure_headers(traceparent=f"00-{trace}-b7ad6b7169203331-01", shop="kept") | {
         "worker-error": "because of \x1b]0;owned\x07",
         "worker-traceback": 'Traceback:\n  File "lend.py"\n',
     }
-    identity = await bury(client, b'{"Name": "\x1b[2J"}', headers=headers, correlation_id="visit", reply_to="there")
+    identity = await put_dead_letter(
+        client, b'{"Name": "\x1b[2J"}', headers=headers, correlation_id="visit", reply_to="there"
+    )
     shown = await worker("dead-letters", "show", identity.upper())
     document = await worker("dead-letters", "show", identity, "--json")
     missing = await worker("dead-letters", "show", "unknown")
@@ -125,8 +129,8 @@ async def test_what_a_worker_puts_aside_is_replayed_once_its_cause_is_mended(wor
 
 
 async def test_many_are_replayed_only_when_somebody_agrees(worker: Worker, client: AmqpClient) -> None:
-    await bury_many(client, 3)
-    await bury(client, headers=story(reason="not_json"))
+    await put_dead_letters(client, 3)
+    await put_dead_letter(client, headers=failure_headers(reason="not_json"))
     dry = await worker("dead-letters", "replay", "--reason", "handler_error", "--dry-run")
     assert dry.status == 0
     assert re.search(r"^handler_error +RegisterReader +3$", dry.output, re.MULTILINE)
@@ -148,7 +152,7 @@ async def test_many_are_replayed_only_when_somebody_agrees(worker: Worker, clien
 
 
 async def test_even_one_is_discarded_only_when_somebody_agrees(worker: Worker, client: AmqpClient) -> None:
-    first, second, third = await bury_many(client, 3)
+    first, second, third = await put_dead_letters(client, 3)
     nobody = await worker("dead-letters", "discard", first)
     assert nobody.mistake().startswith(
         "dead letters are discarded only after a confirmation, and there is no terminal to ask at: "

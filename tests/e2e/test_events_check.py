@@ -16,7 +16,7 @@ from tests.support.domains.members import ADA, domain, first, next_release, seco
 from tests.support.fixtures.administration import on
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.ports import free_port
-from tests.support.nursery import Call, started
+from tests.support.fork_server import Call, started
 from worker.publisher import Publisher
 from worker.topology import Topology
 

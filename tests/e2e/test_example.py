@@ -54,7 +54,7 @@ async def test_the_example_ends_with_whoever_has_started_it(worker: Worker, tmp_
             return left_below(tmp_path) == []
 
         try:
-            await eventually(is_gone, what="the example to end", seconds=60)
+            await eventually(is_gone, what="the example to end")
         finally:
             assert left_below(tmp_path) == []  # a failure names what is left
 

@@ -88,7 +88,7 @@ async def test_a_commands_trace_is_one_tree_of_both_services(
             found = await asyncio.to_thread(spans_of, page, told["trace_id"])
             return len(found) >= 6
 
-        await eventually(has_arrived, what="the trace in Jaeger", seconds=60)
+        await eventually(has_arrived, what="the trace in Jaeger")
     assert told["trace_url"] == f"{page}/trace/{told['trace_id']}"
     assert {name: (span["service"], span["parent"]) for name, span in found.items()} == {
         _PUBLISH: ("shop", None),

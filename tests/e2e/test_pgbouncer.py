@@ -202,7 +202,7 @@ async def test_followers_go_on_through_a_pooler_in_transaction_mode(
         async def is_there() -> bool:
             return await _column(database.admin_url, sql) == readers
 
-        await eventually(is_there, what=f"{readers} to be shown", seconds=60)
+        await eventually(is_there, what=f"{readers} to be shown")
 
     async with serving(worker), pooled.started("follow") as first, pooled.started("follow") as second:
         assert (await worker("publish", "AddBookCopyToCirculation", BOOK, "--wait")).status == 0
@@ -220,7 +220,7 @@ async def test_followers_go_on_through_a_pooler_in_transaction_mode(
             owners = await _column(database.admin_url, owner)
             return {each.split()[1] for each in owners} == {str(second.pid)}
 
-        await eventually(have_moved, what="the second process to have all leases", seconds=60)
+        await eventually(have_moved, what="the second process to have all leases")
 
 
 async def _column(url: str, sql: str) -> list[str]:

@@ -10,11 +10,11 @@ from uuid import uuid4
 import pytest
 
 from tests.e2e.conftest import Serving
-from tests.e2e.letters import ADA, DEAD, WORK, bury, bury_many, listed
+from tests.e2e.letters import ADA, DEAD, WORK, listed, put_dead_letter, put_dead_letters
 from tests.e2e.program import Worker, ended
 from tests.support.amqp_client import AmqpClient
 from tests.support.connections import close_connections
-from tests.support.dead_letters import make_queues, story
+from tests.support.dead_letters import failure_headers, make_queues
 from tests.support.fixtures.administration import execute
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.vhosts import Management
@@ -30,7 +30,7 @@ async def test_a_replay_that_is_killed_loses_nothing_and_goes_on_when_it_is_run_
     worker: Worker, serving: Serving, client: AmqpClient
 ) -> None:
     total = 60
-    put = await bury_many(client, total, reply_to=client.replies)
+    put = await put_dead_letters(client, total, reply_to=client.replies)
 
     async def some_were_sent() -> bool:
         return await client.ready(WORK) >= 10
@@ -39,7 +39,7 @@ async def test_a_replay_that_is_killed_loses_nothing_and_goes_on_when_it_is_run_
         return await client.ready(DEAD) + await client.ready(WORK) >= total
 
     async with worker.started("dead-letters", "replay", "--all", "--yes", "--rate", "25") as replaying:
-        await eventually(some_were_sent, what="the first letters to be replayed", seconds=60)
+        await eventually(some_were_sent, what="the first letters to be replayed")
         replaying.kill()
         await replaying.wait()
     await eventually(is_back, what="the broker to put back what was held")
@@ -98,8 +98,8 @@ async def test_a_letter_whose_receipt_may_be_gone_is_not_replayed_unasked(
         assert (await worker(*lend)).status == 0
     await execute(database.admin_url, "UPDATE eventstore.receipts SET recorded_at = now() - interval '100 days'")
     sent = datetime.now(UTC) - 101 * DAY
-    await bury(client, message_id=identity, timestamp=sent)
-    young = await bury(client, b'{"ReaderID": "bob", "Name": "Bob"}', timestamp=datetime.now(UTC) - DAY)
+    await put_dead_letter(client, message_id=identity, timestamp=sent)
+    young = await put_dead_letter(client, b'{"ReaderID": "bob", "Name": "Bob"}', timestamp=datetime.now(UTC) - DAY)
     replay = ("dead-letters", "replay", "--all", "--yes")
     assert (await worker(*replay, "--dry-run", "--json")).document()["left"] == {}
     assert (await worker("db", "prune", "--older-than", "90d", "--yes", "--json")).document()["deleted"] == 1
@@ -116,7 +116,7 @@ async def test_a_letter_whose_receipt_may_be_gone_is_not_replayed_unasked(
 
 
 async def test_without_a_worker_that_made_the_work_queue_a_replay_says_so(worker: Worker, client: AmqpClient) -> None:
-    put = await bury_many(client, 3)
+    put = await put_dead_letters(client, 3)
     await client.delete(WORK)
     failed = await worker("dead-letters", "replay", "--all", "--yes")
     assert (failed.status, failed.output) == (2, "")
@@ -129,13 +129,13 @@ async def test_without_a_worker_that_made_the_work_queue_a_replay_says_so(worker
 
 async def test_a_replay_that_is_interrupted_says_how_far_it_came(worker: Worker, client: AmqpClient) -> None:
     total = 40
-    put = await bury_many(client, total)
+    put = await put_dead_letters(client, total)
 
     async def some_were_sent() -> bool:
         return await client.ready(WORK) >= 3
 
     async with worker.started("dead-letters", "replay", "--all", "--yes", "--rate", "5") as replaying:
-        await eventually(some_were_sent, what="the first letters to be replayed", seconds=60)
+        await eventually(some_were_sent, what="the first letters to be replayed")
         replaying.send_signal(signal.SIGINT)
         interrupted = await ended(replaying)
     assert interrupted.status == 130
@@ -158,13 +158,13 @@ async def test_a_replay_whose_connection_breaks_says_how_far_it_came_and_goes_on
     worker: Worker, management: Management, vhost: str, client: AmqpClient
 ) -> None:
     total = 40
-    put = await bury_many(client, total)
+    put = await put_dead_letters(client, total)
 
     async def some_were_sent() -> bool:
         return await client.ready(WORK) >= 3
 
     async with worker.started("dead-letters", "replay", "--all", "--yes", "--rate", "4") as replaying:
-        await eventually(some_were_sent, what="the first letters to be replayed", seconds=60)
+        await eventually(some_were_sent, what="the first letters to be replayed")
         await close_connections(management, vhost, "worker dead-letters library")
         broken = await ended(replaying)
     assert (broken.status, broken.output) == (2, "")
@@ -193,8 +193,8 @@ async def test_the_letters_of_several_domains_are_told_apart_and_go_to_their_own
 ) -> None:
     await make_queues(vhost)
     both = worker.having(WORKER_DOMAINS="handlers.library:domain,tests.support.domains.tally:domain")
-    reader = await bury(client)
-    tally = await client.put(b"{}", exchange="", routing_key=QUEUES.dead_queue, headers=story())
+    reader = await put_dead_letter(client)
+    tally = await client.put(b"{}", exchange="", routing_key=QUEUES.dead_queue, headers=failure_headers())
     listing = await both("dead-letters", "list")
     assert re.search(rf"^{reader} +library +RegisterReader ", listing.output, re.MULTILINE)
     assert re.search(rf"^{tally} +tally +Count ", listing.output, re.MULTILINE)

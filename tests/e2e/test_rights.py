@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from tests.e2e.conftest import Serving
-from tests.e2e.letters import bury, listed
+from tests.e2e.letters import listed, put_dead_letter
 from tests.e2e.program import Ended, Worker
 from tests.support.amqp_client import AmqpClient
 from tests.support.fixtures.databases import Database
@@ -127,7 +127,7 @@ async def test_a_worker_of_shards_serves_with_its_rights(worker: Worker, known_a
 async def test_who_looks_after_dead_letters_needs_no_other_right(
     worker: Worker, known_as: As, client: AmqpClient
 ) -> None:
-    letter = await bury(client)
+    letter = await put_dead_letter(client)
     limited = worker.having(AMQP_URL=known_as(LETTERS))
     assert listed(await limited("dead-letters", "list", "--json")) == [letter]
     replayed = await limited("dead-letters", "replay", letter)

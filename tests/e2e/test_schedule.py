@@ -13,6 +13,7 @@ from eventstore import Filter
 from eventstore.postgres import PostgresEventStore
 from tests.e2e.program import Worker
 from tests.support.amqp_client import AmqpClient
+from tests.support.fixtures.administration import execute
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.waiting import eventually
 from tests.support.serving import serving
@@ -104,6 +105,13 @@ async def test_a_right_that_is_missing_is_one_sentence(worker: Worker, database:
     )
 
 
+async def test_a_database_that_could_lose_what_was_promised_is_refused(worker: Worker, database: Database) -> None:
+    await execute(database.admin_url, f'ALTER DATABASE "{database.name}" SET synchronous_commit = off')
+    for arguments in (("schedule", "run"), ("schedule", "cancel", str(uuid4()), "--domain", "library")):
+        told = (await worker(*arguments)).mistake()
+        assert told.startswith("the database's synchronous_commit must be 'on' or 'remote_apply', not 'off': a crash")
+
+
 async def test_processes_that_are_killed_at_any_point_have_each_command_take_effect_once(
     worker: Worker, database: Database, vhost: str
 ) -> None:
@@ -116,7 +124,7 @@ async def test_processes_that_are_killed_at_any_point_have_each_command_take_eff
         AsyncExitStack() as stack,
     ):
         first = await stack.enter_async_context(tally.started("schedule", "run"))
-        await eventually(lambda: _has_queue(publisher), what="the schedule", seconds=60)
+        await eventually(lambda: _has_queue(publisher), what="the schedule")
         processes = [first]
         begun = datetime.now(UTC)
         for n in range(count):
@@ -131,7 +139,7 @@ async def test_processes_that_are_killed_at_any_point_have_each_command_take_eff
         async def all_counted() -> bool:
             return service.counters.ends[End.ACCEPTED] == count
 
-        await eventually(all_counted, what="all commands to be decided", seconds=60)
+        await eventually(all_counted, what="all commands to be decided")
         events = (await store.query(Filter.matching().any_event_type_of("Counted"))).events
         assert sorted(event.payload["Key"] for event in events) == sorted(f"k{n}" for n in range(count))
         assert not service.counters.dead_letters
@@ -143,7 +151,7 @@ async def test_the_queue_of_a_process_that_is_frozen_is_consumed_by_the_next_one
     tally = worker.having(WORKER_DOMAINS=TALLY)
     later = timedelta(hours=1)
     async with Publisher.connect(vhost) as publisher, tally.started("schedule", "run") as frozen:
-        await eventually(lambda: _has_queue(publisher), what="the schedule", seconds=60)
+        await eventually(lambda: _has_queue(publisher), what="the schedule")
         await publisher.schedule("tally", "Count", {"Key": "a"}, later)
         await _waits(database, 1)
         frozen.send_signal(signal.SIGSTOP)

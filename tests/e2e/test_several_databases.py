@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from tests.e2e.conftest import Serving
-from tests.e2e.letters import bury
+from tests.e2e.letters import put_dead_letter
 from tests.e2e.program import Ended, Worker
 from tests.support.amqp_client import AmqpClient
 from tests.support.fixtures.administration import execute, on
@@ -224,7 +224,7 @@ async def test_a_dead_letter_is_judged_by_the_receipts_of_its_own_database(
     """That receipts of the warehouse were deleted is no reason to leave a letter of the library."""
     prune = ("db", "prune", "--older-than", "90d", "--yes", "--domain")
     replay = ("dead-letters", "replay", "--all", "--yes", "--json")
-    await bury(client, timestamp=datetime.now(UTC) - timedelta(days=101))
+    await put_dead_letter(client, timestamp=datetime.now(UTC) - timedelta(days=101))
     for each, domain, end in ((other, "warehouse", "replayed"), (database, "library", "left")):
         await execute(each.admin_url, _OLD)
         assert (await both(*prune, domain)).output == "Deleted 1 receipt.\n"

@@ -1,5 +1,6 @@
 """Surroundings that are not as they should be: one sentence that says what to do, status 2, and nothing half done."""
 
+import asyncio
 import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -72,6 +73,11 @@ def _found(worker: Worker, database: Database, changes: Changes) -> Changes:
             r"PostgreSQL cannot be reached: .*refused; start the database or correct .*",
         ),
         (("run",), {"DATABASE_URL": "wrong password"}, r"PostgreSQL refuses this password: check the credentials .*"),
+        (
+            ("run",),
+            {"SSLKEYLOGFILE": "/nowhere/keys"},
+            r"a connection to PostgreSQL uses the file /nowhere/keys, which cannot be opened \(no such file or .*",
+        ),
         *(
             (arguments, {name: "over TLS", "DATABASE_DRIVER": driver}, rf"{_NO_TLS}, .* turn on ssl at the server, .*")
             for driver in ("asyncpg", "psycopg", "sqlalchemy")
@@ -128,6 +134,11 @@ def _found(worker: Worker, database: Database, changes: Changes) -> Changes:
             REGISTER,
             {},
             r"no queue takes messages for commands:library: there is no such exchange; start a worker .*`worker run`\.",
+        ),
+        (
+            ("topology", "declare"),
+            {"AMQP_URL": NO_BROKER},
+            r"RabbitMQ at 127.0.0.1:9 is out of reach: .*; start RabbitMQ or correct .*",
         ),
         (
             ("status", "0" * 32),
@@ -288,6 +299,45 @@ async def test_a_check_finds_what_is_wrong_and_goes_on(
     found = {finding["part"].split()[0]: finding["text"] for finding in end.document() if not finding["good"]}
     assert found.keys() == wrong.keys()
     assert all(re.fullmatch(wrong[part], text) for part, text in found.items()), found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "connections"),
+    [
+        # The worker's and the administrator's address, and what followers need.
+        (("check",), 3),
+        # Whether it accepts appends, and what a survey finds.
+        (("db", "check"), 2),
+    ],
+)
+async def test_a_check_asks_silent_servers_at_the_same_time(
+    worker: Worker, arguments: tuple[str, ...], connections: int
+) -> None:
+    """Else a person would wait for the timeouts of all of them."""
+    asked: list[bytes] = []
+    alive: list[bytes] = []
+    all_asked, all_alive = asyncio.Event(), asyncio.Event()
+
+    async def keep(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.read(4096))
+        if len(asked) == connections:
+            all_asked.set()
+        await all_asked.wait()
+        # There is no TLS. A client that still waits for this goes on without.
+        writer.write(b"N")
+        alive.extend([data] if (data := await reader.read(4096)) else [])
+        if len(alive) == connections:
+            all_alive.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(keep, "127.0.0.1", 0) as silent:
+        url = f"postgresql://worker:secret@127.0.0.1:{silent.sockets[0].getsockname()[1]}/events"
+        changes = {"DATABASE_URL": url, "DATABASE_ADMIN_URL": url, "DATABASE_REPLICA_URLS": ""}
+        async with worker.having(**changes).started(*arguments) as process:
+            await asyncio.wait_for(all_alive.wait(), 60)
+            process.kill()
+            await process.wait()
 
 
 async def test_a_check_is_shown_to_people(worker: Worker) -> None:

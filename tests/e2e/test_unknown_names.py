@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.letters import bury
+from tests.e2e.letters import put_dead_letter
 from tests.e2e.program import Worker
 from tests.support.amqp_client import AmqpClient
 
@@ -51,7 +51,7 @@ async def test_a_misspelt_event_type_is_told_where_nothing_matches(worker: Worke
 
 @pytest.mark.usefixtures("queues")
 async def test_a_misspelt_reason_or_command_of_a_letter_is_told(worker: Worker, client: AmqpClient) -> None:
-    await bury(client)
+    await put_dead_letter(client)
     listed = await worker("dead-letters", "list", "--reason", "handler_eror", "--command", "Lend")
     assert listed.output.splitlines() == [
         "None of 1 dead letter fits.",

@@ -79,7 +79,7 @@ async def _taken(client: AmqpClient, worker: WorkerProcess, batch: list[Message]
         assert worker.lives, (worker.messages[-5:], batch)
         return await _waiting(client) == 0
 
-    await eventually(is_done, what="all messages to be consumed", seconds=60)
+    await eventually(is_done, what="all messages to be consumed")
 
 
 async def _waiting(client: AmqpClient) -> int:

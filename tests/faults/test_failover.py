@@ -15,7 +15,7 @@ from tests.faults.load import UNDER_WAY
 from tests.faults.size import WITH_FOLLOWERS, Size
 from tests.faults.trial import Servers, Trial, settled
 from tests.support.fixtures.failover import PrimaryAndStandby
-from tests.support.fixtures.silent import frozen
+from tests.support.fixtures.unresponsive import frozen
 
 # The number of answers while the asynchronous standby is stopped. Commands in flight may have been recorded before.
 _AWAY = 2 * UNDER_WAY

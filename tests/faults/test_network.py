@@ -100,7 +100,7 @@ async def test_lost_connections_to_the_broker_are_found_by_heartbeats(
         async with Trial.of(fault, proxied, tmp_path, Size.chosen(most_blows=2)) as trial:
 
             async def silence(_: random.Random) -> None:
-                way.swallow()
+                way.discard_traffic()
 
             await trial.inject(silence)
             figures = await trial.audit()

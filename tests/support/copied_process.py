@@ -16,7 +16,7 @@ _STREAM_LIMIT = 1 << 16
 
 
 class Copy:
-    """A copy of the nursery's process, with the methods of ``subprocess.Popen`` that asyncio calls.
+    """A copy of the fork server's process, with the methods of ``subprocess.Popen`` that asyncio calls.
 
     Args:
         connection: The socket on which its exit status will arrive.

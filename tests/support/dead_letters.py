@@ -28,7 +28,7 @@ async def make_queues(amqp_url: str) -> None:
     await link.close()
 
 
-def story(*, reason: str = "handler_error", age: timedelta = timedelta(), **more: Any) -> dict[str, Any]:
+def failure_headers(*, reason: str = "handler_error", age: timedelta = timedelta(), **more: Any) -> dict[str, Any]:
     """The headers of a letter that a worker dead-lettered ``age`` ago."""
     died = (datetime.now(UTC) - age).isoformat()
     return {
@@ -43,9 +43,9 @@ def story(*, reason: str = "handler_error", age: timedelta = timedelta(), **more
     }
 
 
-async def bury(client: AmqpClient, count: int, **properties: Any) -> list[str]:
+async def put_dead_letters(client: AmqpClient, count: int, **properties: Any) -> list[str]:
     """Publish valid commands as dead letters; return their ids in order."""
-    chosen = {"headers": story(), "body": GOOD} | properties
+    chosen = {"headers": failure_headers(), "body": GOOD} | properties
     ids = [str(UUID(int=number)) for number in range(1, count + 1)]
     for each in ids:
         await client.put(exchange="", routing_key=QUEUES.dead_queue, message_id=each, **chosen)

@@ -136,7 +136,7 @@ class Hold:
         finally:
             self.waiting -= 1
 
-    def let_go(self, count: int = 1000) -> None:
+    def release(self, count: int = 1000) -> None:
         """Let ``count`` reads go, in order; by default all that wait now or come later."""
         for _ in range(count):
             self._turns.release()

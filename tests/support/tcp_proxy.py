@@ -24,7 +24,7 @@ class Proxy:
     def __init__(self, url: str) -> None:
         self._parts = urlsplit(url)
         self._writers: set[asyncio.StreamWriter] = set()
-        self._swallowed: set[asyncio.StreamWriter] = set()
+        self._discarded: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._answers_to_lose = 0
@@ -67,9 +67,9 @@ class Proxy:
         """Pass on what was held, and all that follows."""
         self._flows.set()
 
-    def swallow(self) -> None:
+    def discard_traffic(self) -> None:
         """Drop everything sent on the present connections without closing them. New connections work."""
-        self._swallowed |= self._writers
+        self._discarded |= self._writers
 
     def lead_to(self, url: str) -> None:
         """Lead new connections to another server, like a service address after a failover. Present ones stay."""
@@ -120,9 +120,9 @@ class Proxy:
                     await asyncio.sleep(seconds)
                 if self._held in self._greetings.get(writer, b""):
                     await self._flows.wait()
-                if writer not in self._swallowed:
+                if writer not in self._discarded:
                     writer.write(data)
-            if writer in self._swallowed:
+            if writer in self._discarded:
                 await asyncio.Future()
         except OSError:
             pass

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from tests.support.fixtures.waiting import eventually
-from tests.support.nursery import Call, started
+from tests.support.fork_server import Call, started
 
 _ENDS = (
     "accepted",
@@ -63,7 +63,7 @@ class WorkerProcess:
         process = await started(call, stderr=PIPE)
         worker = cls(process)
         try:
-            await worker.says("consuming tally.commands")
+            await worker.logged("consuming tally.commands")
             yield worker
         finally:
             if process.returncode is None:
@@ -76,17 +76,17 @@ class WorkerProcess:
         """Whether it still runs."""
         return self._process.returncode is None
 
-    async def says(self, beginning: str, *, times: int = 1) -> str:
+    async def logged(self, beginning: str, *, times: int = 1) -> str:
         """Wait until it has logged ``times`` messages with this beginning; return the last of them."""
 
         def said() -> list[str]:
             return [each for each in self.messages if each.startswith(beginning)]
 
-        async def has_said() -> bool:
+        async def has_logged() -> bool:
             # Its last lines are read after its end is known.
             return self._reading.done() or len(said()) >= times
 
-        await eventually(has_said, what=f"the worker to say {beginning!r}", seconds=60)
+        await eventually(has_logged, what=f"the worker to log {beginning!r}")
         assert len(said()) >= times, self.messages
         return said()[-1]
 

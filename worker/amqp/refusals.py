@@ -90,7 +90,7 @@ def broker_address(url: str) -> str:
             f"the broker's address: its host cannot be read; {ESCAPES}; correct AMQP_URL"
         ) from None
     parts = urlsplit(url)
-    return f"{parts.hostname or 'localhost'}:{parts.port or (5671 if parts.scheme == 'amqps' else 5672)}"
+    return f"{parts.hostname}:{parts.port or (5671 if parts.scheme == 'amqps' else 5672)}"
 
 
 # All refusals of a virtual host have one code; only the text says which it is.

@@ -5,6 +5,7 @@ from base64 import b64decode
 from binascii import Error as NotBase64
 from urllib.parse import parse_qs, urlsplit
 
+from eventstore.system_error import said_of
 from worker.address_form import TLS_PARAMETERS
 from worker.errors import BrokerMisconfigured
 
@@ -70,6 +71,11 @@ def _trusting(given: dict[str, str]) -> ssl.SSLContext:
         data = b64decode(given["cadata"], validate=True) if "cadata" in given else None
         return ssl.create_default_context(cafile=given.get("cafile"), capath=given.get("capath"), cadata=data)
     except (OSError, NotBase64) as error:  # ssl.SSLError is an OSError
+        if isinstance(error, OSError) and error.filename is not None:
+            # None of the address's: Python opens it by itself.
+            raise BrokerMisconfigured(
+                f"TLS uses the file {error.filename}, which cannot be opened ({said_of(error)}); correct SSLKEYLOGFILE"
+            ) from None
         places = ", ".join(f"{name}={given[name]}" for name in ("cafile", "capath") if name in given) or "cadata"
         raise BrokerMisconfigured(f"AMQP_URL: {places} {_why(error, 'holds no certificate')}") from None
 

@@ -1,5 +1,6 @@
 """The inspection of the database: what is or will be wrong with its servers, and what to do about it."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from worker.failures import sentence
 from worker.settings import DatabaseDriver
 from worker.stores import StoreSettings, place_of
 
-__all__ = ["inspect_database", "look_at_primary", "look_at_replica"]
+__all__ = ["inspect_database", "look_at_primary", "look_at_replicas"]
 
 
 async def inspect_database(
@@ -32,18 +33,20 @@ async def inspect_database(
     Returns:
         The findings about the primary, then about each replica.
     """
-    primary, head = await look_at_primary(store.database_url, store.database_driver, store.database_schema)
+    # At the same time: a person waits for the timeouts of servers that are silent.
+    (primary, head), (surveyed,) = await asyncio.gather(
+        look_at_primary(store.database_url, store.database_driver, store.database_schema),
+        asyncio.gather(survey(store.database_url, schema=store.database_schema, primary=True), return_exceptions=True),
+    )
     findings = [primary]
-    try:
-        wanted = connections_to(store.database_url, stores, pool_size)
-        findings += primary_condition(
-            await survey(store.database_url, schema=store.database_schema, primary=True), wanted
-        )
-    except EventStoreError as error:
-        if primary.good:
-            findings.append(replace(primary, good=False, text=sentence(error)))
-    for url in store.database_replica_urls:
-        finding, found = await look_at_replica(url, head if primary.good else None, store.database_schema)
+    if isinstance(surveyed, Survey):
+        findings += primary_condition(surveyed, connections_to(store.database_url, stores, pool_size))
+    elif not isinstance(surveyed, EventStoreError):
+        raise surveyed
+    elif primary.good:
+        findings.append(replace(primary, good=False, text=sentence(surveyed)))
+    replicas = await look_at_replicas(store, head if primary.good else None)
+    for url, (finding, found) in zip(store.database_replica_urls, replicas, strict=True):
         findings.append(finding)
         if found is not None:
             room = connections(found, connections_to(url, stores, pool_size))
@@ -69,8 +72,14 @@ async def look_at_primary(
     return Finding(part=part, good=True, text=text), head
 
 
-async def look_at_replica(url: str, head: int | None, schema: str = DEFAULT_SCHEMA) -> tuple[Finding, Survey | None]:
-    """Return whether a replica answers, and how far it is behind the primary's head, if that is known."""
+async def look_at_replicas(store: StoreSettings, head: int | None) -> list[tuple[Finding, Survey | None]]:
+    """Return whether each replica answers, and how far it is behind the primary's head, if that is known."""
+    return await asyncio.gather(
+        *(_look_at_replica(url, head, store.database_schema) for url in store.database_replica_urls)
+    )
+
+
+async def _look_at_replica(url: str, head: int | None, schema: str) -> tuple[Finding, Survey | None]:
     part = f"replica {place_of(url, schema)}"
     try:
         found = await survey(url, schema=schema)

@@ -14,7 +14,7 @@ from worker.amqp.backlog import Backlog, backlog
 from worker.amqp.policies import rules_of
 from worker.amqp.refusals import broker_address
 from worker.amqp.shard_bindings import is_reached, wrong_bindings
-from worker.cli.database_inspection import look_at_primary, look_at_replica
+from worker.cli.database_inspection import look_at_primary, look_at_replicas
 from worker.cli.findings import Finding
 from worker.cli.followers_inspection import inspect_followers
 from worker.cli.pages import pages
@@ -98,24 +98,30 @@ async def _databases(settings: Settings, domains: Sequence[Domain], only: str | 
 
 
 async def _database(store: StoreSettings) -> list[Finding]:
+    # At the same time: a person waits for the timeouts of servers that are silent.
+    servers, admin = await asyncio.gather(_servers(store), _admin(store))
+    return servers + admin
+
+
+async def _servers(store: StoreSettings) -> list[Finding]:
     primary, head = await look_at_primary(store.database_url, store.database_driver, store.database_schema)
-    known = head if primary.good else None
-    replicas = [(await look_at_replica(url, known, store.database_schema))[0] for url in store.database_replica_urls]
-    admin = [await _admin(store)] if store.database_admin_url else []
-    return [primary, *replicas, *admin]
+    replicas = await look_at_replicas(store, head if primary.good else None)
+    return [primary, *(finding for finding, _ in replicas)]
 
 
-async def _admin(store: StoreSettings) -> Finding:
+async def _admin(store: StoreSettings) -> list[Finding]:
+    if not store.database_admin_url:
+        return []
     part = f"admin database {place_of(store.database_admin_url, store.database_schema)}"
     try:
         report = await migrate(store.database_admin_url, schema=store.database_schema, dry_run=True)
     except EventStoreError as error:
         text = sentence(error).replace("DATABASE_URL", store.variable("database_admin_url"))
-        return Finding(part=part, good=False, text=text)
+        return [Finding(part=part, good=False, text=text)]
     if report.applied:
         versions = f"schema version {report.before}, this program needs {report.after}"
-        return Finding(part=part, good=False, text=f"{versions}: run `worker db migrate`.")
-    return Finding(part=part, good=True, text=f"schema version {report.before}, nothing to migrate")
+        return [Finding(part=part, good=False, text=f"{versions}: run `worker db migrate`.")]
+    return [Finding(part=part, good=True, text=f"schema version {report.before}, nothing to migrate")]
 
 
 async def _broker(settings: Settings, domains: Sequence[Domain]) -> list[Finding]:

@@ -10,32 +10,26 @@ from worker.cli.probe import probe
 
 __all__ = ["main"]
 
-_INTERRUPTED = 130
-
 
 def main() -> None:
     """Run the command line, and exit.
 
     Exit status: 0 done; 1 done, but with a negative answer, as each command's help says; 2 a mistake in the call, the
-    settings or the surroundings, reported in one sentence on standard error; 130 interrupted by Ctrl-C.
+    settings or the surroundings, reported in one sentence on standard error.
     """
-    try:
-        if (status := probe(sys.argv[1:])) is not None:
-            sys.exit(status)
-        from worker.cli.streams import NotWritten, escape_what_cannot_be_written, written_out  # noqa: PLC0415  a probe does not need it
-        from worker.telemetry.early_variables import set_early_mistakes_aside  # noqa: PLC0415  the same
+    if (status := probe(sys.argv[1:])) is not None:
+        sys.exit(status)
+    from worker.cli.streams import NotWritten, escape_what_cannot_be_written, written_out  # noqa: PLC0415  a probe does not need it
+    from worker.telemetry.early_variables import set_early_mistakes_aside  # noqa: PLC0415  the same
 
-        set_early_mistakes_aside()  # before anything is imported that reads them
-        escape_what_cannot_be_written()
-        from worker.cli.app import app  # noqa: PLC0415  the same
-        from worker.failures import Mistake, telling  # noqa: PLC0415  the same
+    set_early_mistakes_aside()  # before anything is imported that reads them
+    escape_what_cannot_be_written()
+    from worker.cli.app import app  # noqa: PLC0415  the same
+    from worker.failures import Mistake, telling  # noqa: PLC0415  the same
 
-        with telling("worker"):
-            try:
-                with written_out():
-                    app()
-            except NotWritten as error:
-                raise Mistake(f"{error}.") from None
-    except KeyboardInterrupt:
-        # Most of the start is imports: Ctrl-C during these is no bug either.
-        sys.exit(_INTERRUPTED)
+    with telling("worker"):
+        try:
+            with written_out():
+                app()
+        except NotWritten as error:
+            raise Mistake(f"{error}.") from None

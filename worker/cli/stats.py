@@ -1,5 +1,6 @@
 """``worker db stats``."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -50,9 +51,10 @@ async def _collect(store: StoreSettings) -> tuple[Measures, list[_Row]]:
     found = await first_that_answers(
         store, lambda url, writable: measure(url, schema=store.database_schema, writable=writable)
     )
-    return found, [
-        await _replica(url, store.database_schema, found.database["head"]) for url in store.database_replica_urls
-    ]
+    head = found.database["head"]
+    return found, await asyncio.gather(
+        *(_replica(url, store.database_schema, head) for url in store.database_replica_urls)
+    )
 
 
 async def _replica(url: str, schema: str, head: int) -> _Row:

@@ -1,5 +1,6 @@
 """``worker topology declare``."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -15,6 +16,10 @@ from worker.settings import Settings
 from worker.topology import Topology, events_exchange
 
 __all__ = ["declare"]
+
+_CONNECT_SECONDS = 5.0
+# For each domain. A cluster's nodes must agree on each queue.
+_DECLARE_SECONDS = 60.0
 
 
 def declare(
@@ -39,30 +44,37 @@ async def _declare(url: str, topologies: Mapping[Topology, bool], *, dry_run: bo
     link = Link(url, name="worker topology declare")
     lacked = False
     try:
-        async with link.translating():
-            for each, relays in topologies.items():
-                queues = await missing(link, each)
-                events = (events_exchange(each.domain_name),)
-                lacking = (*queues, *events) if relays and await lacks_exchange(link, each.domain_name) else queues
-                lacked = lacked or bool(lacking)
-                if not dry_run:
-                    await declare_missing(link, each)
-                    if relays:
-                        await declare_exchange(link, each.domain_name)
-                _tell(each, lacking, dry_run=dry_run)
-                if not queues or not dry_run:
-                    for queue in await outdated(link, each):
-                        tell(
-                            f"{queue} was declared by an older version, and works as it is; see docs/broker.md, "
-                            "Policies."
-                        )
+        async with link.translating(), asyncio.timeout(_CONNECT_SECONDS):
+            await link.wire()
+        for each, relays in topologies.items():
+            async with link.translating(), asyncio.timeout(_DECLARE_SECONDS):
+                lacking, older = await _declare_one(link, each, relays=relays, dry_run=dry_run)
+            # Not in the block before: an output that cannot be written is no failure of the broker.
+            _tell(each, lacking, older, dry_run=dry_run)
+            lacked = lacked or bool(lacking)
     finally:
         await link.close()
     return lacked
 
 
-def _tell(each: Topology, lacking: tuple[str, ...], *, dry_run: bool) -> None:
+async def _declare_one(
+    link: Link, topology: Topology, *, relays: bool, dry_run: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Declare what is missing of a domain; return that, and the queues that an older version declared."""
+    queues = await missing(link, topology)
+    events = (events_exchange(topology.domain_name),)
+    lacking = (*queues, *events) if relays and await lacks_exchange(link, topology.domain_name) else queues
+    if not dry_run:
+        await declare_missing(link, topology)
+        if relays:
+            await declare_exchange(link, topology.domain_name)
+    return lacking, await outdated(link, topology) if not queues or not dry_run else ()
+
+
+def _tell(each: Topology, lacking: tuple[str, ...], older: tuple[str, ...], *, dry_run: bool) -> None:
     if not lacking:
         tell(f"{each.domain_name}: nothing is missing.")
     else:
         tell(f"{each.domain_name}: {'missing' if dry_run else 'made'} {', '.join(lacking)}.")
+    for queue in older:
+        tell(f"{queue} was declared by an older version, and works as it is; see docs/broker.md, Policies.")

@@ -49,7 +49,8 @@ class TableChanges:
         return True
 
     def _put(self, key: _Key, row: Row) -> None:
-        if key in self.inserts and key not in self.deletes:
+        # What is upserted is written after the inserts: a row that was inserted, deleted and put again is in both.
+        if key in self.inserts and key not in self.deletes and key not in self.upserts:
             self.inserts[key] = row
             return
         self.updates.pop(key, None)

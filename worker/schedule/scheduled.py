@@ -173,6 +173,7 @@ class ScheduledCommands:
         """Add the row for the lease of a domain's schedule, if it is missing."""
         name = _name(domain)
         async with self._transaction() as transaction:
+            await transaction.check_durable()
             followers = Followers(transaction)
             await followers.lock(name)
             if not await followers.of(name):
@@ -229,6 +230,7 @@ class ScheduledCommands:
             [each.body for each in commands],
         )
         async with self._transaction() as transaction:
+            await transaction.check_durable()
             if cancelled:
                 await transaction.fetch_own(_CANCEL, domain, list(cancelled))
             if not commands:
@@ -241,6 +243,7 @@ class ScheduledCommands:
     async def cancel(self, domain: str, command_id: UUID) -> Cancelled:
         """Cancel a command, even if the message that schedules it arrives later."""
         async with self._transaction() as transaction:
+            await transaction.check_durable()
             (row,) = await transaction.fetch_own(_CANCEL, domain, [command_id])
         verdict: Cancelled = row["verdict"]
         return verdict

@@ -47,7 +47,8 @@ async def administrator(
         purpose: The purpose of the connection, shown in ``pg_stat_activity``.
         schema: The schema of the store.
         wanted: The server to choose if the URL has several: ``any``, the default, or ``read_write``.
-        lifted: Whether to lift the time limits that the database or role sets; by default True.
+        lifted: Whether to lift the time limits that the database or role sets, and to have warnings sent; by default
+            True.
         cached: Whether prepared statements may be cached, which some poolers do not support; by default True.
         statement_seconds: The timeout in seconds of each statement; None for no timeout.
 

@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from eventstore.errors import OutcomeUnknown
 from eventstore.postgres.administration.administrator import administrator
+from eventstore.postgres.connections.confirmation import confirmed
 from eventstore.postgres.connections.dialing import SessionAttribute
+from eventstore.postgres.drivers.asyncpg import SchemaConnection
 from eventstore.postgres.statements import statement
 from eventstore.schema_name import DEFAULT_SCHEMA
 from eventstore.subject_key import Forgetting, Subject
@@ -66,4 +69,18 @@ async def forget(admin_url: str, subject: Subject, *, schema: str = DEFAULT_SCHE
         admin_url, purpose=_PURPOSE, schema=schema, wanted=SessionAttribute.read_write
     ) as connection:
         row = await connection.fetchrow(statement("forget"), *subject)
+        # The server calls it a success, too, if somebody cuts its wait for the standby short: then the key could come
+        # back with that standby. So it could after an earlier call that was killed.
+        await _wait_for_the_standby(connection)
     return Forgetting(**dict(row or {}))
+
+
+async def _wait_for_the_standby(connection: SchemaConnection) -> None:
+    """Wait until a synchronous standby has all that was committed, however often that is cut short."""
+    while True:
+        try:
+            with confirmed(connection):
+                await connection.fetch(statement("confirm"))
+        except OutcomeUnknown:
+            continue
+        return

@@ -5,10 +5,11 @@ import re
 import ssl
 from dataclasses import dataclass
 from typing import Self
-from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, unquote, urlencode, urlsplit
 
 from eventstore.errors import StoreMisconfigured
 from eventstore.postgres.connections.address_parameters import CONNECT_SECONDS, UNSUPPORTED, complaint, is_left_out
+from eventstore.postgres.connections.service_file import service_parameters
 from eventstore.stream import ServerAddress
 
 __all__ = ["Address"]
@@ -16,6 +17,7 @@ __all__ = ["Address"]
 _SCHEMES = ("postgresql", "postgres")
 _DEFAULT_PORT = 5432
 _LAST_PORT = 65535
+_DATABASE = ("dbname", "database")
 # The driver also reads each of these from an environment variable, such as PGSSLROOTCERT.
 _FILES = ("sslrootcert", "sslcrl", "sslcert", "sslkey")
 # Characters with a special meaning in an address, as far as it is clear what was meant.
@@ -32,8 +34,7 @@ class Address:
 
     Attributes:
         url: The URL for the driver, without the parameters in ``left_out``. It may hold a password.
-        servers: The hosts in the address, in order; empty if only the driver knows them, from a service file or its own
-            default.
+        servers: The hosts in the address, in order; empty if only the driver knows them, by its own default.
         seconds: The timeout in seconds for connecting to one host; None if the address has none.
         left_out: The parameters that other clients know and this program ignores.
     """
@@ -56,21 +57,21 @@ class Address:
             parts = urlsplit(url)
         except ValueError:  # the error's text may quote the password
             raise _unusable(f"its host cannot be read; {_ESCAPES}; {_IN_BRACKETS}") from None
-        if parts.scheme not in _SCHEMES:
+        if parts.scheme not in _SCHEMES or not url.partition(":")[2].startswith("//"):
             raise _unusable("it does not begin with postgresql://")
         # With two @ the driver splits at the first one; it drops everything after a #. An @ in the path may follow the
         # password of a second address.
         if parts.netloc.count("@") > 1 or "#" in url or "@" in parts.path:
             raise _unusable(f"its password cannot be separated from its host; {_ESCAPES}, and elsewhere @ as %40")
         _check_text(url)
-        given = _parameters(parts.query)
+        given = _parameters(parts)
         _check_files(given)
+        base = f"{parts.netloc}{_path(parts.path, given)}"
         left_out = tuple(sorted(name for name in given if is_left_out(name)))
         passed = {name: value for name, value in given.items() if name not in left_out and name != CONNECT_SECONDS}
         return cls(
             # psycopg does not accept a scheme in capitals.
-            url=f"{parts.scheme}:{url.partition('?')[0].partition(':')[2]}"
-            + (f"?{urlencode(passed, quote_via=quote)}" if passed else ""),
+            url=f"{parts.scheme}://{base}" + (f"?{urlencode(passed, quote_via=quote)}" if passed else ""),
             servers=_servers(parts.netloc.rpartition("@")[2], given),
             seconds=_seconds(given.get(CONNECT_SECONDS) or os.environ.get("PGCONNECT_TIMEOUT")),
             left_out=left_out,
@@ -86,11 +87,23 @@ def _check_text(url: str) -> None:
         raise _unusable("its escapes with % must be UTF-8, and none of them %00")
 
 
-def _parameters(query: str) -> dict[str, str]:
+def _parameters(parts: SplitResult) -> dict[str, str]:
+    """Read the parameters in the address, and those of its service for what it leaves out."""
+    query = parts.query
     try:
         given = {name: values[-1] for name, values in parse_qs(query, strict_parsing=True).items()} if query else {}
     except ValueError:
         raise _unusable(f"its parameters are not pairs of name=value, joined by &; {_ESCAPES}") from None
+    file = given.pop("servicefile", None)
+    if service := given.pop("service", "") or os.environ.get("PGSERVICE"):
+        before = {
+            *(("host", "port") if parts.netloc.rpartition("@")[2] else ()),
+            *(("user",) if parts.username else ()),
+            *(("password",) if parts.password else ()),
+            *(_DATABASE if parts.path.strip("/") or given.keys() & _DATABASE else ()),
+        }
+        found = service_parameters(service, file)
+        given = {name: value for name, value in found.items() if name not in before} | given
     for name, value in given.items():
         if (reason := complaint(name, value)) is not None:
             raise _unusable(reason)
@@ -101,10 +114,20 @@ def _parameters(query: str) -> dict[str, str]:
     return given
 
 
+def _path(path: str, given: dict[str, str]) -> str:
+    """Return the path that names the database; as a parameter beside an empty path, asyncpg ignores its name."""
+    names = {given.pop(name) for name in _DATABASE if name in given}
+    if not names:
+        return path
+    if path.strip("/"):
+        names.add(unquote(path.removeprefix("/")))
+    if len(names) > 1:
+        raise _unusable("it names two databases, of which drivers choose differently: name one")
+    return "/" + quote(names.pop(), safe="")
+
+
 def _servers(netloc: str, given: dict[str, str]) -> tuple[ServerAddress, ...]:
     """Find the hosts in the driver's order: in the address, in its parameters, or in PGHOST."""
-    if "service" in given or os.environ.get("PGSERVICE"):
-        return ()  # the service file may name the hosts
     hosts, ports = netloc, os.environ.get("PGPORT", "")
     if not hosts:
         hosts, ports = given.get("host") or os.environ.get("PGHOST", ""), given.get("port") or ports

@@ -9,7 +9,7 @@ CONNECT_SECONDS = "connect_timeout"
 """The timeout in seconds for connecting to one server; the dialer reads it, not the driver."""
 
 _READ = {
-    *("host", "port", "dbname", "database", "user", "password", "passfile", "service", "target_session_attrs"),
+    *("host", "port", "dbname", "database", "user", "password", "passfile", "target_session_attrs"),
     *("sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslpassword", "sslnegotiation"),
     *("ssl_min_protocol_version", "ssl_max_protocol_version", "krbsrvname", "gsslib"),
     # The driver passes these to the server.
@@ -31,7 +31,7 @@ UNSUPPORTED: Mapping[str, frozenset[str]] = {
     "requiressl": frozenset({"0"}),
     "replication": frozenset({"false", "off", "no", "0"}),
     **dict.fromkeys(
-        ("hostaddr", "require_auth", "requirepeer", "servicefile", "sslcrldir", "scram_client_key", "scram_server_key"),
+        ("hostaddr", "require_auth", "requirepeer", "sslcrldir", "scram_client_key", "scram_server_key"),
         frozenset(),
     ),
 }

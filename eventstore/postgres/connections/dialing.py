@@ -12,6 +12,7 @@ from eventstore.postgres.drivers.asyncpg import AsyncpgDriver
 from eventstore.postgres.drivers.protocol import Connection, Dialling, Driver
 from eventstore.postgres.statements import statement
 from eventstore.stream import ServerAddress
+from eventstore.system_error import said_of
 
 __all__ = ["Dialer", "SessionAttribute", "check_writable", "server_of"]
 
@@ -43,7 +44,8 @@ class Dialer:
             that answers. The parameters that a server reports on connecting are not used: a pooler may replay those
             from before a promotion.
         settings: The settings that each session sends when it begins; poolers may refuse them. By default none.
-        lifted: Whether to lift the time limits that the database or role sets; by default False.
+        lifted: Whether to lift the time limits that the database or role sets, and to have warnings sent; by default
+            False.
         cached: Whether the driver may cache prepared statements, which some poolers do not support; by default True.
         seconds: The timeout in seconds for connecting to one server, unless the address has its own.
         statement_seconds: The timeout in seconds of each statement; None for no timeout.
@@ -165,6 +167,13 @@ async def check_writable(connection: Connection, server: ServerAddress | None) -
 
 def _translate(error: BaseException) -> EventStoreError:
     """Translate an error of dialling. A refused value then comes from the address, not from a request."""
+    if isinstance(error, OSError) and error.filename is not None:
+        # Of this machine's, and before the server is asked.
+        return StoreMisconfigured(
+            f"a connection to PostgreSQL uses the file {error.filename}, which cannot be opened ({said_of(error)}): "
+            "see the address, HOME, and variables such as PGSSLCERT and SSLKEYLOGFILE",
+            code=type(error).__name__,
+        )
     told = translate(error)
     if isinstance(told, InvalidRequest) or (told.code or "").startswith(_NO_SETTING):
         return StoreMisconfigured(

@@ -10,6 +10,7 @@ from typing import Any, Protocol, cast
 
 from eventstore.errors import EventStoreError
 from eventstore.postgres.connections.address import Address
+from eventstore.postgres.connections.confirmation import check_durability, confirmed
 from eventstore.postgres.connections.dialing import Dialer, SessionAttribute
 from eventstore.postgres.connections.translation import DRIVER_ERRORS, translate
 from eventstore.postgres.drivers.asyncpg import AsyncpgConnection
@@ -20,6 +21,8 @@ from eventstore.schema_name import DEFAULT_SCHEMA
 __all__ = ["Prepared", "Session", "Transaction"]
 
 _CLOSE_SECONDS = 2.0
+# See ``confirmed``.
+_WARNED = {"client_min_messages": "warning"}
 
 
 def _ending(how: str, transaction: "Transaction") -> str:
@@ -89,6 +92,15 @@ class Transaction:
         """Run statements without parameters, such as DDL."""
         await self._connection.execute(sql)
 
+    async def check_durable(self) -> None:
+        """Check that a crash cannot lose what is committed, because somebody is promised it.
+
+        Raises:
+            StoreMisconfigured: The session's ``synchronous_commit`` is weaker than "on".
+        """
+        (row,) = await self.fetch("SELECT current_setting('synchronous_commit') AS durability")
+        check_durability(row["durability"])
+
 
 class Session:
     """One connection to a database; it is opened when needed, and reopened after it breaks.
@@ -125,7 +137,8 @@ class Session:
 
         Raises:
             EventStoreError: A statement failed, as ``translate`` classifies it. If the commit raises a
-                ``RetryableError``, it is unknown whether the transaction was committed.
+                ``RetryableError``, it is unknown whether the transaction was committed, or whether a synchronous
+                standby has it.
 
         If the block is cancelled, the connection may be terminated: the server rolls back what it was not told to
         commit.
@@ -134,14 +147,17 @@ class Session:
         transaction: Transaction | None = None
         is_done = False
         try:
-            local = ", ".join(f"('{name}', '{value}')" for name, value in settings.items())
+            local = ", ".join(f"('{name}', '{value}')" for name, value in (_WARNED | settings).items())
             # A parameter that an older server does not know is skipped.
             known = "SELECT set_config(s.name, w.value, true) FROM pg_catalog.pg_settings s"
-            chosen = f"; {known} JOIN (VALUES {local}) AS w (name, value) ON s.name = w.name" if local else ""
-            await connection.execute(f"BEGIN ISOLATION LEVEL READ COMMITTED{chosen}")
+            await connection.execute(
+                f"BEGIN ISOLATION LEVEL READ COMMITTED; {known} "
+                f"JOIN (VALUES {local}) AS w (name, value) ON s.name = w.name"
+            )
             transaction = Transaction(connection, self._schema)
             yield transaction
-            await connection.execute(_ending("COMMIT", transaction))
+            with confirmed(connection):
+                await connection.execute(_ending("COMMIT", transaction))
             is_done = True
         except DRIVER_ERRORS as error:
             raise translate(error, self._schema) from error

@@ -23,5 +23,7 @@ SESSION_SETTINGS = {
 LENT_SETTINGS = {
     **SESSION_SETTINGS,
     **dict.fromkeys(("transaction_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"), "0"),
+    # A warning beside a commit is the only sign that it did not wait for its standby.
+    "client_min_messages": "warning",
 }
 """The settings of each lent session; they include what ``lift.sql`` does for the others."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
+from eventstore.postgres.drivers.keepalive import keep_alive
 from eventstore.postgres.drivers.protocol import ConnectionPool, Dial, Dialling, Driver, Failure
 from eventstore.postgres.schema import Schema
 from eventstore.stream import ServerAddress
@@ -108,6 +109,7 @@ class AsyncpgDriver(Driver):
             statement_cache_size=dialling.cached,
             connection_class=AsyncpgConnection if self._schema is None else SchemaConnection,
         )
+        keep_alive(cast("Any", connection)._transport)  # noqa: SLF001  the driver shows its socket nowhere else
         connection.server = server
         if isinstance(connection, SchemaConnection) and self._schema is not None:
             connection.schema = self._schema

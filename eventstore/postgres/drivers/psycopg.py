@@ -19,6 +19,7 @@ from psycopg.types.string import StrDumperUnknown
 
 from eventstore.postgres.drivers.asyncpg import AsyncpgDriver
 from eventstore.postgres.drivers.dialled_pool import DialledPool
+from eventstore.postgres.drivers.keepalive import LIBPQ
 from eventstore.postgres.drivers.protocol import Connection, Dial, Dialling, Driver, DriverError, Failure, Listener
 from eventstore.postgres.drivers.psycopg_values import LOADERS, RowMaker, in_text
 from eventstore.stream import ServerAddress
@@ -46,6 +47,7 @@ class PsycopgDriver(Driver):
                 connect_timeout=max(2, round(dialling.seconds)),
                 target_session_attrs="any",
                 client_encoding="utf8",
+                **LIBPQ,
                 **place,
             )
         except psycopg.OperationalError as error:

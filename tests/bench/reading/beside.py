@@ -87,7 +87,7 @@ class Beside:
             pass
         async with OpenLoad.open(self._addresses["AMQP_URL"]) as load:
             with Timed.running(_WORKER, self._environment) as worker:
-                await worker.says("consuming")
+                await worker.logged("consuming")
                 await load.run(rate=rate, seconds=_WARM_SECONDS)
                 for number in range(rounds * _PAIRS):
                     self._progress(f"reading: {rate:,} commands/s, pair {number + 1} of {rounds * _PAIRS}")
@@ -104,7 +104,7 @@ class Beside:
     async def _projecting(self) -> AsyncIterator[Timed]:
         """Run a projecting process that has caught up; at its end, its memory is a sample."""
         with Timed.running(_PROJECT, self._environment) as project:
-            await project.says("projecting")
+            await project.logged("projecting")
             await project.until(self._has_caught_up, what="the log's end", seconds=_CATCH_UP_SECONDS)
             yield project
             self._samples["project_memory"].append(_peak_memory(project.pid))

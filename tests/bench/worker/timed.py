@@ -52,7 +52,7 @@ class Timed:
         """Its process id."""
         return self._process.pid
 
-    async def says(self, text: str, *, times: int = 1) -> None:
+    async def logged(self, text: str, *, times: int = 1) -> None:
         """Wait until it has printed ``times`` lines with this text.
 
         Raises:
@@ -61,7 +61,7 @@ class Timed:
         await self.until(lambda: sum(text in line for line in list(self._lines)) >= times, what=f"{text!r}")
 
     async def until(self, holds: Condition, *, what: str, seconds: float = _SAY_SECONDS) -> None:
-        """Wait until a condition holds while it runs, for ``seconds`` at most. Raises as ``says`` does."""
+        """Wait until a condition holds while it runs, for ``seconds`` at most. Raises as ``logged`` does."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
         while not (await met if isinstance(met := holds(), Awaitable) else met):

@@ -110,9 +110,9 @@ class TimedRuns:
         await self._fill(library.domain, self._commands.uncontended(count))
         command = (*CONSUME_ACK, Topology.of(library.domain).queue, self._prefetch, str(count))
         with Timed.running(command, {**os.environ, **self._addresses}) as timed:
-            await timed.says("consuming")
+            await timed.logged("consuming")
             start, before = time.perf_counter(), timed.spent()
-            await timed.says("done")
+            await timed.logged("done")
             seconds = time.perf_counter() - start
             return Run(rate=count / seconds, cpu=(await timed.ended() - before) / count * 1e6)
 
@@ -125,7 +125,7 @@ class TimedRuns:
         if program.exports:
             environment |= {"OTEL_EXPORTER_OTLP_ENDPOINT": self._receiver.endpoint}
         with Timed.running(program.command + (self._prefetch,) * program.takes_prefetch, environment) as timed:
-            await timed.says("consuming", times=program.processes)
+            await timed.logged("consuming", times=program.processes)
             start, before = time.perf_counter(), timed.spent()
             await timed.until(_Settled(self._admin, len(commands)), what=f"{len(commands)} receipts")
             seconds = time.perf_counter() - start

@@ -55,7 +55,7 @@ async def pair(server: PostgresServer) -> AsyncIterator[tuple[Connection, Connec
             await here.execute("ALTER SUBSCRIPTION followed DISABLE")
             await here.execute("ALTER SUBSCRIPTION followed SET (slot_name = NONE)")
             await here.execute("DROP SUBSCRIPTION followed")
-            await eventually(partial(_is_let_go, there), what="the slot to be free")
+            await eventually(partial(_is_released, there), what="the slot to be free")
             await there.execute("SELECT pg_drop_replication_slot('followed')")
     for name in (SOURCE, TARGET):
         server.query(f"DROP DATABASE {name} WITH (FORCE)")
@@ -96,7 +96,7 @@ async def _was_refused(here: Connection) -> bool:
     return bool(await here.fetchval(ERRORS))
 
 
-async def _is_let_go(there: Connection) -> bool:
+async def _is_released(there: Connection) -> bool:
     return await there.fetchval("SELECT NOT active FROM pg_replication_slots WHERE slot_name = 'followed'") is True
 
 

@@ -1,4 +1,4 @@
-"""A network that swallows what is sent, and a server that only takes its time."""
+"""A network that drops what is sent, and a server that only takes its time."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -27,12 +27,12 @@ async def test_an_append_on_a_connection_that_went_silent_is_sent_again_on_anoth
 ) -> None:
     async with proxy(database.url) as way, PostgresEventStore.connect(way.url) as distant:
         await distant.append([counted("before")])
-        way.swallow()
+        way.discard_traffic()
         key = uuid4()
         async with asyncio.timeout(60):
             receipt = await distant.append([counted("a")], key=key)
             assert receipt.first == 2
-            way.swallow()
+            way.discard_traffic()
             with pytest.raises(OutcomeUnknown):
                 await distant.append([counted("b")])
         assert (await store.receipt(key)) == receipt
@@ -86,7 +86,7 @@ async def test_a_store_is_closed_while_a_read_gets_no_answer(database: Database)
     async with proxy(database.url) as way, AsyncExitStack() as opened:
         store = await opened.enter_async_context(PostgresEventStore.connect(way.url, read_seconds=600))
         await store.query(of("a"))
-        way.swallow()
+        way.discard_traffic()
         query = asyncio.create_task(store.query(of("a")))
         reads = store._reader._routing._servers[store._pools.primary].histories
         await eventually(lambda: _is_sending(reads), what="the query to be sent")

@@ -17,7 +17,7 @@ from eventstore.postgres.connections.dialing import Dialer, SessionAttribute, se
 from tests.integration.eventstore.questions import ANY, counted, keys
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.failover import PrimaryAndStandby
-from tests.support.fixtures.silent import black_hole, frozen
+from tests.support.fixtures.unresponsive import black_hole, frozen
 from tests.support.fixtures.waiting import eventually
 
 
@@ -38,7 +38,7 @@ WAYS: tuple[Callable[[str], Awaitable[object]], ...] = (reach, partial(survey, p
 
 
 @pytest.mark.parametrize("way", WAYS, ids=["store", "survey", "measure", "migrate"])
-async def test_a_host_that_swallows_everything_does_not_hide_the_next(
+async def test_a_host_that_drops_everything_does_not_hide_the_next(
     database: Database, way: Callable[[str], Awaitable[object]]
 ) -> None:
     with black_hole() as port:

@@ -68,7 +68,7 @@ async def test_a_server_that_falls_silent_in_the_middle_cannot_be_reached(
         await other.execute("LOCK TABLE eventstore.store IN ACCESS EXCLUSIVE MODE")
         asked = asyncio.create_task(survey(way.url))
         await eventually(lambda: _waits(admin), what="the survey to wait")
-        way.swallow()
+        way.discard_traffic()
         with pytest.raises(StoreUnavailable):
             await asked
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from msgspec.structs import replace
 
@@ -18,8 +19,11 @@ from eventstore import (
     PositionNotReached,
     Receipt,
     StoreUnavailable,
+    Subject,
+    SubjectKey,
 )
-from eventstore.postgres import PostgresEventStore
+from eventstore.postgres import PostgresEventStore, Session, forget
+from eventstore.postgres.drivers.choice import DriverName
 from tests.integration.eventstore.cluster import Replicated
 from tests.integration.eventstore.questions import ANY, counted, keys, numbers, of
 from tests.integration.eventstore.staging import Connection, answered, connected, terminate
@@ -178,9 +182,23 @@ async def test_a_duplicate_is_not_promised_before_the_append_it_speaks_of(replic
         assert keys(await store.query(ANY)) == ["before", "a"]
 
 
-async def test_an_append_whose_wait_for_the_standby_is_cut_short_is_not_answered(replicated: Replicated) -> None:
+@pytest.fixture
+async def hushed(replicated: Replicated) -> Replicated:
+    """A database that sends its clients errors alone, and no warning."""
+    await execute(replicated.admin_url, f'ALTER DATABASE "{replicated.database}" SET client_min_messages = error')
+    return replicated
+
+
+@pytest.mark.usefixtures("hushed")
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg", "sqlalchemy"])
+async def test_an_append_whose_wait_for_the_standby_is_cut_short_is_not_answered(
+    replicated: Replicated, driver: DriverName
+) -> None:
     """PostgreSQL commits it all the same, and reports success with a warning beside it."""
-    async with connected(replicated.admin_url) as admin, PostgresEventStore.connect(replicated.url) as store:
+    async with (
+        connected(replicated.admin_url) as admin,
+        PostgresEventStore.connect(replicated.url, driver=driver) as store,
+    ):
         await store.append([counted("before")])
         async with unpromising(admin, replicated.admin_url):
             append = asyncio.create_task(store.append([counted("a")], key=uuid4()))
@@ -200,6 +218,62 @@ async def test_an_append_whose_wait_for_the_standby_is_cut_short_is_not_answered
         assert keys(await store.query(ANY)) == ["before", "a", "b", "c"]
 
 
+@pytest.mark.usefixtures("hushed")
+async def test_an_append_over_a_program_s_own_pool_whose_wait_is_cut_short_is_not_answered(
+    replicated: Replicated,
+) -> None:
+    async with (
+        connected(replicated.admin_url) as admin,
+        asyncpg.create_pool(replicated.url, min_size=1, max_size=2) as pool,
+        PostgresEventStore.over(pool) as store,
+        unpromising(admin, replicated.admin_url),
+    ):
+        append = asyncio.create_task(store.append([counted("a")]))
+        await cut_short(admin, "%append_v3%")
+        with pytest.raises(OutcomeUnknown, match="without its standby"):
+            await append
+
+
+@pytest.mark.usefixtures("hushed")
+async def test_a_session_s_transaction_whose_wait_for_the_standby_is_cut_short_is_unknown(
+    replicated: Replicated,
+) -> None:
+    """So that a message is not acknowledged whose command could be lost, for example by a schedule."""
+    session = Session(replicated.admin_url, purpose="test")
+
+    async def commit() -> None:
+        async with session.transaction() as transaction:
+            prepared = await transaction.prepare("SELECT pg_logical_emit_message(true, 'test', '')")
+            await prepared.run()
+
+    async with connected(replicated.admin_url) as admin:
+        async with unpromising(admin, replicated.admin_url):
+            committing = asyncio.create_task(commit())
+            await cut_short(admin, "%COMMIT")
+            with pytest.raises(OutcomeUnknown, match="without its standby"):
+                await committing
+        await commit()
+    await session.close()
+
+
+@pytest.mark.usefixtures("hushed")
+async def test_a_forgetting_is_not_told_before_a_standby_has_it(replicated: Replicated) -> None:
+    """Neither the first nor a repeated one, which finds nothing to do."""
+    person = Subject("person", "ada")
+    async with connected(replicated.admin_url) as admin, PostgresEventStore.connect(replicated.url) as store:
+        await store.make_subject_keys([SubjectKey(id=uuid4(), subject=person, wrapped=b"key")])
+        async with unpromising(admin, replicated.admin_url):
+            first = asyncio.create_task(forget(replicated.admin_url, person))
+            await cut_short(admin, "%forget_v%")
+            again = asyncio.create_task(forget(replicated.admin_url, person))
+            await cut_short(admin, "%confirmed%")
+            await eventually(partial(_commits, admin, "%confirmed%"), what="somebody to wait for the standby")
+            assert not first.done()
+            assert not again.done()
+        assert ((await first).number, (await again).number) == (1, None)
+
+
+@pytest.mark.usefixtures("hushed")
 async def test_an_append_under_the_lock_whose_wait_for_the_standby_is_cut_short_is_not_answered(
     replicated: Replicated,
 ) -> None:

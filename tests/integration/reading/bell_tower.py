@@ -71,7 +71,7 @@ async def passed(admin_url: str, position: Position, *, name: str = "tolling") -
         found = await rows(admin_url, "SELECT number FROM reading.followers WHERE name = $1", name)
         return bool(found and found[0][0] >= position.number)
 
-    await eventually(is_there, what=f"{name} to come to event {position.number}", seconds=60)
+    await eventually(is_there, what=f"{name} to come to event {position.number}")
 
 
 async def stopped(coordinator: Coordinator) -> str:
@@ -80,7 +80,7 @@ async def stopped(coordinator: Coordinator) -> str:
     async def is_stopped() -> bool:
         return any(running.failure is not None for running in coordinator.running.values())
 
-    await eventually(is_stopped, what="something to be stopped", seconds=60)
+    await eventually(is_stopped, what="something to be stopped")
     return next(running.failure.error for running in coordinator.running.values() if running.failure is not None)
 
 

@@ -17,7 +17,7 @@ from eventstore.schema_name import DEFAULT_SCHEMA
 from handlers import Domain
 from tests.support.domains.ledger import Booked, Closed, balances, ledger
 from tests.support.fixtures.waiting import eventually
-from tests.support.nursery import Call, started
+from tests.support.fork_server import Call, started
 from worker.reading.builds import Declared
 from worker.reading.coordinator import Coordinator
 from worker.reading.followed import Followed
@@ -98,7 +98,7 @@ async def following(
 async def reached(url: str, position: Position, *, projection: str = BALANCES, schema: str = DEFAULT_SCHEMA) -> None:
     """Wait until a projection is as far as a position."""
     async with ReadModels(url, schema=schema) as models:
-        await models.wait_for(projection, position, seconds=40)
+        await models.wait_for(projection, position, seconds=120)
 
 
 async def rows(url: str, sql: str, *values: object) -> list[tuple[Any, ...]]:
@@ -117,7 +117,7 @@ async def moves_on(url: str, follower: str, *, by: int) -> None:
         async def moves() -> bool:
             return await at() >= before + by
 
-        await eventually(moves, what=f"{follower} to go on", seconds=60)
+        await eventually(moves, what=f"{follower} to go on")
 
 
 async def keeps_up(url: str, follower: str, number: int, *, until: asyncio.Event) -> None:
@@ -134,7 +134,7 @@ async def keeps_up(url: str, follower: str, number: int, *, until: asyncio.Event
         async def is_near() -> bool:
             return until.is_set() or await at() >= number - _MOST_AHEAD
 
-        await eventually(is_near, what=f"{follower} to keep up", seconds=100)
+        await eventually(is_near, what=f"{follower} to keep up")
 
 
 @asynccontextmanager
@@ -200,7 +200,7 @@ class Projecting:
         process = await start(command, *meant, url=url, **variables)
         found = cls(process)
         try:
-            await found.says(doing)
+            await found.logged(doing)
             yield found
         finally:
             await found.kill()
@@ -217,12 +217,12 @@ class Projecting:
     def thaw(self) -> None:
         self.process.send_signal(signal.SIGCONT)
 
-    async def says(self, text: str) -> None:
+    async def logged(self, text: str) -> None:
         async def said() -> bool:
             # What it said last is read after its end is known.
             return self._reading.done() or any(text in line for line in self.lines)
 
-        await eventually(said, what=f"the process to say {text!r}", seconds=60)
+        await eventually(said, what=f"the process to log {text!r}")
         assert any(text in line for line in self.lines), self.lines
 
     async def _read(self) -> None:

@@ -82,7 +82,7 @@ async def _windows(store: PostgresEventStore, row: FollowerRow, until: Position)
     async def is_there() -> bool:
         return following.done() or checkpoint.position == until
 
-    await eventually(is_there, what="the log's end", seconds=60)
+    await eventually(is_there, what="the log's end")
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
     return sink.sizes
@@ -147,7 +147,7 @@ async def test_what_readers_hold_keeps_no_other_projection_from_keeping_its_leas
             async def have_tried() -> bool:
                 return all(done.count(projection.name) > 1 for projection in projections)
 
-            await eventually(have_tried, what="each to try to take its place", seconds=60)
+            await eventually(have_tried, what="each to try to take its place")
     between = "".join("r" if each == "renew" else "p" for each in done).split("r")
     # Each waits for as long as two or three may before leases run out.
     assert max(map(len, between)) <= 2

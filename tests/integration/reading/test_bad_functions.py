@@ -84,7 +84,7 @@ async def test_it_stops_at_the_event_behind_all_before_it(database: Database, na
             async def is_stopped() -> bool:
                 return any(running.failure or running.trouble for running in coordinator.running.values())
 
-            await eventually(is_stopped, what="the projection to stop", seconds=60)
+            await eventually(is_stopped, what="the projection to stop")
             (running,) = coordinator.running.values()
             assert running.trouble is None
             assert running.failure is not None
@@ -105,4 +105,4 @@ async def test_ten_megabytes_are_a_value_like_any_other(database: Database) -> N
                 found = await rows(database.url, "SELECT count(*), min(length(note)) FROM read_ledger.notes")
                 return found == [(4, 10_000_000)]
 
-            await eventually(are_there, what="the rows", seconds=60)
+            await eventually(are_there, what="the rows")

@@ -44,7 +44,7 @@ async def test_what_happens_meanwhile_is_sent_when_the_alarm_is_over(
                 async def are_told() -> bool:
                     return all(name in health().reason for name in ("bells.tolling: ", "bells.aloud: "))
 
-                await eventually(are_told, what="both to say that they wait", seconds=60)
+                await eventually(are_told, what="both to say that they wait")
                 assert not health().ready
             finally:
                 await use_memory("0.9")

@@ -6,7 +6,7 @@ from eventstore import StoreMisconfigured
 from eventstore.postgres import Session
 from tests.integration.reading.projecting import rows
 from tests.support.fixtures.databases import Database
-from tests.support.ways import POOLS, handed_in
+from tests.support.stores import POOLS, handed_in
 from worker.errors import ProjectionError
 from worker.reading.followers import FollowerName, Followers
 from worker.reading.read_models import ReadModels

@@ -33,7 +33,7 @@ async def _is_replaced(url: str, before: object) -> None:
     async def is_replaced() -> bool:
         return await rows(url, CURRENT) != before
 
-    await eventually(is_replaced, what="the new build to take the place of the old one", seconds=60)
+    await eventually(is_replaced, what="the new build to take the place of the old one")
 
 
 async def test_a_projection_is_built_anew_while_readers_read_and_events_come(database: Database) -> None:
@@ -90,7 +90,7 @@ async def test_one_domain_has_read_models_in_each_schema_of_a_database(database:
         async def is_replaced() -> bool:
             return await rows(database.admin_url, current) == [(2, 1)]
 
-        await eventually(is_replaced, what="the new build to take the place of the old one", seconds=60)
+        await eventually(is_replaced, what="the new build to take the place of the old one")
         await session.close()
         await reached(url, await book(theirs, "b"), schema=TENANT)
         assert await rows(url, "SELECT account, total FROM read_ledger.totals") == [("a", 1)]
@@ -152,10 +152,10 @@ async def test_a_version_goes_on_until_a_later_one_that_is_being_built_takes_its
             shown = await rows(database.url, "SELECT account, note FROM read_ledger.accounts ORDER BY 1")
             assert shown == [(account, "wider") for account in "abc"]
 
-            async def says_so() -> bool:
+            async def has_problems() -> bool:
                 return bool(older.problems)
 
-            await eventually(says_so, what="the older version to rest")
+            await eventually(has_problems, what="the older version to rest")
             assert "readers read version 2" in older.problems[later.name]
     await session.close()
 

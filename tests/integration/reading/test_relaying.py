@@ -143,7 +143,7 @@ async def test_a_log_that_was_rewritten_stops_it(
         async def is_stopped() -> bool:
             return any(running.failure is not None for running in coordinator.running.values())
 
-        await eventually(is_stopped, what="the relay to be stopped", seconds=60)
+        await eventually(is_stopped, what="the relay to be stopped")
         asked = "SELECT diverged_from FROM reading.followers WHERE name = 'aloud'"
         assert await rows(database.admin_url, asked) == [(2,)]
         assert await client.ready(queue) == 2

@@ -39,7 +39,7 @@ async def _stopped(coordinator: Coordinator) -> None:
     async def is_stopped() -> bool:
         return any(running.failure is not None for running in coordinator.running.values())
 
-    await eventually(is_stopped, what="an event to stop the projection", seconds=60)
+    await eventually(is_stopped, what="an event to stop the projection")
 
 
 async def test_an_event_that_fails_stops_its_projection_alone_behind_all_before_it(database: Database) -> None:
@@ -191,7 +191,7 @@ async def test_a_person_sees_what_stops_it_and_goes_on_without_the_event(databas
     async with PostgresEventStore.connect(url) as store:
         await store.append([booked("a"), booked("bad", -1), booked("a")])
     async with Projecting.running(url) as process:
-        await process.says("stopped: event 2 (Booked): ValueError: bad cannot go below nothing")
+        await process.logged("stopped: event 2 (Booked): ValueError: bad cannot go below nothing")
         status, output, errors = await told("projections", "list", url=url)
         assert (status, errors) == (1, "")
         assert "stopped by event 2" in output

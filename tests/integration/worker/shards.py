@@ -62,7 +62,7 @@ async def decided(store: PostgresEventStore, sent: dict[str, list[UUID]]) -> Non
     async def are_decided() -> bool:
         return len([receipt async for receipt in store.all_receipts()]) >= total
 
-    await eventually(are_decided, what=f"{total} decisions", seconds=120)
+    await eventually(are_decided, what=f"{total} decisions")
     numbers: dict[UUID, list[int]] = defaultdict(list)
     async for receipt in store.all_receipts():
         assert receipt.key is not None
@@ -90,4 +90,4 @@ async def all_consumed(amqp_url: str) -> None:
         found = await backlog_if_told(amqp_url, SHARDED)
         return found is not None and found.consumers == 8
 
-    await eventually(are_consumed, what="every shard to be consumed", seconds=60)
+    await eventually(are_consumed, what="every shard to be consumed")

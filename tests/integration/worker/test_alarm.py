@@ -152,7 +152,7 @@ async def test_a_queue_that_is_made_again_during_an_alarm_doubles_no_other_copy(
     async def during_an_alarm(sender: Sender, topology: Topology, timeout: float | None = 5.0) -> tuple[str, ...]:  # noqa: ASYNC109  the sender's
         if not declaring.is_set():
             await alarm(breakable_broker, is_on=True)
-            hold.let_go()
+            hold.release()
             await eventually(both_wait, what="both copies to wait")
             declaring.set()
         return await declare_missing(sender, topology, timeout)
@@ -207,7 +207,7 @@ async def test_a_worker_that_is_told_to_stop_during_an_alarm_loses_nothing(
 
         await eventually(are_recorded, what="the answers to be on record")
         worker.signal()
-        await worker.says("draining")
+        await worker.logged("draining")
         if is_over:
             await alarm(breakable_broker, is_on=False)
         async with asyncio.timeout(60):
@@ -247,7 +247,7 @@ async def test_publishers_are_told_and_deliveries_are_acknowledged(
                 await publisher.publish("tally", "Count", {"Key": "late"}, timeout=0.5)
             with pytest.raises(BrokerBusy, match=r"not stored within 0.5 s: .* it is short of memory or disk"):
                 await publisher.request("tally", "Count", {"Key": "late"}, timeout=0.5)
-        hold.let_go()
+        hold.release()
         # More than may be unsettled: the broker gives out the last ones for the acknowledgements of the first.
         await settled(service, COMMANDS)
         assert service.counters.ends == {End.ACCEPTED: COMMANDS}

@@ -11,7 +11,7 @@ import pytest
 from eventstore.postgres import PostgresEventStore, Session
 from tests.support.amqp_client import AmqpClient
 from tests.support.browser import Browser
-from tests.support.dead_letters import GOOD, bury, letters, make_queues, story
+from tests.support.dead_letters import GOOD, failure_headers, letters, make_queues, put_dead_letters
 from tests.support.domains.tally import domain
 from tests.support.facts import fact
 from tests.support.fixtures.databases import Database
@@ -63,7 +63,7 @@ async def test_the_overview_counts_what_is_in_the_queues(
 ) -> None:
     assert "tally has no queues yet" in (await browser.get("/")).seen
     await make_queues(vhost)
-    await bury(client, 2)
+    await put_dead_letters(client, 2)
     for _ in range(3):
         await client.put(GOOD)
     await client.holds(QUEUES.queue, 3)
@@ -118,7 +118,9 @@ async def test_events_are_shown_page_by_page_in_both_directions(store: PostgresE
 async def test_letters_are_looked_at_chosen_replayed_and_discarded(
     store: PostgresEventStore, vhost: str, client: AmqpClient, browser: Browser
 ) -> None:
-    first, second, third = await bury(client, 3, headers=story(traceparent=f"00-{TRACE}-b7ad6b7169203331-01"))
+    first, second, third = await put_dead_letters(
+        client, 3, headers=failure_headers(traceparent=f"00-{TRACE}-b7ad6b7169203331-01")
+    )
     listed = await browser.get("/dead-letters")
     assert "3 dead letters: handler_error 3." in listed.seen
     one = await browser.get(f"/dead-letters/tally/{second}")
@@ -146,7 +148,7 @@ async def test_letters_are_looked_at_chosen_replayed_and_discarded(
 async def test_a_letter_whose_repetition_would_not_be_recognised_is_left(
     vhost: str, client: AmqpClient, browser: Browser
 ) -> None:
-    (assigned,) = await bury(client, 1, headers={**story(), OWN_ID_HEADER: True})
+    (assigned,) = await put_dead_letters(client, 1, headers={**failure_headers(), OWN_ID_HEADER: True})
     form = {"token": (await browser.get("/dead-letters")).fields()["token"], "domain": ["tally"], "confirmed": ["yes"]}
     done = await browser.post("/dead-letters", {**form, "action": "replay", "id": assigned})
     assert "0 of 1 were replayed" in done.seen
@@ -156,7 +158,7 @@ async def test_a_letter_whose_repetition_would_not_be_recognised_is_left(
 
 @pytest.mark.usefixtures("queues")
 async def test_a_console_that_only_looks_offers_nothing_else(settings: Settings, client: AmqpClient) -> None:
-    (letter,) = await bury(client, 1)
+    (letter,) = await put_dead_letters(client, 1)
     _, browser = opened(settings)
     for address in ("/dead-letters", f"/dead-letters/tally/{letter}"):
         answer = await browser.get(address)

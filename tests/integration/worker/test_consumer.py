@@ -53,7 +53,7 @@ async def test_no_more_commands_are_decided_at_once_than_allowed(
         await hold.holds(1)
         # As many as two rounds are on hand, so that nobody waits for the network; the rest is left to other workers.
         await client.holds(QUEUES.queue, 20 - 6)
-        hold.let_go()
+        hold.release()
         await settled(service, 20)
     assert sum(rounds) == 20
     assert max(rounds) == 3
@@ -146,7 +146,7 @@ async def test_what_is_not_recorded_yet_when_the_channel_closes_is_decided_for_i
         async with interrupted(service):
             await close_connections(management, vhost, "worker tally")
         await received(service, 4)
-        hold.let_go()
+        hold.release()
         answers = await client.answers(2)
         await settled(service, 4)
         assert service.counters.ends == {End.LOST_CHANNEL: 2, End.ACCEPTED: 2}

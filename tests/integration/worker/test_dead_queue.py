@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.amqp_client import AmqpClient
-from tests.support.dead_letters import GOOD, bury, emptied, letters, make_queues, opened, story
+from tests.support.dead_letters import GOOD, emptied, failure_headers, letters, make_queues, opened, put_dead_letters
 from tests.support.fixtures.waiting import eventually
 from tests.support.serving import QUEUES
 from tests.support.slow_relay import Relay
@@ -38,7 +38,7 @@ def ids(found: list[Any]) -> list[str]:
 
 
 async def test_looking_more_often_than_any_limit_loses_nothing(vhost: str, client: AmqpClient) -> None:
-    put = await bury(client, 3, headers=story(shop="kept"), reply_to="there")
+    put = await put_dead_letters(client, 3, headers=failure_headers(shop="kept"), reply_to="there")
     for _ in range(sum(LIMITS)):
         assert ids(await letters(vhost)) == put
     assert await client.ready(DEAD) == 3
@@ -57,7 +57,7 @@ async def test_many_letters_in_many_chunks_keep_their_order(
     monkeypatch.setattr("worker.amqp.queue_browser._FIRST_WIDTH", 40)
     monkeypatch.setattr("worker.amqp.queue_browser._MOST_WIDTH", 40)
     monkeypatch.setattr("worker.amqp.queue_browser._GROUP", 10)
-    put = await bury(client, 2000)
+    put = await put_dead_letters(client, 2000)
     for _ in range(3):
         assert ids(await letters(vhost)) == put
         assert await client.ready(DEAD) == 2000
@@ -65,7 +65,7 @@ async def test_many_letters_in_many_chunks_keep_their_order(
 
 async def test_looking_takes_a_bounded_memory_however_much_there_is(vhost: str, client: AmqpClient) -> None:
     size, count = 200_000, 600
-    await bury(client, count, body=b"b" * size)
+    await put_dead_letters(client, count, body=b"b" * size)
     passed: list[int] = []
     tracemalloc.start()
     try:
@@ -80,7 +80,7 @@ async def test_looking_takes_a_bounded_memory_however_much_there_is(vhost: str, 
 
 
 async def test_a_walk_that_ends_early_gives_everything_back(vhost: str, client: AmqpClient) -> None:
-    put = await bury(client, 200)
+    put = await put_dead_letters(client, 200)
     async with opened(vhost) as queue:
         async with queue.walk(200) as walk:
             first = await anext(walk)
@@ -91,7 +91,7 @@ async def test_a_walk_that_ends_early_gives_everything_back(vhost: str, client: 
 
 
 async def test_whatever_goes_wrong_with_a_letter_all_are_given_back(vhost: str, client: AmqpClient) -> None:
-    put = await bury(client, 100)
+    put = await put_dead_letters(client, 100)
 
     def fail(_: DeadLetter) -> None:
         raise ZeroDivisionError
@@ -104,7 +104,7 @@ async def test_whatever_goes_wrong_with_a_letter_all_are_given_back(vhost: str, 
 
 
 async def test_a_walk_that_is_cancelled_gives_everything_back(vhost: str, client: AmqpClient) -> None:
-    put = await bury(client, 100)
+    put = await put_dead_letters(client, 100)
     holding = asyncio.Event()
 
     async def hold() -> None:
@@ -124,7 +124,7 @@ async def test_a_walk_that_is_cancelled_gives_everything_back(vhost: str, client
 
 
 async def test_a_walk_sees_no_more_than_it_was_bound_to(vhost: str, client: AmqpClient) -> None:
-    put = await bury(client, 60)
+    put = await put_dead_letters(client, 60)
     async with opened(vhost) as queue, queue.walk(7) as walk:
         assert [held.properties.message_id async for held in walk] == put[:7]
 
@@ -133,7 +133,7 @@ async def test_a_walk_ends_where_fewer_are_left_than_were_counted(
     vhost: str, client: AmqpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.amqp.queue_browser._PATIENCE", 0.01)
-    put = await bury(client, 3)
+    put = await put_dead_letters(client, 3)
     async with opened(vhost) as queue, queue.walk(1000) as walk:
         assert [held.properties.message_id async for held in walk] == put
 
@@ -142,7 +142,7 @@ async def test_letters_that_are_long_on_their_way_are_waited_for(
     vhost: str, client: AmqpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.amqp.queue_browser._PATIENCE", 0.05)
-    put = await bury(client, 3, body=b"b" * 200_000)
+    put = await put_dead_letters(client, 3, body=b"b" * 200_000)
 
     async def walked(queue: DeadQueue) -> list[str | None]:
         async with queue.walk(3) as walk:
@@ -169,7 +169,7 @@ async def test_letters_that_somebody_else_takes_meanwhile_are_told_apart_from_th
     vhost: str, client: AmqpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.amqp.queue_browser._PATIENCE", 0.01)
-    first, second, third = await bury(client, 3)
+    first, second, third = await put_dead_letters(client, 3)
     genuine = DeadQueue.count
 
     async def count(queue: DeadQueue) -> int | None:
@@ -192,7 +192,7 @@ async def test_only_what_is_acknowledged_is_gone_wherever_it_lies(
 ) -> None:
     monkeypatch.setattr("worker.amqp.queue_browser._FIRST_WIDTH", 10)
     monkeypatch.setattr("worker.amqp.queue_browser._MOST_WIDTH", 10)
-    put = await bury(client, 100)
+    put = await put_dead_letters(client, 100)
     gone = {0, 9, 10, 50, 51, 52, 99}
     async with opened(vhost) as queue, queue.walk(100) as walk:
         for place in range(100):
@@ -205,7 +205,7 @@ async def test_only_what_is_acknowledged_is_gone_wherever_it_lies(
 
 
 async def test_a_queue_that_is_deleted_under_a_walk_is_told(vhost: str, client: AmqpClient) -> None:
-    await bury(client, 1)
+    await put_dead_letters(client, 1)
     async with opened(vhost) as queue, queue.walk(2) as walk:
         await anext(walk)
         await client.delete(DEAD)

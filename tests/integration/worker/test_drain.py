@@ -52,7 +52,7 @@ class Stage(AsyncExitStack):
         await waiting(admin, 1)
         return worker
 
-    async def let_go(self) -> None:
+    async def release(self) -> None:
         await self._lock.aclose()
 
 
@@ -79,11 +79,11 @@ async def test_what_has_started_finishes_and_what_has_not_goes_back(
     async with Stage(database) as stage:
         worker = await stage.worker(vhost)
         worker.signal()
-        await worker.says("draining")
+        await worker.logged("draining")
         await went_back(client)
         # What has started still waits for the database.
         assert await answered(store) == set()
-        await stage.let_go()
+        await stage.release()
         assert await worker.status() == 0
         assert worker.messages[-1].startswith("drained: ")
         report = worker.report()
@@ -103,7 +103,7 @@ async def test_a_second_signal_stops_at_once_and_loses_nothing(
     async with Stage(database) as stage:
         worker = await stage.worker(vhost)
         worker.signal()
-        await worker.says("draining")
+        await worker.logged("draining")
         await went_back(client)
         worker.signal()
         # Although nothing that has started can finish.

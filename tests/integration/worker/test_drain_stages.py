@@ -75,7 +75,7 @@ async def test_a_command_that_reads_is_decided_before_the_worker_ends(
             command_id = await client.put(BODY, reply_to=client.replies)
             await eventually(reads, what="the command to read its events")
             worker.signal()
-            await worker.says("draining")
+            await worker.logged("draining")
         assert (await client.answer())["outcome"] == "accepted"
         await drained(worker, client, accepted=1)
     assert await answered(store) == {command_id}
@@ -91,7 +91,7 @@ async def test_an_answer_that_is_on_its_way_arrives_before_the_worker_ends(
         # Appended, but neither replied to nor acknowledged.
         await recorded(store, command_id)
         worker.signal()
-        await worker.says("draining")
+        await worker.logged("draining")
         assert await client.ready(client.replies) == 0
         way.go_on()
         assert (await client.answer())["command_id"] == command_id
@@ -106,7 +106,7 @@ async def test_an_answer_that_cannot_arrive_does_not_keep_the_worker(
         command_id = await client.put(BODY, reply_to=client.replies)
         await recorded(store, command_id)
         worker.signal()
-        await worker.says("drained")
+        await worker.logged("drained")
         way.go_on()
         await drained(worker, client, accepted=1, failed_replies=1)
 
@@ -123,7 +123,7 @@ async def test_an_acknowledgement_that_is_late_counts_and_one_that_is_lost_chang
         first = await client.answer()
         # Replied to; the acknowledgement does not get through.
         worker.signal()
-        await worker.says("draining")
+        await worker.logged("draining")
         if is_lost:
             way.cut()
         way.go_on()

@@ -63,7 +63,7 @@ async def paused(service: Service) -> None:
     async def is_so() -> bool:
         return service.is_paused
 
-    await eventually(is_so, what="the worker to pause", seconds=60)
+    await eventually(is_so, what="the worker to pause")
 
 
 async def flap(service: Service, way: Proxy) -> None:

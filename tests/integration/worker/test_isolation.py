@@ -243,7 +243,7 @@ async def test_a_process_whose_worker_is_killed_does_not_live_on(
         async def computes() -> bool:
             return begun.exists()
 
-        await eventually(computes, what="the message to be decided", seconds=60)
+        await eventually(computes, what="the message to be decided")
         pid = worker._process.pid
         found = [int(process) for process in of_kernel(pid, f"task/{pid}/children").split()]
         assert found

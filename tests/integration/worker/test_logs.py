@@ -19,9 +19,9 @@ async def test_a_failing_command_is_named_and_its_payload_is_not(
     ) as worker:
         await publisher.request("tally", "Count", {"Key": SECRET})
         await publisher.publish("tally", "Count", {"Limit": SECRET}, command_id=wrong)
-        await worker.says("dead letter: invalid_command: Count: Key is missing")
+        await worker.logged("dead letter: invalid_command: Count: Key is missing")
         await publisher.publish("tally", "Explode", {"Key": SECRET}, command_id=bug)
-        await worker.says("dead letter: handler_error: ZeroDivisionError in decide_explode (")
+        await worker.logged("dead letter: handler_error: ZeroDivisionError in decide_explode (")
         worker.signal()
         assert await worker.status() == 0
     told = [record for record in worker.records if record.get("command_id") == str(bug)]

@@ -31,7 +31,7 @@ async def pid(worker: WorkerProcess, number: int, *, starts: int = 1) -> int:
     async def consumes() -> bool:
         return len(found()) == starts
 
-    await eventually(consumes, what=f"worker {number} to consume", seconds=60)
+    await eventually(consumes, what=f"worker {number} to consume")
     return int(found()[-1])
 
 
@@ -54,7 +54,7 @@ async def test_a_process_that_is_killed_is_started_again(
         await consumers(client, 2)
         os.kill(second, signal.SIGKILL)
         await answers(port, live=False, ready=False, reason="worker 2: it was ended by SIGKILL")
-        await worker.says(f"worker 2 (process {second}) was ended by SIGKILL; starting another in ")
+        await worker.logged(f"worker 2 (process {second}) was ended by SIGKILL; starting another in ")
         assert await pid(worker, 2, starts=2) not in {first, second}
         await answers(port, live=True, ready=True)
         await consumers(client, 2)
@@ -79,7 +79,7 @@ async def test_all_who_are_told_together_finish_what_has_started(
             for process in processes:
                 os.kill(process, signalled)
             worker.signal(signalled)
-            await worker.says("draining", times=2)
+            await worker.logged("draining", times=2)
             await stack.aclose()
             assert await worker.status() == 0
     answered = {str(receipt.key) async for receipt in store.all_receipts()}
@@ -98,7 +98,7 @@ async def test_a_second_signal_stops_all_at_once(database: Database, vhost: str,
         ids = {await client.put(b'{"Key": "k%d"}' % n) for n in range(10)}
         await waiting(admin, 2)
         worker.signal(signal.SIGINT)
-        await worker.says("draining", times=2)
+        await worker.logged("draining", times=2)
         worker.signal(signal.SIGINT)
         assert await worker.status() == 1
         assert worker.messages[-1] == "0 of 2 worker processes drained completely"
@@ -122,7 +122,7 @@ async def test_a_process_that_is_told_to_stop_by_others_is_replaced(database: Da
     async with WorkerProcess.running(database.url, vhost, *TWO) as worker:
         first = await pid(worker, 1)
         os.kill(first, signal.SIGTERM)
-        await worker.says(f"worker 1 (process {first}) ended with exit status 0; starting another in ")
+        await worker.logged(f"worker 1 (process {first}) ended with exit status 0; starting another in ")
         await pid(worker, 1, starts=2)
         worker.signal()
         assert await worker.status() == 0

@@ -17,7 +17,7 @@ from tests.integration.eventstore.staging import connected, head_locked, waiting
 from tests.integration.eventstore.test_synchronous import waiting as waiting_for_the_standby
 from tests.support.domains.tally import Count, domain
 from tests.support.fixtures.failover import PrimaryAndStandby
-from tests.support.fixtures.silent import frozen
+from tests.support.fixtures.unresponsive import frozen
 from tests.support.fixtures.waiting import eventually
 from tests.support.serving import serving
 from worker.load.oracle import judge

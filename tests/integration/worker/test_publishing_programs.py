@@ -176,7 +176,7 @@ async def _stored(publisher: Publisher) -> None:
             return False
         return True
 
-    await eventually(is_stored, what="a command to be stored", seconds=60)
+    await eventually(is_stored, what="a command to be stored")
 
 
 async def _publisher(vhost: str) -> Publisher:

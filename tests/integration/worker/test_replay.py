@@ -11,7 +11,16 @@ import pytest
 from eventstore import EventStream, Filter, TransientStoreError
 from eventstore.postgres import PostgresEventStore
 from tests.support.amqp_client import MARKS, AmqpClient, NotText
-from tests.support.dead_letters import GOOD, bury, emptied, letters, make_queues, opened, replayed, story
+from tests.support.dead_letters import (
+    GOOD,
+    emptied,
+    failure_headers,
+    letters,
+    make_queues,
+    opened,
+    put_dead_letters,
+    replayed,
+)
 from tests.support.fixtures.vhosts import Management
 from tests.support.serving import QUEUES, serving, settled
 from worker.amqp.queue_browser import QueueBrowser
@@ -52,9 +61,9 @@ async def delivered_too_often(client: AmqpClient) -> None:
 
 async def test_a_replayed_letter_is_the_message_that_was_published(vhost: str, client: AmqpClient) -> None:
     parent = f"00-{TRACE}-b7ad6b7169203331-01"
-    headers = story(traceparent=parent, shop="kept") | {"causation-id": "visit", "x-death": []}
+    headers = failure_headers(traceparent=parent, shop="kept") | {"causation-id": "visit", "x-death": []}
     sent = {"correlation_id": "visit", "reply_to": client.replies, "priority": 3, "content_type": "application/json"}
-    (identity,) = await bury(client, 1, headers=headers, **sent)
+    (identity,) = await put_dead_letters(client, 1, headers=headers, **sent)
     assert await replayed(vhost) == 1
     copy = await client.take(QUEUES.queue)
     assert (copy.message_id, copy.type, copy.body) == (identity, "Count", GOOD)
@@ -67,7 +76,7 @@ async def test_a_replayed_letter_is_the_message_that_was_published(vhost: str, c
 
 
 async def test_a_letter_whose_texts_are_none_can_be_replayed(vhost: str, client: AmqpClient) -> None:
-    (identity,) = await bury(client, 1, form=NotText, correlation_id=MARKS, app_id=MARKS)
+    (identity,) = await put_dead_letters(client, 1, form=NotText, correlation_id=MARKS, app_id=MARKS)
     assert await replayed(vhost) == 1
     assert (await client.take(QUEUES.queue)).message_id == identity
     assert await client.ready(DEAD) == 0
@@ -76,12 +85,12 @@ async def test_a_letter_whose_texts_are_none_can_be_replayed(vhost: str, client:
 async def test_a_replayed_command_is_decided_once_and_answered(
     store: PostgresEventStore, vhost: str, client: AmqpClient
 ) -> None:
-    put = await bury(client, 5, reply_to=client.replies)
+    put = await put_dead_letters(client, 5, reply_to=client.replies)
     async with serving(store, vhost) as service:
         assert await replayed(vhost) == 5
         answers = await client.answers(5)
         # A copy that was sent by a replay that was killed before it could remove the letter.
-        await bury(client, 5, reply_to=client.replies)
+        await put_dead_letters(client, 5, reply_to=client.replies)
         assert await replayed(vhost) == 5
         again = await client.answers(5)
         await settled(service, 10)
@@ -115,7 +124,7 @@ async def test_from_the_delivery_limit_through_a_replay_and_a_retry_a_message_ar
 async def test_what_dies_again_is_left_and_counts_its_failures_anew(
     store: PostgresEventStore, vhost: str, client: AmqpClient
 ) -> None:
-    put = await bury(client, 4, message_type="Explode")
+    put = await put_dead_letters(client, 4, message_type="Explode")
     async with serving(store, vhost) as service:
         assert await replayed(vhost, most=1) == 1
         await client.holds(DEAD, 4)
@@ -131,7 +140,7 @@ async def test_what_dies_again_is_left_and_counts_its_failures_anew(
 async def test_a_replay_does_not_chase_what_it_has_sent(
     store: PostgresEventStore, vhost: str, client: AmqpClient
 ) -> None:
-    await bury(client, 3, message_type="Explode")
+    await put_dead_letters(client, 3, message_type="Explode")
     async with serving(store, vhost, worker_retry_delay=0.01) as service:
         # A window and a number that would let it go on for long.
         assert await replayed(vhost, oldest=50, most=50) == 3
@@ -151,7 +160,7 @@ async def test_letters_are_held_for_a_bounded_time_and_the_rest_is_done_in_other
             walks.append(most)
 
     monkeypatch.setattr("worker.amqp.dead_queue.QueueBrowser", Counted)
-    put = await bury(client, 25)
+    put = await put_dead_letters(client, 25)
     assert await replayed(vhost, oldest=20, rate=500) == 20
     # Each is bound by what the first was bound by: what came later is not reached.
     assert walks == list(range(20, -1, -1))
@@ -160,13 +169,13 @@ async def test_letters_are_held_for_a_bounded_time_and_the_rest_is_done_in_other
 
 
 async def test_letters_that_come_later_are_not_touched(vhost: str, client: AmqpClient) -> None:
-    put = await bury(client, 5)
+    put = await put_dead_letters(client, 5)
     assert await replayed(vhost, oldest=3) == 3
     assert [letter.message_id for letter in await letters(vhost)] == put[3:]
 
 
 async def test_without_a_work_queue_nothing_is_lost(vhost: str, client: AmqpClient) -> None:
-    put = await bury(client, 100)
+    put = await put_dead_letters(client, 100)
     await client.delete(QUEUES.queue)
     with pytest.raises(Unroutable, match=r"no queue takes messages for tally\.commands"):
         await replayed(vhost)
@@ -175,7 +184,7 @@ async def test_without_a_work_queue_nothing_is_lost(vhost: str, client: AmqpClie
 
 
 async def test_what_is_discarded_is_gone_and_the_rest_is_not(vhost: str, client: AmqpClient) -> None:
-    put = await bury(client, 100)
+    put = await put_dead_letters(client, 100)
     gone = {put[0], put[50], put[99]}
     async with opened(vhost) as queue:
         bounds = Bounds(oldest=100, most=100)

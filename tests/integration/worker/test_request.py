@@ -116,7 +116,7 @@ async def test_a_request_outlives_its_connections(
         # It is sent again with the same id.
         await received(service, 3)
         assert not asking.done()
-        hold.let_go()
+        hold.release()
         reply = await asking
         await settled(service, 3)
         assert service.counters.ends == {End.ACCEPTED: 2, End.DUPLICATE: 1}
@@ -135,7 +135,7 @@ async def test_waiting_for_an_answer_ends_with_the_caller(
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-        hold.let_go()
+        hold.release()
         await settled(service, 1)
         assert service.counters.ends == {End.ACCEPTED: 1}
         assert (await publisher.request("tally", "Count", {"Key": "b"})).outcome == "accepted"

@@ -64,7 +64,7 @@ async def test_a_command_that_is_read_for_is_not_overtaken_by_its_key(
     sent["a"].append(await note(publisher, "a"))
     sent["b"].append(await note(publisher, "b"))
     await settled(service, 5)
-    hold.let_go()
+    hold.release()
     await decided(store, sent)
 
 
@@ -152,4 +152,4 @@ async def recorded(store: PostgresEventStore, count: int) -> None:
     async def are_recorded() -> bool:
         return len([receipt async for receipt in store.all_receipts()]) >= count
 
-    await eventually(are_recorded, what=f"{count} receipts", seconds=60)
+    await eventually(are_recorded, what=f"{count} receipts")

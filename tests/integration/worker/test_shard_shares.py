@@ -176,7 +176,7 @@ async def test_a_shard_changes_hands_when_what_was_taken_from_it_is_settled(
             await eventually(are_leaving, what="half of the shards to be left")
             later = await counts(publisher, keys, each=1)
             assert (first.counters.received, second.counters.received) == (8, 0)
-            hold.let_go()
+            hold.release()
             await decided(store, {key: [*sent[key], *later[key]] for key in keys})
             await settled(first, first.counters.received)
             # What was taken was decided here, all else where its shard went, and nothing twice.

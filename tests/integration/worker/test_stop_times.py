@@ -70,7 +70,7 @@ async def test_a_worker_whose_servers_hang_ends_in_time_and_loses_nothing(
             primary.hold()
             worker.signal()
             if hurry:
-                await worker.says("draining")
+                await worker.logged("draining")
                 worker.signal()
             assert await stopped(worker, drain=0.0 if hurry else drain) == 1
         # Each is accounted for; that asserts it.
@@ -90,7 +90,7 @@ async def test_a_broker_that_reads_nothing_does_not_keep_a_worker_that_has_much_
         broker.hold(RETRIES)
         for _ in range(LETTERS):
             await client.put(b'{"Key": 3, "padding": "%b"}' % (b"x" * 900_000))
-        await worker.says("not stored in tally.commands.dead yet", times=LETTERS)
+        await worker.logged("not stored in tally.commands.dead yet", times=LETTERS)
         broker.hold()
         worker.signal()
         assert await stopped(worker, drain=DRAIN_SECONDS) == 1

@@ -39,7 +39,7 @@ async def test_what_has_no_answer_in_time_is_sent_on_as_a_failure_of_its_own(
         # From here on, how busy this machine is is no matter.
         (settler,) = settlers(service)
         settler._scheduler._limits._seconds = 60.0
-        hold.let_go()
+        hold.release()
         # Nobody waits for it any more.
         assert (await publisher.request("tally", "Count", {"Key": "a"})).outcome == "accepted"
 
@@ -92,10 +92,10 @@ async def test_a_decision_that_blocks_the_worker_is_named(
     until = tmp_path / "until"
     async with WorkerProcess.running(database.url, vhost, **TROUBLES) as worker:
         await client.put(b'{"Key": "a", "Until": "%s"}' % str(until).encode(), message_type="Compute")
-        told = await worker.says("the event loop has been blocked for 5 s by Compute in ")
+        told = await worker.logged("the event loop has been blocked for 5 s by Compute in ")
         assert "nothing else runs, and the broker hears no heartbeat" in told
         until.touch()
-        await worker.says("the event loop runs again, after ")
+        await worker.logged("the event loop runs again, after ")
         worker.signal()
         assert await worker.status() == 0
         assert worker.report()["accepted"] == 1

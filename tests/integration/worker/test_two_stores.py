@@ -194,7 +194,7 @@ async def test_a_worker_process_says_of_which_domain_the_store_is_down(
             assert (await publisher.request("tally", "Count", {"Key": "a"})).first == 1
             async with without_connections(database):
                 asking = asyncio.create_task(publisher.request("tally", "Count", {"Key": "b"}, timeout=120))
-                await worker.says("tally: paused: ")
+                await worker.logged("tally: paused: ")
                 await dropped(publisher)
                 await answers(port, live=True, ready=False, reason=PAUSED)
 
@@ -204,7 +204,7 @@ async def test_a_worker_process_says_of_which_domain_the_store_is_down(
 
                 await eventually(is_told, what="the metric to say which")
             assert (await asking).outcome == "accepted"
-            await worker.says("tally: resumed")
+            await worker.logged("tally: resumed")
             await answers(port, live=True, ready=True)
             worker.signal()
             assert await worker.status() == 0

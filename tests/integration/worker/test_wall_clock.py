@@ -102,7 +102,7 @@ async def test_no_deadline_passes_or_is_put_off(
         wall_clock.ahead = by
         # Its own read waits as well, after the clock was set.
         other = asyncio.create_task(publisher.request("tally", "Count", {"Key": "b"}, timeout=60))
-        hold.let_go()
+        hold.release()
         assert [(await each).outcome for each in (asking, other)] == ["accepted", "accepted"]
         await settled(service, 2)
         assert service.health().ready

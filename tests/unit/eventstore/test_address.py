@@ -16,6 +16,7 @@ from eventstore.postgres.connections.address import Address
         "postgresql://app:\u2100secret@db/events",
         "postgresql://app:[secret@db/events",
         "mysql://app:secret@db/events",
+        "postgresql:app:secret@db/events",
         "postgresql://app:secret@db:0/events",
         "postgresql://app:secret@a:1,b:65536/events",
         "secret",
@@ -78,7 +79,6 @@ def test_addresses_that_drivers_parse_differently_are_normalized(url: str) -> No
         ("postgresql:///events?host=a,b&port=9", ["a:9", "b:9"]),
         ("postgresql:///events?host=/run/pg", ["/run/pg:5432"]),
         ("postgresql:///events", []),
-        ("postgresql://a/events?service=x", []),
     ],
 )
 def test_hosts_are_parsed_as_by_the_driver(url: str, servers: list[str]) -> None:
@@ -95,6 +95,14 @@ def test_bracketed_hosts_among_others_are_parsed_or_an_alternative_is_named() ->
             Address.of(url)
     else:
         assert [str(server) for server in Address.of(url).servers] == ["a:5432", "b:2", "[::1]:3", "[::2]:5432"]
+
+
+@pytest.mark.parametrize("name", ["dbname", "database"])
+def test_the_database_s_name_is_passed_in_the_path(name: str) -> None:
+    assert Address.of(f"postgresql:///?host=/run/pg&{name}=a%2Fb").url == "postgresql:///a%2Fb?host=%2Frun%2Fpg"
+    assert Address.of(f"postgresql://app@db/events?{name}=events").url == "postgresql://app@db/events"
+    with pytest.raises(StoreMisconfigured, match="it names two databases"):
+        Address.of(f"postgresql://app@db/events?{name}=orders")
 
 
 def test_hosts_and_ports_may_come_from_variables(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@ from yarl import URL
 
 from worker.amqp.connection import Link
 from worker.amqp.dialing import _Connection
+from worker.amqp.tls import tls_context
 from worker.errors import BrokerMisconfigured, SettingsError
 from worker.settings import Settings
 
@@ -22,7 +23,7 @@ async def test_a_connection_that_was_refused_counts_as_closed() -> None:
         f"amqp://app:secret@{place}"
         for place in ("mq:0/", "a,b:5672/", "a..b/", "a" * 64, f"mq/{'v' * 256}", "mq/%ff", "mq/%00")
     ]
-    + ["amqp://app@a/,amqp://app:secret@b/"],
+    + ["amqp://app@a/,amqp://app:secret@b/", "amqp://", "amqp:///events", "amqp://app:secret@/", "amqp://:5672/"],
 )
 def test_an_address_that_the_library_cannot_parse_is_refused_before_connecting(url: str) -> None:
     with pytest.raises(BrokerMisconfigured, match="correct AMQP_URL") as raised:
@@ -53,3 +54,12 @@ def test_a_parameter_that_would_be_ignored_is_refused(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("query", ["", "auth=EXTERNAL", "cafile=/ca.pem&server_hostname=mq"])
 def test_a_supported_parameter_is_accepted(query: str) -> None:
     Link(f"amqps://app:secret@mq/events?{query}", name="test")
+
+
+def test_a_file_that_python_opens_by_itself_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSLKEYLOGFILE", "/nowhere/keys")
+    with pytest.raises(BrokerMisconfigured) as raised:
+        tls_context("amqps://app:secret@mq/")
+    assert str(raised.value) == (
+        "TLS uses the file /nowhere/keys, which cannot be opened (no such file or directory); correct SSLKEYLOGFILE"
+    )

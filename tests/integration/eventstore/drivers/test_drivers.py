@@ -31,8 +31,8 @@ from tests.integration.eventstore.staging import answered, connected, head_locke
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.ports import free_port
 from tests.support.fixtures.waiting import eventually
+from tests.support.stores import DRIVERS
 from tests.support.tcp_proxy import proxy
-from tests.support.ways import DRIVERS
 
 _SLEEP = "SELECT pg_sleep(60)"
 _SLEEPERS = (
@@ -251,7 +251,7 @@ async def test_a_read_of_a_silent_server_ends_in_time(database: Database, driver
         PostgresEventStore.connect(way.url, driver=driver, read_seconds=0.5) as store,
     ):
         await answered(partial(store.query, of("a")))
-        way.swallow()
+        way.discard_traffic()
         async with asyncio.timeout(30):
             with pytest.raises(EventStoreError):
                 await store.query(of("a"))

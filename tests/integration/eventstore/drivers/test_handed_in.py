@@ -18,7 +18,7 @@ from tests.integration.eventstore.questions import ANY, counted, keys, of
 from tests.integration.eventstore.staging import Connection, head_locked
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.waiting import eventually
-from tests.support.ways import POOLS, handed_in
+from tests.support.stores import POOLS, handed_in
 
 # Those of plpgsql appear with the first function that is called.
 _SETTINGS = "SELECT name, setting, source FROM pg_settings WHERE name NOT LIKE 'plpgsql.%' ORDER BY name"

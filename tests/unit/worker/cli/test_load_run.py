@@ -11,10 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from dynamic_streams_worker import main
 from eventstore import StoreUnavailable
 from tests.unit.load.runs import summary
 from worker.cli import load_run
-from worker.cli.main import main
 from worker.load.outage import PlannedOutage
 from worker.load.session import Plan
 from worker.load.summary import Summary

@@ -118,6 +118,24 @@ def test_a_command_imports_only_what_it_uses(
     assert "Traceback" not in done.complaint
 
 
+@pytest.mark.parametrize("module", ["importlib.util", "pathlib", "worker", "worker.cli.main", "worker.cli.app"])
+def test_an_interrupt_is_no_bug_whatever_is_being_imported(module: str) -> None:
+    program = f"""
+import signal, sys
+class Interrupting:
+    def find_spec(name, *_):
+        if name == {module!r}:
+            signal.raise_signal(signal.SIGINT)
+sys.modules.pop({module!r}, None)
+sys.meta_path.insert(0, Interrupting)
+from dynamic_streams_worker import main
+sys.argv = ["worker", "config"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-I", "-c", program], check=False, capture_output=True, encoding="utf-8")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_the_brokers_library_is_imported_before_the_loop_runs() -> None:
     """``run_async`` installs the lenient codec only if the library is imported by then."""
     late = [

@@ -1,6 +1,8 @@
 """Collapsed changes have the same result as the single changes."""
 
-from typing import Any
+from collections.abc import Callable
+from itertools import product
+from typing import Any, TypeAlias
 
 import pytest
 from hypothesis import given
@@ -10,6 +12,8 @@ from handlers import Delete, Insert, InvalidRow, Row, Statement, Table, Update, 
 from handlers.row_tables import RowTables
 from worker.reading.pending_changes import PendingChanges
 from worker.reading.table_sql import writes
+
+RowChange: TypeAlias = Insert | Upsert | Update | Delete
 
 KEYS = ("a", "b", "c")
 keyed = Table("keyed", columns={"id": str, "x": int, "y": int | None}, key=("id",))
@@ -55,10 +59,33 @@ class Server:
                     self.rows[key] = self.rows[key] | dict(zip(names, changed, strict=True))
 
 
+# Each kind of change of a row, as the change with a number.
+_OF_ONE_ROW: tuple[Callable[[int], RowChange], ...] = (
+    lambda n: keyed.insert(id="a", x=n),
+    lambda n: keyed.upsert(id="a", x=n, y=n),
+    lambda n: keyed.update(id="a", x=n),
+    lambda n: keyed.update(id="a", y=n),
+    lambda _: keyed.delete(id="a"),
+)
+
+
 @given(st.lists(st.tuples(ids, numbers), max_size=3), st.lists(changes, max_size=12))
 def test_collapsed_changes_give_the_same_rows_or_the_same_error(
-    before: list[tuple[str, int]], batch: list[Insert | Upsert | Update | Delete]
+    before: list[tuple[str, int]], batch: list[RowChange]
 ) -> None:
+    _compare(before, batch)
+
+
+@pytest.mark.parametrize("length", range(1, 6))
+@pytest.mark.parametrize("before", [[], [("a", 9)]], ids=["no row", "a row"])
+def test_every_order_of_changes_of_a_row_gives_the_same_row_or_the_same_error(
+    before: list[tuple[str, int]], length: int
+) -> None:
+    for kinds in product(_OF_ONE_ROW, repeat=length):
+        _compare(before, [kind(number) for number, kind in enumerate(kinds)])
+
+
+def _compare(before: list[tuple[str, int]], batch: list[RowChange]) -> None:
     there = {key: {"id": key, "x": x, "y": None} for key, x in before}
     one_by_one = RowTables((keyed, loose))
     for row in there.values():

@@ -1,4 +1,4 @@
-"""The nursery: starts the command ``worker`` in forks of a process that has its modules loaded.
+"""The fork server: starts the command ``worker`` in forks of a process that has its modules loaded.
 
 Loading them takes far longer than most commands run, and about as long as everything else in a worker's test. So one
 process loads them, and each call is a copy of it made by ``fork``, with its own arguments, environment, folder, session
@@ -23,10 +23,10 @@ from typing import ClassVar
 
 from tests.support.copied_process import Copy, connected, told
 
-__all__ = ["Call", "Nursery", "kept", "started"]
+__all__ = ["Call", "ForkServer", "kept", "started"]
 
 _ROOT = Path(__file__).parents[2]
-_PROGRAM = Path(__file__).with_name("nursery_process.py")
+_PROGRAM = Path(__file__).with_name("fork_server_process.py")
 # Variables that a program needs in order to start at all.
 _KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
 # Python reads these at its start, and packages at their import.
@@ -69,34 +69,34 @@ class Call:
         return not self.fresh and not any(value and _READ_EARLY.match(name) for name, value in self.environment.items())
 
 
-class Nursery:
+class ForkServer:
     """The client of the process that has all modules loaded."""
 
-    _shared: "ClassVar[Nursery | None]" = None
+    _shared: "ClassVar[ForkServer | None]" = None
     _resources: ClassVar[ExitStack] = ExitStack()
 
     def __init__(self, address: str) -> None:
         self._address = address
 
     @classmethod
-    def shared(cls) -> "Nursery | None":
-        """Return this process's nursery, started on first use; None if each call starts a new Python."""
+    def shared(cls) -> "ForkServer | None":
+        """Return this process's fork server, started on first use; None if each call starts a new Python."""
         if cls._shared is None and not os.environ.get("FRESH"):
             cls._shared = cls._resources.enter_context(cls.opened())
         return cls._shared
 
     @classmethod
     def close_shared(cls) -> None:
-        """End this process's nursery."""
+        """End this process's fork server."""
         cls._shared = None
         cls._resources.close()
 
     @classmethod
     @contextmanager
-    def opened(cls) -> "Iterator[Nursery]":
-        """Start the nursery for the ``with``."""
+    def opened(cls) -> "Iterator[ForkServer]":
+        """Start the fork server for the ``with``."""
         with ExitStack() as stack:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="nursery-"))
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fork_server-"))
             address = f"{folder}/calls"
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
                 listener.bind(address)
@@ -186,9 +186,9 @@ async def started(
         stdout: The same.
         stderr: The same.
     """
-    nursery = Nursery.shared() if call.is_for_a_copy() else None
-    if nursery is not None:
-        return await nursery.start(call, stdin=stdin, stdout=stdout, stderr=stderr)
+    fork_server = ForkServer.shared() if call.is_for_a_copy() else None
+    if fork_server is not None:
+        return await fork_server.start(call, stdin=stdin, stdout=stdout, stderr=stderr)
     return await asyncio.create_subprocess_exec(
         *call.program,
         env=call.environment,

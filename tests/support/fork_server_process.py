@@ -1,4 +1,4 @@
-"""The process that has the modules of ``worker`` loaded and forks its calls. See ``nursery``.
+"""The process that has the modules of ``worker`` loaded and forks its calls. See ``fork_server``.
 
 It ends with the process that started it.
 """
@@ -21,7 +21,7 @@ from typing import Any
 _ROOT = Path(__file__).parents[2]
 sys.path[0] = str(_ROOT)
 
-from tests.support.nursery import Call  # noqa: E402  it can be imported only now
+from tests.support.fork_server import Call  # noqa: E402  it can be imported only now
 
 # A call with its arguments, environment and descriptors is one message.
 _MOST_BYTES = 1 << 17
@@ -120,7 +120,7 @@ def _open_streams() -> None:
 
 def _load() -> None:
     """Import what commands import, without starting anything."""
-    from worker.cli.app import COMMANDS  # noqa: PLC0415  the client of the nursery must not load it
+    from worker.cli.app import COMMANDS  # noqa: PLC0415  the client of the fork server must not load it
 
     for entries in COMMANDS.values():
         for entry in entries:
