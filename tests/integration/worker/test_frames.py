@@ -165,6 +165,22 @@ async def test_messages_that_fill_a_frame_are_answered_retried_and_dead_lettered
         assert ("pad" in headers) != bool(frame)
 
 
+@pytest.mark.parametrize("frame", [SMALLEST], indirect=True)
+@pytest.mark.parametrize(("count", "all_fit"), [(200, True), (340, False)])
+async def test_a_message_with_many_headers_is_dead_lettered_with_all_or_none(
+    breakable_broker: RabbitInTurn, own_desk: AmqpClient, store: PostgresEventStore, *, count: int, all_fit: bool
+) -> None:
+    headers = {f"h{n:03}": "v" for n in range(count)}
+    await own_desk.put(b'{"Key": "a"}', message_type="Unknown", headers=headers)
+    async with serving(store, breakable_broker.url) as service:
+        await settled(service, 1)
+    assert service.counters.dead_letters == {"unknown_command": 1}
+    (letter,) = await letters(breakable_broker.url)
+    assert letter.reason == "unknown_command"
+    assert len(headers.keys() & letter.headers.keys()) == (count if all_fit else 0)
+    assert (DROPPED_HEADER in letter.headers) != all_fit
+
+
 async def test_a_relay_stops_at_an_event_that_does_not_fit_and_sends_all_before_it(
     breakable_broker: RabbitInTurn, own_desk: AmqpClient, store: PostgresEventStore, database: Database, frame: int
 ) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from eventstore import EventStream
+from eventstore import EventStream, Held
 from eventstore.backoff import Backoff
 from eventstore.postgres import PostgresEventStore, migrate
 from tests.integration.eventstore.staging import connected, head_locked, waiting
@@ -23,6 +23,7 @@ from tests.support.serving import serving
 from worker.load.oracle import judge
 from worker.message import Reply
 from worker.publisher import Publisher
+from worker.rounds.attempts import Attempts
 from worker.service import Service
 
 # Many commands for each key: each is decided on top of others, and some of them are rejected.
@@ -201,6 +202,55 @@ async def test_between_the_commit_of_a_round_and_its_answer(primary_and_standby:
         # By the primary that is gone.
         assert not recorded_before.isdisjoint(unanswered)
         assert not [each for each in unanswered if stage.replies[each].duplicate]
+
+
+async def test_under_the_lock_before_its_append(
+    primary_and_standby: PrimaryAndStandby, vhost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Stage.open(primary_and_standby, vhost, synchronous=True) as stage:
+        stage.send()
+        await stage.all_answered()
+        exclusive, held = stage.store.exclusive, asyncio.Event()
+
+        @asynccontextmanager
+        async def hold_and_fail_over(**options: Any) -> AsyncIterator[Held]:
+            async with exclusive(**options) as hold:
+                if not held.is_set():
+                    held.set()
+                    await stage.fail_over()
+                yield hold
+
+        monkeypatch.setattr(stage.store, "exclusive", hold_and_fail_over)
+        monkeypatch.setattr(Attempts, "_takes_lock", lambda *_: True)
+        stage.send()
+        await stage.all_answered()
+        assert held.is_set()
+        assert stage.service.counters.holds > 1
+
+
+async def test_under_the_lock_between_its_commit_and_its_answer(
+    primary_and_standby: PrimaryAndStandby, vhost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Stage.open(primary_and_standby, vhost, synchronous=True) as stage:
+        stage.send()
+        await stage.all_answered()
+        primary, standby = stage.pair.primary, stage.pair.standby
+        monkeypatch.setattr(Attempts, "_takes_lock", lambda *_: True)
+        async with connected(primary.url(primary.admin)) as admin:
+            with frozen(standby):
+                unanswered = stage.send()
+                await eventually(partial(_commits, admin), what="the commit under the lock to wait for the standby")
+                written = await admin.fetchval("SELECT pg_current_wal_flush_lsn()")
+                await eventually(partial(_is_sent, admin, written), what="the commit to be on its way to the standby")
+                assert not set(unanswered) & stage.replies.keys()
+                await asyncio.to_thread(primary.kill)
+            await asyncio.to_thread(standby.promote)
+        await stage.all_answered()
+        assert not [each for each in unanswered if stage.replies[each].duplicate]
+
+
+async def _commits(admin: Any) -> bool:
+    return bool(await admin.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"))
 
 
 async def _is_sent(admin: Any, written: str) -> bool:
