@@ -230,6 +230,23 @@ async def test_a_check_names_the_policies_by_which_something_can_be_lost(
     assert await told() == [(False, f"{text}: {way}")]
 
 
+@pytest.mark.usefixtures("queues")
+async def test_a_check_notes_that_commands_nobody_takes_are_stored_elsewhere(
+    worker: Worker, vhost: str, management: Management, client: AmqpClient
+) -> None:
+    elsewhere = await client.channel.declare_queue("elsewhere", durable=True)
+    await elsewhere.bind("amq.fanout")
+    body = {"pattern": "^commands", "definition": {"alternate-exchange": "amq.fanout"}, "apply-to": "exchanges"}
+    management.request("PUT", f"/api/policies{urlsplit(vhost).path}/catch", body)
+    checked = await worker.having(RABBITMQ_MANAGEMENT_URL=management.address)("check", "--json")
+    assert checked.status == 0, checked
+    (found,) = (each for each in checked.document() if each["part"] == "exchange commands")
+    assert (found["good"], found["note"]) == (True, True)
+    assert found["text"].startswith(
+        "the policy catch sends what no queue takes to the exchange amq.fanout: a publisher"
+    )
+
+
 async def test_a_dead_queue_of_an_older_version_serves_and_is_told(
     worker: Worker, vhost: str, management: Management, client: AmqpClient, serving: Serving
 ) -> None:

@@ -98,8 +98,27 @@ def _found(worker: Worker, database: Database, changes: Changes) -> Changes:
         ),
         (
             ("run",),
-            {"SSLKEYLOGFILE": "/nowhere/keys"},
-            r"a connection to PostgreSQL uses the file /nowhere/keys, which cannot be opened \(no such file or .*",
+            {"PGSERVICE": "nowhere"},
+            r"the database address is not usable: there is no service 'nowhere' in .*",
+        ),
+        *(
+            (
+                ("run",),
+                {"SSLKEYLOGFILE": "/nowhere/keys", "DATABASE_DRIVER": driver},
+                r"a connection to PostgreSQL uses the file /nowhere/keys, which cannot be opened \(no such file or .*",
+            )
+            for driver in ("asyncpg", "sqlalchemy")
+        ),
+        *(
+            (
+                ("run",),
+                {"DATABASE_DRIVER": "psycopg", variable: value},
+                rf"the database address is not usable: connection .*{reason}.*",
+            )
+            for variable, value, reason in (
+                ("PGOPTIONS", "-c nothing_of_ours=1", "unrecognized configuration parameter"),
+                ("PGTZ", "Nowhere/Town", "TimeZone"),
+            )
         ),
         *(
             (arguments, {name: "over TLS", "DATABASE_DRIVER": driver}, rf"{_NO_TLS}, .* turn on ssl at the server, .*")
@@ -112,10 +131,13 @@ def _found(worker: Worker, database: Database, changes: Changes) -> Changes:
         ),
         (("run",), {"DATABASE_URL": "a broker"}, rf"{_NO_TLS}, or is no PostgreSQL: see the host and the port .*"),
         (("run",), {"AMQP_URL": "a database"}, r"RabbitMQ at .* connection ended before .* its port for AMQP, .*"),
-        (
-            ("run",),
-            {"DATABASE_URL": "an unknown setting"},
-            r"the database address is not usable: the server refuses a setting in it, .*",
+        *(
+            (
+                ("run",),
+                {"DATABASE_URL": "an unknown setting", "DATABASE_DRIVER": driver},
+                r"the database address is not usable: the server refuses a setting in it, .*",
+            )
+            for driver in ("asyncpg", "psycopg", "sqlalchemy")
         ),
         (("run",), {"DATABASE_URL": "missing"}, r"the database named in DATABASE_URL does not exist: create it, or .*"),
         (

@@ -2,17 +2,18 @@
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from worker.amqp.management import ask, vhost_of
 
-__all__ = ["QueueRules", "rules_of"]
+__all__ = ["QueueRules", "alternate_of", "rules_of"]
 
 # The ``apply-to`` values of policies that apply to quorum queues; all queues here are.
 _FOR_QUEUES = frozenset({"all", "queues", "quorum_queues"})
+_FOR_EXCHANGES = frozenset({"all", "exchanges"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,18 @@ async def rules_of(management_url: str, amqp_url: str, queues: Sequence[str]) ->
     return await asyncio.to_thread(_rules_of, management_url, amqp_url, queues)
 
 
+async def alternate_of(management_url: str, amqp_url: str, exchange: str) -> tuple[str, str] | None:
+    """Return where an exchange sends what no queue takes: the name of the policy that says so, and of that exchange.
+
+    None if it returns such messages to their publisher. Arguments and errors are those of ``rules_of``.
+    """
+    users = await asyncio.to_thread(ask, management_url, f"policies/{vhost_of(amqp_url)}")
+    found = _chosen(users or [], exchange, _FOR_EXCHANGES)
+    if found is None or "alternate-exchange" not in found["definition"]:
+        return None
+    return str(found["name"]), str(found["definition"]["alternate-exchange"])
+
+
 def _rules_of(management_url: str, amqp_url: str, queues: Sequence[str]) -> dict[str, QueueRules]:
     vhost = vhost_of(amqp_url)
     users = ask(management_url, f"policies/{vhost}") or []
@@ -58,7 +71,9 @@ def _rules_of(management_url: str, amqp_url: str, queues: Sequence[str]) -> dict
     found = {}
     for queue in queues:
         there = ask(management_url, f"queues/{vhost}/{quote(queue, safe='')}?disable_stats=true")
-        chosen = [policy for policies in (users, operators) if (policy := _chosen(policies, queue)) is not None]
+        chosen = [
+            policy for policies in (users, operators) if (policy := _chosen(policies, queue, _FOR_QUEUES)) is not None
+        ]
         found[queue] = QueueRules(
             arguments={} if there is None else there.get("arguments", {}),
             policies={policy["name"]: policy["definition"] for policy in chosen},
@@ -66,14 +81,14 @@ def _rules_of(management_url: str, amqp_url: str, queues: Sequence[str]) -> dict
     return found
 
 
-def _chosen(policies: Sequence[Mapping[str, Any]], queue: str) -> Mapping[str, Any] | None:
-    """Return the policy that applies to a queue: of those that match, the one with the highest priority."""
-    matching = [each for each in policies if each["apply-to"] in _FOR_QUEUES and _matches(each["pattern"], queue)]
+def _chosen(policies: Sequence[Mapping[str, Any]], name: str, kinds: Collection[str]) -> Mapping[str, Any] | None:
+    """Return the policy that applies to a queue or exchange: of those that match, the one of the highest priority."""
+    matching = [each for each in policies if each["apply-to"] in kinds and _matches(each["pattern"], name)]
     return max(matching, key=lambda each: int(each["priority"]), default=None)
 
 
-def _matches(pattern: str, queue: str) -> bool:
+def _matches(pattern: str, name: str) -> bool:
     try:
-        return re.search(pattern, queue) is not None
+        return re.search(pattern, name) is not None
     except re.error:  # the broker's regular expressions are of another dialect, which rarely matters
         return False

@@ -11,7 +11,7 @@ from eventstore.postgres import migrate
 from handlers.domain import Domain
 from handlers.errors import HandlerError
 from worker.amqp.backlog import Backlog, backlog
-from worker.amqp.policies import rules_of
+from worker.amqp.policies import alternate_of, rules_of
 from worker.amqp.refusals import broker_address
 from worker.amqp.shard_bindings import is_reached, wrong_bindings
 from worker.cli.database_inspection import look_at_primary, look_at_replicas
@@ -25,7 +25,7 @@ from worker.misspelt import unknown
 from worker.served_domains import served_domains
 from worker.settings import Settings, not_set
 from worker.stores import StoreSettings, place_of, stores_of, unread
-from worker.topology import Topology
+from worker.topology import EXCHANGE, Topology
 
 __all__ = ["inspect"]
 
@@ -141,7 +141,25 @@ async def _broker(settings: Settings, domains: Sequence[Domain]) -> list[Finding
                 findings += await _entrance(settings, topology)
             findings += await _rules(settings, topology)
             findings += await _bindings(settings, topology)
-    return [Finding(part=part, good=True, text="accepts connections"), *findings]
+    return [Finding(part=part, good=True, text="accepts connections"), *findings, *await _alternate(settings)]
+
+
+async def _alternate(settings: Settings) -> list[Finding]:
+    """Return a note if publishers are not told that nobody serves a domain."""
+    if not settings.rabbitmq_management_url:
+        return []
+    try:
+        found = await alternate_of(settings.rabbitmq_management_url, settings.amqp_url, EXCHANGE)
+    except BrokerError:
+        return []  # told of the policies
+    if found is None:
+        return []
+    policy, exchange = found
+    text = (
+        f"the policy {policy} sends what no queue takes to the exchange {exchange}: a publisher is told that its "
+        f"command is stored, though no worker serves the domain: {WAY}"
+    )
+    return [Finding(part=f"exchange {EXCHANGE}", good=True, note=True, text=text)]
 
 
 def _queue(topology: Topology, found: Backlog | None) -> Finding:

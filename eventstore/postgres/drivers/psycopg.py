@@ -8,13 +8,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 from psycopg import pq, waiting
 from psycopg.abc import PQGen
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.string import StrDumperUnknown
 
 from eventstore.postgres.drivers.asyncpg import AsyncpgDriver
@@ -37,28 +35,7 @@ class PsycopgDriver(Driver):
     async def dial(self, dialling: Dialling) -> "PsycopgConnection":
         """See ``Driver.dial``."""
         server, settings = dialling.server, dict(dialling.settings)
-        place: dict[str, Any] = {} if server is None else {"host": server.host, "port": server.port}
-        try:
-            connection = await _OwnConnection.connect(
-                dialling.url,
-                autocommit=True,
-                prepare_threshold=0 if dialling.cached else None,
-                application_name=settings.pop("application_name", None),
-                connect_timeout=max(2, round(dialling.seconds)),
-                target_session_attrs="any",
-                client_encoding="utf8",
-                **LIBPQ,
-                **place,
-            )
-        except psycopg.OperationalError as error:
-            # libpq gives the reason only as text; asyncpg gives an SQLSTATE, so its attempt raises the classified
-            # error. It sends no settings: a pooler would refuse those instead of naming the actual fault.
-            await (await AsyncpgDriver().dial(replace(dialling, settings={}))).close(timeout=_CANCEL_SECONDS)
-            if _has_open_key(dialling.url):
-                raise DriverError(_words(error), failure=Failure.ADDRESS) from error
-            raise _error(error) from error
-        except psycopg.Error as error:
-            raise DriverError(_words(error), failure=Failure.ADDRESS) from error
+        connection = await _connected(dialling, settings.pop("application_name", None))
         connection.prepared_max = dialling.cached
         made = PsycopgConnection(connection, server)
         made.statement_seconds = dialling.statement_seconds
@@ -84,14 +61,35 @@ class PsycopgDriver(Driver):
         return DialledPool(dial, first=first, size=size)
 
 
-def _has_open_key(url: str) -> bool:
-    """Return whether others may read the client's key file: libpq refuses such a file."""
-    name = conninfo_to_dict(url).get("sslkey") or os.environ.get("PGSSLKEY")
-    try:
-        found = Path(str(name)).stat()
-    except OSError:
-        return False
-    return bool(found.st_mode & (0o037 if found.st_uid == 0 else 0o077))
+async def _connected(dialling: Dialling, name: str | None) -> "_OwnConnection":
+    """Connect.
+
+    libpq gives the reason of a failure only as text; asyncpg gives an SQLSTATE, so its attempt raises the classified
+    error. It sends no settings: a pooler would refuse those instead of naming the actual fault. If it succeeds twice
+    where libpq fails, that is due to what libpq alone reads or minds, such as PGOPTIONS, or a key that others may read.
+    """
+    server = dialling.server
+    place: dict[str, Any] = {} if server is None else {"host": server.host, "port": server.port}
+    told = ""
+    for _ in range(2):
+        try:
+            return await _OwnConnection.connect(
+                dialling.url,
+                autocommit=True,
+                prepare_threshold=0 if dialling.cached else None,
+                application_name=name,
+                connect_timeout=max(2, round(dialling.seconds)),
+                target_session_attrs="any",
+                client_encoding="utf8",
+                **LIBPQ,
+                **place,
+            )
+        except psycopg.OperationalError as error:
+            told = _words(error)
+            await (await AsyncpgDriver().dial(replace(dialling, settings={}))).close(timeout=_CANCEL_SECONDS)
+        except psycopg.Error as error:
+            raise DriverError(_words(error), failure=Failure.ADDRESS) from error
+    raise DriverError(told, failure=Failure.ADDRESS)
 
 
 class _OwnConnection(psycopg.AsyncConnection[Any]):

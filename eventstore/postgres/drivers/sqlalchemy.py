@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, PoolProxiedConnection, QueuePool
 from sqlalchemy.util import greenlet_spawn
 
+from eventstore.errors import EventStoreError
 from eventstore.postgres.drivers.asyncpg import AsyncpgDriver
 from eventstore.postgres.drivers.asyncpg import place_of as place_of_asyncpg
 from eventstore.postgres.drivers.errors import DRIVER_ERRORS
@@ -215,9 +216,9 @@ async def _asked(ask: Callable[..., T], *arguments: Any) -> T:
 
 
 def _beneath(error: BaseException) -> BaseException | None:
-    """Find the driver's own error that others wrap."""
+    """Find the driver's own error that others wrap, or the store's own, which says more than the driver's."""
     found: BaseException | None = error
-    while found is not None and not isinstance(found, DRIVER_ERRORS):
+    while found is not None and not isinstance(found, (*DRIVER_ERRORS, EventStoreError)):
         below = getattr(found, "orig", None) or found.__cause__
         if below is None and type(found).__module__.startswith("psycopg"):
             return DriverError(str(found), failure=Failure.LOSS, sqlstate=getattr(found, "sqlstate", None))
