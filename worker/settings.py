@@ -166,8 +166,8 @@ class Settings(DatabaseAddresses):
     )
     worker_max_age: float = setting(
         600.0,
-        "The time after its first failure in which a command is retried, at least as often as would fit into a tenth of "
-        "it; then it is dead-lettered.",
+        "The time after its first failure in which a command is retried, at least as often as would fit into a tenth "
+        "of it; then it is dead-lettered.",
         unit="seconds",
         above=0,
         most=_LONGEST_AGE,
