@@ -103,7 +103,7 @@ def _found(worker: Worker, database: Database, changes: Changes) -> Changes:
         ),
         *(
             (
-                ("run",),
+                ("events",),
                 {"SSLKEYLOGFILE": "/nowhere/keys", "DATABASE_DRIVER": driver},
                 r"a connection to PostgreSQL uses the file /nowhere/keys, which cannot be opened \(no such file or .*",
             )
@@ -133,7 +133,7 @@ def _found(worker: Worker, database: Database, changes: Changes) -> Changes:
         (("run",), {"AMQP_URL": "a database"}, r"RabbitMQ at .* connection ended before .* its port for AMQP, .*"),
         *(
             (
-                ("run",),
+                ("events",),
                 {"DATABASE_URL": "an unknown setting", "DATABASE_DRIVER": driver},
                 r"the database address is not usable: the server refuses a setting in it, .*",
             )
