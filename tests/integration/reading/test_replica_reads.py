@@ -14,7 +14,7 @@ async def test_a_projection_reads_the_log_on_a_replica(database: Database) -> No
     settings = Settings(
         database_url=database.url,
         database_replica_urls=database.replica_urls,
-        worker_domains=("tests.support.domains.ledger:domain",),
+        worker_domains="tests.support.domains.ledger:domain",
     )
     stop = asyncio.Event()
     async with (

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from typing import Any
 
 import pytest
 
@@ -23,10 +24,10 @@ async def test_a_bar_shows_count_rate_and_time_left_until_the_follower_has_caugh
     def figures() -> list[Figures]:
         nonlocal number
         number += 1000
-        made = {"kind": "projection", "version": 1, "events": number, "behind_seconds": 1.0, "is_stopped": False}
+        made: dict[str, Any] = {"kind": "projection", "version": 1, "events": 0, "behind_seconds": 1.0}
         return [
-            Figures(name="ledger.balances", number=number, head=HEAD, **made),
-            Figures(name="ledger.others", number=HEAD, head=HEAD, **made),
+            Figures(name="ledger.balances", number=number, head=HEAD, is_stopped=False, **made),
+            Figures(name="ledger.others", number=HEAD, head=HEAD, is_stopped=False, **made),
         ]
 
     async def is_told() -> bool:
