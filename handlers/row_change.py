@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Change", "Delete", "Insert", "Row", "Statement", "Update", "Upsert"]
 
-# SQL that begins or ends a transaction or a part of one. Comments may precede it.
+# SQL that begins or ends a transaction or a part of one. Comments and empty statements may precede it.
 _ENDING = re.compile(
-    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(ABORT|BEGIN|COMMIT|END|PREPARE|RELEASE|ROLLBACK|SAVEPOINT|START)\b",
+    r"(?:[\s;]|--[^\n\r]*[\n\r]|/\*.*?\*/)*(ABORT|BEGIN|COMMIT|END|PREPARE|RELEASE|ROLLBACK|SAVEPOINT|START)\b",
     re.IGNORECASE | re.DOTALL,
 )
 

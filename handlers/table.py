@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
@@ -33,6 +33,9 @@ _KINDS: dict[type, str] = {
     list: "jsonb",
 }
 _NO_KEYS = frozenset({"jsonb", "double precision"})
+# Changes are merged by key: keys must be equal in Python exactly where they are in PostgreSQL. A NaN is equal to itself
+# only if it is the same object.
+_NAN = Decimal("NaN")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +66,10 @@ class Column:
                 raise InvalidRow(f"{table}.{self.name} cannot hold a NUL character")
             if self.type is int and not _LEAST <= given <= _MOST:
                 raise InvalidRow(f"{table}.{self.name} holds integers of 64 bits, not {value}")
-            if self.type is datetime and given.tzinfo is None:
-                raise InvalidRow(f"{table}.{self.name} needs times with a zone, not {value}")
+            if self.type is datetime:
+                return self._instant(table, given)
+            if self.type is Decimal and given.is_nan():
+                return _NAN
             return self._json(table, value) if self.kind == "jsonb" else value
         if value is None:
             if self.nullable:
@@ -83,6 +88,17 @@ class Column:
         if self.kind == "jsonb" and isinstance(value, Mapping | tuple | list):
             return self._json(table, dict(value) if isinstance(value, Mapping) else list(value))
         raise InvalidRow(f"{table}.{self.name} holds {self.type.__name__}, not {value!r} ({type(value).__name__})")
+
+    def _instant(self, table: str, given: datetime) -> datetime:
+        """Return a time in UTC: Python takes the two instants of an hour that the clock repeats for equal."""
+        if given.tzinfo is UTC:
+            return given
+        if given.utcoffset() is None:
+            raise InvalidRow(f"{table}.{self.name} needs times with a zone, not {given}")
+        try:
+            return given.astimezone(UTC)
+        except OverflowError:
+            raise InvalidRow(f"{table}.{self.name} holds times of the calendar in UTC, not {given}") from None
 
     def _json(self, table: str, value: Any) -> str:
         try:

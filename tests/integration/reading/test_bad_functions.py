@@ -61,6 +61,7 @@ BAD: dict[str, tuple[Callable[[Projected[DomainEvent]], Any], str]] = {
         "interpreted as an integer",
     ),
     "commit": (_stated("/* done */ commit"), "must not be COMMIT"),
+    "commit behind nothing": (_stated("; -- done\rcommit"), "must not be COMMIT"),
 }
 
 

@@ -249,8 +249,11 @@ async def test_a_database_without_what_projections_need_is_one_sentence(database
     status, output, errors = await told("project", url=database.url, PROJECTIONS_URL=other.url)
     assert (status, output) == (2, "")
     assert "run `worker db migrate`" in errors
-    report = await migrate_reading(other.admin_url)
-    assert (report.before, report.after, len(report.applied)) == (0, 2, 2)
+    migrate = "db", "migrate", "--projections", "--json"
+    status, output, errors = await told(*migrate, url=database.url, DATABASE_ADMIN_URL=other.admin_url)
+    assert (status, errors) == (0, "")
+    report = json.loads(output)
+    assert (report["before"], report["after"], len(report["applied"])) == (0, 2, 2)
     assert (await migrate_reading(other.admin_url)).applied == ()
     await admin.close()
     async with (

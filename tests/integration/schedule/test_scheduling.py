@@ -272,7 +272,7 @@ async def test_a_queue_that_somebody_deleted_is_made_again(
         assert {(await client.take(TALLY.queue)).message_id for _ in sent} == set(map(str, sent))
 
 
-async def test_many_are_sent_each_once_in_the_order_of_their_times(
+async def test_many_that_are_due_at_once_are_sent_each_once(
     database: Database, vhost: str, publisher: Publisher, client: AmqpClient
 ) -> None:
     async with scheduling(database.url, vhost):

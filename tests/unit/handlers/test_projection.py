@@ -1,7 +1,7 @@
 """Projections and their tables: refused declarations, and accepted rows."""
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -129,6 +129,8 @@ def test_values_of_each_type_are_kept_unchanged() -> None:
     assert type(plain.upsert(id=Colour.RED, count=1).row["id"]) is str
     with pytest.raises(InvalidRow, match="times with a zone"):
         table.insert(**{**values, "at": datetime(2026, 1, 5)})  # noqa: DTZ001  naive on purpose
+    with pytest.raises(InvalidRow, match="times of the calendar in UTC"):
+        table.insert(**{**values, "at": datetime.max.replace(tzinfo=timezone(-timedelta(hours=1)))})
 
 
 def test_updates_and_deletes_name_a_row_by_its_key() -> None:
