@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from opentelemetry.context import attach, detach
 
 from eventstore.postgres import PostgresEventStore, Session
 from tests.support.amqp_client import AmqpClient
@@ -26,6 +27,7 @@ from worker.reading.lease import Candidate
 from worker.rounds.forwarding import OWN_ID_HEADER
 from worker.schedule.scheduled import Scheduled, ScheduledCommands
 from worker.settings import Settings
+from worker.telemetry.trace_context import extracted
 
 HOUR = timedelta(hours=1)
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -78,10 +80,13 @@ async def test_a_command_is_told_with_its_events_and_leads_to_others_like_them(
 ) -> None:
     command_id = uuid4()
     async with serving(store, vhost) as service:
+        token = attach(extracted({"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}))
         await publisher.request("tally", "Count", {"Key": "a<b"}, command_id=command_id)
+        detach(token)
         await settled(service, 1)
     answer = await browser.get(f"/commands?id={command_id}")
     assert "Count accepted domain tally" in answer.seen
+    assert f'href="http://traces.example/{TRACE}"' in answer.text
     assert 'Counted Key= "a<b"' in answer.seen
     (link,) = re.findall(r'href="(/events\?where=[^"]*)"', answer.text)
     events = await browser.get(link.replace("&amp;", "&"))
