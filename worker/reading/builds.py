@@ -1,7 +1,6 @@
 """Builds: each version of a projection fills tables of its own, and then replaces the version before."""
 
 import logging
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from worker.reading.follower import Sink
 from worker.reading.followers import Failure, FollowerName, FollowerRow, Followers
 from worker.reading.lease import IDLE_SECONDS
 from worker.reading.projection_sink import ProjectionSink
+from worker.reading.skipped_events import SkippedEvents
 from worker.reading.tables import drop_tables, make_tables, show_tables, tables_of
 
 if TYPE_CHECKING:  # it needs the AMQP library, which readers do not need
@@ -130,7 +130,7 @@ class Declared:
             await self._add(transaction, is_current=False)
             return True
 
-    def sink(self, session: Session, skipped: Collection[int], outlet: "BrokerConnections | None") -> Sink:  # noqa: ARG002  the same
+    def sink(self, session: Session, skipped: SkippedEvents, outlet: "BrokerConnections | None") -> Sink:  # noqa: ARG002  the same
         """Return the sink that writes its tables; see ``Followed``."""
         return ProjectionSink(self.domain, self.projection, session, skipped)
 

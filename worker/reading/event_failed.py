@@ -27,7 +27,13 @@ def failure_of(event: RecordedEvent, error: BaseException) -> Failure:
     cause = error.__cause__ if isinstance(error, EventStoreError) and error.__cause__ is not None else error
     told = f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
     lines = "".join(traceback.format_exception(error))
-    return Failure(number=event.sequence_number, event_type=event.type, error=_fit(told), trace=_fit(lines[-_LONGEST:]))
+    return Failure(
+        number=event.sequence_number,
+        event_type=event.type,
+        error=_fit(told),
+        trace=_fit(lines[-_LONGEST:]),
+        token=event.token,
+    )
 
 
 def _fit(text: str) -> str:

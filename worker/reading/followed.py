@@ -1,6 +1,5 @@
 """The interface of projections, reactions and relays that the coordinator uses."""
 
-from collections.abc import Collection
 from typing import TYPE_CHECKING, Protocol
 
 from eventstore import EventStore, Filter, HistoryDiverged
@@ -8,6 +7,7 @@ from eventstore.postgres import Session
 from handlers import Domain
 from worker.reading.follower import Sink
 from worker.reading.followers import Failure, FollowerName, FollowerRow
+from worker.reading.skipped_events import SkippedEvents
 
 if TYPE_CHECKING:  # it needs the AMQP library, which readers do not need
     from worker.reading.outlet import BrokerConnections
@@ -64,12 +64,12 @@ class Followed(Protocol):
         """
         ...
 
-    def sink(self, session: Session, skipped: Collection[int], outlet: "BrokerConnections | None") -> Sink:
+    def sink(self, session: Session, skipped: SkippedEvents, outlet: "BrokerConnections | None") -> Sink:
         """Return the sink that processes the events.
 
         Args:
             session: A session with the database of the checkpoint, for the sink alone.
-            skipped: The sequence numbers of events to skip.
+            skipped: The events to skip.
             outlet: The connections to the broker; None if nothing is sent.
         """
         ...

@@ -17,6 +17,7 @@ from worker.reading.follower import Follower, Progress
 from worker.reading.followers import Failure, FollowerRow, Followers
 from worker.reading.lease import Checkpoint, LeaseLost
 from worker.reading.metrics import Figures
+from worker.reading.skipped_events import SkippedEvents
 
 if TYPE_CHECKING:  # it needs the AMQP library, which readers do not need
     from worker.reading.outlet import BrokerConnections
@@ -183,7 +184,7 @@ class FollowerRun:
             raise HistoryDiverged(f"position {self._reached} was lost with the checkpoint")
         self.trouble = None
         checkpoint = Checkpoint(now, self.fence)
-        sink = declared.sink(session, [each.number for each in skipped], self._outlet)
+        sink = declared.sink(session, SkippedEvents(skipped), self._outlet)
         try:
             await Follower(self._store, declared.events, sink, checkpoint, self.progress).run()
         except EventFailed as failed:

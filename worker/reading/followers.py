@@ -72,6 +72,7 @@ class Failure:
         error: What went wrong, in a sentence.
         trace: The traceback.
         at: When it was recorded; None if it is not recorded yet.
+        token: The event's token, as far as it is recorded; None if not, or if the cause is not an event.
     """
 
     number: int
@@ -79,6 +80,7 @@ class Failure:
     error: str
     trace: str
     at: datetime | None = None
+    token: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +163,7 @@ class Skipped:
         reason: Why it was skipped.
         skipped_by: Name of the person who decided it.
         skipped_at: When it was decided.
+        token: The event's token; None if an older build recorded it.
     """
 
     number: int
@@ -169,6 +172,7 @@ class Skipped:
     reason: str
     skipped_by: str
     skipped_at: datetime
+    token: int | None = None
 
 
 class Followers:
@@ -258,8 +262,8 @@ class Followers:
 
     async def fail(self, follower_id: int, fence: int, failure: Failure) -> bool:
         """Note the event that stops a follower; return whether the fence was the newest."""
-        values = (follower_id, fence, failure.number, failure.event_type, failure.error, failure.trace)
-        return bool(await self._value("SELECT reading.fail_v1($1, $2, $3, $4, $5, $6)", *values))
+        values = (follower_id, fence, failure.number, failure.token, failure.event_type, failure.error, failure.trace)
+        return bool(await self._value("SELECT reading.fail_v2($1, $2, $3, $4, $5, $6, $7)", *values))
 
     async def diverge(self, follower_id: int, fence: int) -> bool:
         """Note that the log was rewritten behind a follower; return whether the fence was the newest."""
@@ -288,7 +292,7 @@ class Followers:
     async def skipped(self, name: FollowerName, version: int) -> Sequence[Skipped]:
         """Return the events that are skipped in a version, in order."""
         rows = await self._transaction.fetch_own(
-            "SELECT number, event_type, error, reason, skipped_by, skipped_at FROM reading.skipped "  # noqa: S608  the same
+            "SELECT number, event_type, error, reason, skipped_by, skipped_at, token FROM reading.skipped "  # noqa: S608  the same
             f"{_OF_NAME} AND version = $4 ORDER BY number",
             *name.parts,
             version,

@@ -1,7 +1,6 @@
 """Outputs: reactions and relays, which send messages that cannot be undone. Each has one follower for ever."""
 
 import logging
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from handlers import Domain, Reaction, Relay
 from worker.errors import FollowerError
 from worker.reading.follower import Sink
 from worker.reading.followers import Failure, FollowerName, FollowerRow, Followers
+from worker.reading.skipped_events import SkippedEvents
 
 if TYPE_CHECKING:  # it needs the AMQP library, which readers do not need
     from worker.reading.outlet import BrokerConnections
@@ -78,7 +78,7 @@ class Output:
             if not await followers.of(self.name):
                 await followers.add_at(self.name, version=_VERSION, position=at, head=at.number)
 
-    def sink(self, session: Session, skipped: Collection[int], outlet: "BrokerConnections | None") -> Sink:
+    def sink(self, session: Session, skipped: SkippedEvents, outlet: "BrokerConnections | None") -> Sink:
         """Return the sink that sends its messages; see ``Followed``.
 
         Raises:

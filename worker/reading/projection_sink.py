@@ -1,7 +1,7 @@
 """The sink of a projection: changes and checkpoint in one transaction, so that each event takes effect once."""
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from eventstore import EventStoreError, Position, RecordedEvent, Window
@@ -13,6 +13,7 @@ from worker.reading.followers import Failure
 from worker.reading.lease import IDLE_SECONDS, Checkpoint
 from worker.reading.names import table_schema
 from worker.reading.pending_changes import PendingChanges
+from worker.reading.skipped_events import SkippedEvents
 from worker.reading.table_sql import writes
 
 __all__ = ["ProjectionSink"]
@@ -33,14 +34,16 @@ class ProjectionSink:
         domain: The domain of the events.
         projection: The projection.
         session: A session with the database of its tables, for this sink alone.
-        skipped: The sequence numbers of events to skip.
+        skipped: The events to skip; by default none.
     """
 
-    def __init__(self, domain: Domain, projection: Projection, session: Session, skipped: Collection[int] = ()) -> None:
+    def __init__(
+        self, domain: Domain, projection: Projection, session: Session, skipped: SkippedEvents | None = None
+    ) -> None:
         self._domain = domain
         self._projection = projection
         self._session = session
-        self._skipped = frozenset(skipped)
+        self._skipped = skipped or SkippedEvents()
 
     async def take(self, window: Window, checkpoint: Checkpoint) -> None:
         """Process a window as in ``Sink.take``.
@@ -92,7 +95,7 @@ class ProjectionSink:
         for place, event in enumerate(events):
             if place % _AT_ONCE == _AT_ONCE - 1:
                 await asyncio.sleep(0)
-            if event.sequence_number in skipped:
+            if event in skipped:
                 continue
             if count >= _MOST_CHANGES:
                 return pending, place, None

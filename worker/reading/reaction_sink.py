@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,6 +18,7 @@ from worker.amqp.ordered_sender import Unsent
 from worker.errors import Unroutable
 from worker.reading.outlet import BrokerConnections
 from worker.reading.sending_sink import SendingSink
+from worker.reading.skipped_events import SkippedEvents
 from worker.telemetry.trace_context import extracted
 
 __all__ = ["ReactionSink"]
@@ -57,7 +58,7 @@ class ReactionSink(SendingSink[_Command]):
         reaction: The reaction.
         session: A session with the database of the checkpoint, for this sink alone.
         outlet: The connections to the broker.
-        skipped: The sequence numbers of events to skip.
+        skipped: The events to skip; by default none.
     """
 
     def __init__(
@@ -66,9 +67,9 @@ class ReactionSink(SendingSink[_Command]):
         reaction: Reaction,
         session: Session,
         outlet: BrokerConnections,
-        skipped: Collection[int] = (),
+        skipped: SkippedEvents | None = None,
     ) -> None:
-        super().__init__(session, skipped)
+        super().__init__(session, skipped or SkippedEvents())
         self._domain = domain
         self._reaction = reaction
         self._outlet = outlet

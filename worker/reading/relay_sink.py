@@ -1,6 +1,6 @@
 """The sink of a relay: publishes events in order to the domain's topic exchange, each at least once."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from eventstore import RecordedEvent
 from eventstore.postgres import Session
@@ -10,6 +10,7 @@ from worker.errors import BrokerUnavailable, MessageRefused, Unroutable
 from worker.reading.cloud_event import message_of
 from worker.reading.outlet import BrokerConnections
 from worker.reading.sending_sink import SendingSink
+from worker.reading.skipped_events import SkippedEvents
 from worker.topology import events_exchange
 
 __all__ = ["RelaySink"]
@@ -27,13 +28,18 @@ class RelaySink(SendingSink[Outgoing]):
         relay: The relay.
         session: A session with the database of the checkpoint, for this sink alone.
         outlet: The connections to the broker.
-        skipped: The sequence numbers of events to skip.
+        skipped: The events to skip; by default none.
     """
 
     def __init__(
-        self, domain: Domain, relay: Relay, session: Session, outlet: BrokerConnections, skipped: Collection[int] = ()
+        self,
+        domain: Domain,
+        relay: Relay,
+        session: Session,
+        outlet: BrokerConnections,
+        skipped: SkippedEvents | None = None,
     ) -> None:
-        super().__init__(session, skipped)
+        super().__init__(session, skipped or SkippedEvents())
         self._domain = domain
         self._relay = relay
         self._source = outlet.source

@@ -1,7 +1,7 @@
 """The sink of messages: the broker confirms them before the checkpoint moves, so that none is left out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -12,6 +12,7 @@ from worker.errors import BrokerMisconfigured, BrokerUnavailable
 from worker.reading.event_failed import EventFailed, failure_of
 from worker.reading.followers import Failure
 from worker.reading.lease import Checkpoint
+from worker.reading.skipped_events import SkippedEvents
 
 __all__ = ["SendingSink"]
 
@@ -28,12 +29,12 @@ class SendingSink(ABC, Generic[M]):
 
     Args:
         session: A session with the database of the checkpoint, for this sink alone.
-        skipped: The sequence numbers of events to skip.
+        skipped: The events to skip.
     """
 
-    def __init__(self, session: Session, skipped: Collection[int]) -> None:
+    def __init__(self, session: Session, skipped: SkippedEvents) -> None:
         self._session = session
-        self._skipped = frozenset(skipped)
+        self._skipped = skipped
 
     @abstractmethod
     def made(self, event: RecordedEvent) -> Sequence[M]:
@@ -89,7 +90,7 @@ class SendingSink(ABC, Generic[M]):
         made: _Made[M] = _Made(end=start)
         for place in range(start, len(events)):
             event = events[place]
-            if event.sequence_number not in self._skipped:
+            if event not in self._skipped:
                 try:
                     messages = self.made(event)
                 except Exception as bug:  # noqa: BLE001  any error of a domain's function

@@ -31,9 +31,14 @@ _LOCK = 4_715_018_260_310_001
 _POLL_SECONDS = 0.2
 # All appends wait behind a transaction that waits for the tables.
 _LOCK_TIMEOUT = "2s"
-# The migrations that a separate projections database needs as well, each with a table that shows that it is applied.
+# The migrations that a separate projections database needs as well, each with a table, or a function with its
+# parameters, that shows that it is applied.
 _READING = "reading"
-_READING_TOO = {_READING: "reading.followers", "reactions": "reading.moves"}
+_READING_TOO = {
+    _READING: "reading.followers",
+    "reactions": "reading.moves",
+    "skipped_token": "reading.fail_v2(bigint,bigint,bigint,bigint,text,text,text)",
+}
 # From this version on, the schema's version is in a table of its own.
 _OWN_TABLE = 3
 _EVENTS = "eventstore.events"
@@ -291,7 +296,8 @@ async def _prepare_reading(connection: SchemaConnection) -> None:
 
 
 async def _has(connection: SchemaConnection, name: str) -> bool:
-    return bool(await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", connection.schema.render(name)))
+    found = "to_regprocedure" if name.endswith(")") else "to_regclass"
+    return bool(await connection.fetchval(f"SELECT {found}($1) IS NOT NULL", connection.schema.render(name)))
 
 
 async def _create_role(connection: SchemaConnection, purpose: str) -> None:
