@@ -8,7 +8,9 @@ from worker.reading.names import role_of
 
 __all__ = ["READING", "SCHEDULE", "missing_rights"]
 
-READING: Mapping[str, Sequence[str]] = {"reading": ("take_v1", "renew_v1", "advance_v1", "advance_v2", "move_v1", "fail_v2")}
+READING: Mapping[str, Sequence[str]] = {
+    "reading": ("take_v1", "renew_v1", "advance_v1", "advance_v2", "move_v1", "fail_v2")
+}
 """What followers need: for each schema its functions, including the last one of each migration."""
 
 SCHEDULE: Mapping[str, Sequence[str]] = {**READING, "schedule": ("keep_v1", "put_v1", "claim_v1", "sent_v1")}
