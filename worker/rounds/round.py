@@ -134,6 +134,7 @@ class Round:
             those that rely on either.
         """
         stale = self.overlay.stand_alone()
+        late = {*late, *self._apart()}
         # A command that has ended must not be recorded after its end was reported.
         ended = any(member.job.has_ended for member in self.members)
         left = self._part_with(stale, late) if stale or late or ended else []
@@ -209,6 +210,23 @@ class Round:
         self._own.settle(self.overlay.last)
         self._own.trim()
         self._known.distrust([*self.overlay, *self._known.touched(own.recorded for own in events)])
+
+    def _apart(self) -> set[Job]:
+        """Find the members with a receipt that must wait for another one, whose events their parts contain.
+
+        They were not decided on these events, which should be recorded already. If a failover has lost both receipts by
+        then, both are recorded anew.
+        """
+        found: set[Job] = set()
+        touched: set[PartEntry] = set()
+        for member in self.members:
+            if not member.job.is_recorded:
+                continue
+            if touched.isdisjoint(member.job.entries):
+                touched |= self.overlay.touched(member.own)
+            else:
+                found.add(member.job)
+        return found
 
     def _append(self, member: Member, boundaries: dict[PartEntry, BoundaryPart]) -> Append:
         for entry in member.job.entries:
