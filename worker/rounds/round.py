@@ -130,8 +130,8 @@ class Round:
             late: The commands that must not be recorded yet.
 
         Returns:
-            The commands that left the round: those in ``late``, those decided on events that were not recorded, and
-            those that rely on either.
+            The commands that left the round: those in ``late``, those decided on events that were not recorded, those
+            that rely on either, and those with a receipt that must wait for another one with a receipt.
         """
         stale = self.overlay.stand_alone()
         late = {*late, *self._apart()}
@@ -263,8 +263,9 @@ class Round:
             left.append(job)
             if job.affinity_key is not None and not job.has_ended:
                 late_keys.add(job.affinity_key)
-            self._own.remove(member.own)
-            stale.update(self.overlay.touched(member.own))
+            if not job.is_recorded:  # otherwise no state contains its events
+                self._own.remove(member.own)
+                stale.update(self.overlay.touched(member.own))
         self.members = staying
         self.overlay.drop(stale)
         return left
