@@ -168,6 +168,6 @@ async def test_a_table_is_adopted(worker: Worker, database: Database) -> None:
 
 async def test_a_source_that_is_not_there_is_told_without_its_password(worker: Worker) -> None:
     mistake = (await worker("db", "adopt", "--from", "postgresql://u:secret@127.0.0.1:9/x")).mistake()
-    assert mistake.startswith("the source cannot be read: PostgreSQL cannot be reached: ")
+    assert mistake.startswith("the source cannot be read: PostgreSQL cannot be reached at ")
     assert "secret" not in mistake
     assert "DATABASE_ADMIN_URL" not in mistake

@@ -62,7 +62,7 @@ async def test_workers_own_role_is_shown_what_it_may_see(worker: Worker, databas
     assert near["failure"] is None
     assert near["events_behind"] == 7 - near["head"]
     assert (nowhere["replica"], nowhere["head"]) == ("127.0.0.1:9/events", None)
-    assert nowhere["failure"].startswith("PostgreSQL cannot be reached: ")
+    assert nowhere["failure"].startswith("PostgreSQL cannot be reached at ")
     assert document["statements"] is None
     # Standbys are there, and hidden but for their names.
     assert document["standbys"]

@@ -71,7 +71,7 @@ def _found(worker: Worker, database: Database, changes: Changes) -> Changes:
         (
             ("run",),
             {"DATABASE_URL": NOBODY},
-            r"PostgreSQL cannot be reached: .*refused; start the database or correct .*",
+            r"PostgreSQL cannot be reached at 127.0.0.1:9: .*refused; start the database or correct .*",
         ),
         *(
             (
@@ -92,7 +92,7 @@ def _found(worker: Worker, database: Database, changes: Changes) -> Changes:
             (
                 (command,),
                 {"PROJECTIONS_URL": NOBODY},
-                r"PostgreSQL cannot be reached: .*refused; start the database or correct PROJECTIONS_URL\.",
+                r"PostgreSQL cannot be reached at 127.0.0.1:9: .*; start the database or correct PROJECTIONS_URL\.",
             )
             for command in ("follow", "project")
         ),
@@ -188,7 +188,7 @@ def _found(worker: Worker, database: Database, changes: Changes) -> Changes:
         (
             ("status", "0" * 32),
             {"DATABASE_URL": NOBODY, "DATABASE_REPLICA_URLS": NOBODY},
-            r"PostgreSQL cannot be reached: .*",
+            r"PostgreSQL cannot be reached at 127.0.0.1:9: .*",
         ),
         (
             ("status", "0" * 32),
@@ -198,7 +198,7 @@ def _found(worker: Worker, database: Database, changes: Changes) -> Changes:
         (
             ("db", "migrate"),
             {"DATABASE_ADMIN_URL": NOBODY},
-            r"PostgreSQL cannot be reached: .*correct DATABASE_ADMIN_URL\.",
+            r"PostgreSQL cannot be reached at 127.0.0.1:9: .*correct DATABASE_ADMIN_URL\.",
         ),
     ],
 )
@@ -317,7 +317,7 @@ async def test_a_check_counts_what_waits_and_who_serves(served: Worker) -> None:
         ({"AMQP_URL": NO_BROKER}, {"broker": r"RabbitMQ at 127.0.0.1:9 is out of reach: .*; start RabbitMQ .*\."}),
         (
             {"DATABASE_REPLICA_URLS": NOBODY},
-            {"replica": r"PostgreSQL cannot be reached: .*\. Until then, its reads go to the primary\."},
+            {"replica": r"PostgreSQL cannot be reached at 127.0.0.1:9: .*\. Until then, its reads go to the primary\."},
         ),
         (
             {"DATABASE_URL": "unmigrated", "DATABASE_ADMIN_URL": "unmigrated", "DATABASE_REPLICA_URLS": ""},

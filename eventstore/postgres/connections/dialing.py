@@ -133,7 +133,8 @@ class Dialer:
                     code=type(error).__name__,
                 ) from error
             if isinstance(error, (*DRIVER_ERRORS, ValueError)):
-                raise _translate(error) from error
+                # Of several, the message of all names each.
+                raise _translate(error, server if len(self._order) == 1 else None) from error
             raise
         return connection
 
@@ -165,7 +166,7 @@ async def check_writable(connection: Connection, server: ServerAddress | None) -
         )
 
 
-def _translate(error: BaseException) -> EventStoreError:
+def _translate(error: BaseException, server: ServerAddress | None) -> EventStoreError:
     """Translate an error of dialling. A refused value then comes from the address, not from a request."""
     if isinstance(error, OSError) and error.filename is not None:
         # Of this machine's, and before the server is asked.
@@ -174,7 +175,7 @@ def _translate(error: BaseException) -> EventStoreError:
             "see the address, HOME, and variables such as PGSSLCERT and SSLKEYLOGFILE",
             code=type(error).__name__,
         )
-    told = translate(error)
+    told = translate(error, server=server)
     if isinstance(told, InvalidRequest) or (told.code or "").startswith(_NO_SETTING):
         return StoreMisconfigured(
             f"the database address is not usable: the server refuses a setting in it, or of its role ({error})",

@@ -12,6 +12,7 @@ from eventstore.errors import (
 from eventstore.postgres.drivers.errors import DRIVER_ERRORS, failure_of, sqlstate_of
 from eventstore.postgres.drivers.protocol import Failure
 from eventstore.postgres.schema import Schema
+from eventstore.stream import ServerAddress
 from eventstore.system_error import said_of
 
 __all__ = ["DRIVER_ERRORS", "FULL", "READ_ONLY", "is_connection_loss", "lacks_partition", "translate"]
@@ -67,19 +68,22 @@ def lacks_partition(error: BaseException) -> bool:
     return _code(error) == _CHECK and not getattr(error, "constraint_name", None)
 
 
-def translate(error: BaseException, schema: Schema = _DEFAULT) -> EventStoreError:  # noqa: PLR0911  one return for each answer
+def translate(  # noqa: PLR0911  one return for each answer
+    error: BaseException, schema: Schema = _DEFAULT, server: ServerAddress | None = None
+) -> EventStoreError:
     """Translate a driver error, one of ``DRIVER_ERRORS``, into the store's error.
 
     Args:
         error: The driver's error.
         schema: The schema of the store that was asked; by default the default schema.
+        server: The server to name if it cannot be reached; by default none.
 
     Returns:
         The store's error, to be raised from the original. An unknown code becomes an ``EventStoreError`` of no family.
     """
     code = _code(error)
     if isinstance(error, ssl.SSLError):
-        return _translate_tls(error, code)
+        return _translate_tls(error, code, server)
     if code in _MISCONFIGURED:
         told = _MISCONFIGURED[code].format(runtime=schema.role("runtime"), where=schema.whereabouts)
         return StoreMisconfigured(f"{told} ({error})", code=code)
@@ -103,7 +107,7 @@ def translate(error: BaseException, schema: Schema = _DEFAULT) -> EventStoreErro
     if code[:2] in _INVALID_CLASSES or code == _CHECK or failure_of(error) is Failure.VALUE:
         return InvalidRequest(f"PostgreSQL refuses a value: {error}", code=code)
     if is_connection_loss(error):
-        return _translate_loss(error, code)
+        return _translate_loss(error, code, server)
     return EventStoreError(f"PostgreSQL failed in a way the store does not know: {error}", code=code)
 
 
@@ -124,7 +128,7 @@ def _translate_unavailable(error: BaseException, code: str) -> EventStoreError:
     return StoreUnavailable(f"the server, or a pooler in front of it, does not serve now: {error}", code=code)
 
 
-def _translate_loss(error: BaseException, code: str) -> EventStoreError:
+def _translate_loss(error: BaseException, code: str, server: ServerAddress | None) -> EventStoreError:
     # The system raises subclasses of ConnectionError; asyncpg raises the class itself while it asks for TLS.
     if type(error) is ConnectionError and _NO_TLS in str(error):
         return StoreMisconfigured(
@@ -138,10 +142,10 @@ def _translate_loss(error: BaseException, code: str) -> EventStoreError:
         words = "the connection ended before the server answered; see its log, and the port in the address"
     else:
         words = said_of(error)
-    return StoreUnavailable(f"PostgreSQL cannot be reached: {words}", code=code)
+    return StoreUnavailable(f"{_unreached(server)}: {words}", code=code)
 
 
-def _translate_tls(error: ssl.SSLError, code: str) -> EventStoreError:
+def _translate_tls(error: ssl.SSLError, code: str, server: ServerAddress | None) -> EventStoreError:
     if isinstance(error, ssl.SSLCertVerificationError):
         reason = error.verify_message.rstrip(".")
         return StoreMisconfigured(
@@ -150,10 +154,14 @@ def _translate_tls(error: ssl.SSLError, code: str) -> EventStoreError:
             code=code,
         )
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError):
-        return StoreUnavailable("PostgreSQL cannot be reached: the connection ended within TLS", code=code)
+        return StoreUnavailable(f"{_unreached(server)}: the connection ended within TLS", code=code)
     return StoreMisconfigured(
         f"TLS with PostgreSQL fails ({error.reason}): see the TLS settings of the server and of the address", code=code
     )
+
+
+def _unreached(server: ServerAddress | None) -> str:
+    return "PostgreSQL cannot be reached" if server is None else f"PostgreSQL cannot be reached at {server}"
 
 
 def _code(error: BaseException) -> str:
