@@ -39,6 +39,9 @@ class KnownSubject:
 async def find_subject(admin_url: str, subject: Subject, *, schema: str = DEFAULT_SCHEMA) -> KnownSubject:
     """Look up what forgetting a subject would do.
 
+    An earlier forgetting is reported once it is on every synchronous standby that commits wait for: until then, the key
+    could come back in a failover.
+
     Raises:
         StoreUnavailable: The server cannot be reached.
         StoreMisconfigured: The address, credentials or privileges do not suffice, or there is no event store.
@@ -46,8 +49,10 @@ async def find_subject(admin_url: str, subject: Subject, *, schema: str = DEFAUL
     async with administrator(
         admin_url, purpose=_PURPOSE, schema=schema, wanted=SessionAttribute.read_write
     ) as connection:
-        row = await connection.fetchrow(statement("subject_known"), *subject)
-    return KnownSubject(**dict(row or {}))
+        found = KnownSubject(**dict(await connection.fetchrow(statement("subject_known"), *subject) or {}))
+        if found.made_at is None and (found.before is not None or found.archived is not None):
+            await _wait_for_the_standby(connection)
+    return found
 
 
 async def forget(admin_url: str, subject: Subject, *, schema: str = DEFAULT_SCHEMA) -> Forgetting:

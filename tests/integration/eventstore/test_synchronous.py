@@ -22,7 +22,7 @@ from eventstore import (
     Subject,
     SubjectKey,
 )
-from eventstore.postgres import PostgresEventStore, Session, forget
+from eventstore.postgres import PostgresEventStore, Session, find_subject, forget
 from eventstore.postgres.drivers.choice import DriverName
 from tests.integration.eventstore.cluster import Replicated
 from tests.integration.eventstore.questions import ANY, counted, keys, numbers, of
@@ -271,6 +271,24 @@ async def test_a_forgetting_is_not_told_before_a_standby_has_it(replicated: Repl
             assert not first.done()
             assert not again.done()
         assert ((await first).number, (await again).number) == (1, None)
+
+
+@pytest.mark.usefixtures("hushed")
+async def test_a_forgetting_that_was_stopped_is_not_found_before_a_standby_has_it(replicated: Replicated) -> None:
+    person = Subject("person", "ada")
+    async with connected(replicated.admin_url) as admin, PostgresEventStore.connect(replicated.url) as store:
+        await store.make_subject_keys([SubjectKey(id=uuid4(), subject=person, wrapped=b"key")])
+        async with unpromising(admin, replicated.admin_url):
+            stopped = asyncio.create_task(forget(replicated.admin_url, person))
+            await cut_short(admin, "%forget_v%")
+            await eventually(partial(_commits, admin, "%confirmed%"), what="it to wait again")
+            stopped.cancel()
+            await asyncio.wait([stopped])
+            found = asyncio.create_task(find_subject(replicated.admin_url, person))
+            await cut_short(admin, "%confirmed%")
+            await eventually(partial(_commits, admin, "%confirmed%"), what="whoever looks to wait for the standby")
+            assert not found.done()
+        assert ((await found).made_at, (await found).before) == (None, 1)
 
 
 @pytest.mark.usefixtures("hushed")
