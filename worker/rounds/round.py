@@ -272,7 +272,7 @@ class Round:
 
     def _number(self, verdicts: Sequence[Verdict]) -> None:
         """Set the numbers of the recorded events, and the ranges in which they lie."""
-        # Runs of numbers without a gap: the first number, the position of the last event, and the events.
+        # By transaction: the first number, the position of the last event, and the events.
         runs: list[tuple[int, Position, list[OwnEvent]]] = []
         for member, verdict in zip(self.members, verdicts, strict=True):
             if not isinstance(verdict, Receipt) or verdict.duplicate or verdict.first is None:
@@ -281,7 +281,8 @@ class Round:
                 continue  # no state contains its events
             for number, own in enumerate(member.own, verdict.first):
                 own.number = number
-            if runs and runs[-1][1].number + 1 == verdict.first:
+            # A chain may have been recorded in parts. Events of one transaction have one token.
+            if runs and runs[-1][1].token == verdict.position.token:
                 first, _, events = runs[-1]
                 events.extend(member.own)
                 runs[-1] = first, verdict.position, events
