@@ -22,6 +22,7 @@ __all__ = [
     "decode_object",
     "encode_object",
     "has_long_number",
+    "one_form",
 ]
 
 # Texts that need a full check. NaN is encoded as null; the other patterns may be part of a harmless string.
@@ -138,6 +139,20 @@ def canonical(value: object) -> bytes:
     return _canonical_encoder.encode(value)
 
 
+def one_form(value: object) -> bytes:
+    """Encode a JSON value for digests, as ``canonical`` does, with one text for equal numbers, such as 1 and 1.0."""
+    text = canonical(value)
+    # Only a number with a fraction or an exponent has another form.
+    return canonical(_plain_decoder.decode(text)) if b"." in text or b"E" in text else text
+
+
+def _plain_number(text: str) -> int | Decimal:
+    # Not with Decimal.normalize: it rounds to the context's precision, and makes two numbers one.
+    whole, _, fraction = format(Decimal(text), "f").partition(".")
+    fraction = fraction.rstrip("0")
+    return Decimal(f"{whole}.{fraction}") if fraction else int(whole)
+
+
 def _is_simple(value: dict[Any, Any] | list[Any], levels: int) -> bool:
     """Return whether a NUL character is the only thing in the value that could be unstorable.
 
@@ -212,3 +227,6 @@ def _refuse_unstorable_fraction(value: Decimal) -> None:
         raise Unstorable(f"contains {value}, which JSON does not know")
     if max(abs(value.adjusted()) + 1, len(value.as_tuple().digits)) > MAX_DIGITS:
         raise Unstorable(f"contains a number beyond {MAX_DIGITS:,} digits")
+
+
+_plain_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(float_hook=_plain_number)
