@@ -23,6 +23,7 @@ __all__ = [
     "encode_object",
     "has_long_number",
     "one_form",
+    "read_back",
 ]
 
 # Texts that need a full check. NaN is encoded as null; the other patterns may be part of a harmless string.
@@ -153,6 +154,39 @@ def _plain_number(text: str) -> int | Decimal:
     return Decimal(f"{whole}.{fraction}") if fraction else int(whole)
 
 
+def read_back(text: str | bytes) -> dict[str, Any]:
+    """Decode the text of a storable object as it reads back from PostgreSQL's ``jsonb``.
+
+    The fields of each object are ordered by the length of their names in bytes, and then by these bytes. Numbers have
+    no exponent, and zero has no sign.
+    """
+    found = cast("dict[str, Any]", _stored_decoder.decode(text))
+    waiting: list[Any] = [found]
+    while waiting:
+        member = waiting.pop()
+        if type(member) is dict:
+            if len(member) > 1:
+                fields = sorted(member.items(), key=_place)
+                member.clear()
+                member.update(fields)
+            waiting += member.values()
+        elif type(member) is list:
+            waiting += member
+    return found
+
+
+def _stored_number(text: str) -> int | Decimal:
+    value = Decimal(text)
+    plain = format(value or value.copy_abs(), "f")
+    return Decimal(plain) if "." in plain else int(plain)
+
+
+def _place(field: tuple[str, Any]) -> tuple[int, str]:
+    name = field[0]
+    # UTF-8 orders texts as their characters are ordered.
+    return len(name) if name.isascii() else len(name.encode()), name
+
+
 def _is_simple(value: dict[Any, Any] | list[Any], levels: int) -> bool:
     """Return whether a NUL character is the only thing in the value that could be unstorable.
 
@@ -230,3 +264,4 @@ def _refuse_unstorable_fraction(value: Decimal) -> None:
 
 
 _plain_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(float_hook=_plain_number)
+_stored_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(float_hook=_stored_number)

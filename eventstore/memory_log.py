@@ -20,7 +20,7 @@ from eventstore.errors import (
 )
 from eventstore.events import Event, RecordedEvent
 from eventstore.filter import Filter
-from eventstore.jsontext import canonical, decode_object
+from eventstore.jsontext import canonical, read_back
 from eventstore.memory_archive import MemoryArchive
 from eventstore.position import START, Position
 from eventstore.question import Question
@@ -223,6 +223,6 @@ def copy_of(event: RecordedEvent) -> RecordedEvent:
     """Return a copy that the caller may change without changing the log."""
     return structs.replace(
         event,
-        payload=decode_object(canonical(event.payload)),
-        metadata=decode_object(canonical(event.metadata)),
+        payload=read_back(canonical(event.payload)),
+        metadata=read_back(canonical(event.metadata)),
     )

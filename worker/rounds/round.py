@@ -21,7 +21,7 @@ from eventstore import (
     RecordedEvent,
 )
 from eventstore.append import LARGEST_APPEND
-from eventstore.jsontext import decode_object
+from eventstore.jsontext import read_back
 from handlers.part import Part
 from worker.rounds.job import Job
 from worker.rounds.overlay import NeedsOwnRound, Overlay
@@ -110,7 +110,7 @@ class Round:
                 sequence_number=NO_NUMBER,
                 token=0,
                 type=event.type,
-                payload=decode_object(event.payload_text),
+                payload=read_back(event.payload_text),
                 metadata=dict(event.metadata),  # it contains the event's version
                 occurred_at=event.occurred_at,
             )

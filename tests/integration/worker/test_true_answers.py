@@ -111,6 +111,20 @@ async def test_a_command_whose_code_cannot_be_asked_twice_has_its_first_answer(
     assert await letters(client) == [0, 0, 1]
 
 
+async def test_who_recorded_an_event_decides_on_it_as_whoever_reads_it(
+    store: PostgresEventStore, vhost: str, publisher: Publisher
+) -> None:
+    """Also if its view depends on the order of fields, or on how numbers are written."""
+    items = {"tea": Decimal("1E+2"), "é": Decimal("-0.0"), "cup": Decimal("2.50"), "z": Decimal(1)}
+    told = []
+    async with serving_domain(packing, store, vhost):
+        await publisher.request("tally", "Pack", {"Key": "a", "Items": items})
+        told.append((await publisher.request("tally", "Look", {"Key": "a"})).reason)
+    async with serving_domain(packing, store, vhost):
+        told.append((await publisher.request("tally", "Look", {"Key": "a"})).reason)
+    assert told == ["1 z, 0.0 é, 2.50 cup, 100 tea"] * 2
+
+
 async def test_a_command_sent_again_with_its_numbers_spelled_otherwise_is_the_same(
     store: PostgresEventStore, vhost: str, client: AmqpClient
 ) -> None:
