@@ -42,9 +42,12 @@ def begin_attempt(job: Job, parts_known: int) -> None:
 def end_attempt(job: Job, failure: BaseException | None = None) -> None:
     """End the span of an attempt, with the error that it failed with, if any."""
     span, job.span, job.attempt_context = job.span, trace.INVALID_SPAN, job.context
-    if failure is not None and span.is_recording():
-        mark_failed(span, type(failure).__name__, str(failure))
-    span.end()
+    try:
+        if failure is not None and span.is_recording():
+            mark_failed(span, type(failure).__name__, str(failure))
+        span.end()
+    except Exception:  # noqa: BLE001  such as a program's own span processor raises; the command has its end all the same
+        _log.exception("ending the span of an attempt at %s failed", job.message.command_type)
 
 
 def query_span(job: Job) -> Span:
