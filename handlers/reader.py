@@ -88,7 +88,8 @@ class Reader:
                 the reply reports; None for any.
             max_age: The largest age in seconds of a kept answer that is returned without a query; by default 0. For a
                 view of events with Sensitive fields it is at most 5.
-            consistency: Whether a replica may answer, now or within ``max_age``; by default it may.
+            consistency: Whether a replica may answer, now or within ``max_age``; by default it may. For a view of
+                events with Sensitive fields it never does: it could lag behind the forgetting of a subject.
 
         Raises:
             UnknownView, InvalidParts: The argument is no part, or its view is not listed by the domain.
@@ -106,7 +107,8 @@ class Reader:
             raise InvalidParts(f"the domain {self._domain.name} lists another view {part.view.name} than was asked")
         self._domain.refuse_if_missing(part)
         if self._domain.sensitive.are_read_by(part):
-            max_age = min(max_age, _LONGEST_UNSEEN)
+            # A replica that lags does not know who is forgotten: a state that was kept or stored before would show it.
+            max_age, consistency = min(max_age, _LONGEST_UNSEEN), Consistency.STRONG
         kept = self._kept.find(part)
         if kept is None or not _serves(kept, min_position, max_age, consistency):
             found = await self._parts.read([part], consistency=consistency, min_position=min_position)

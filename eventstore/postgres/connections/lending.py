@@ -1,11 +1,13 @@
 """Lending: connections of a program's own pool, with the store's settings while the store uses them."""
 
 import asyncio
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
-from eventstore.errors import EventStoreError, StoreUnavailable
+from eventstore.errors import EventStoreError, StoreMisconfigured, StoreUnavailable
 from eventstore.postgres.connections.translation import translate
 from eventstore.postgres.drivers.errors import DRIVER_ERRORS, failure_of
 from eventstore.postgres.drivers.handed_in import HandedIn
@@ -17,6 +19,16 @@ __all__ = ["LentConnections"]
 
 # Seconds. A server that takes longer to apply the settings of a session counts as silent.
 _SECONDS = 5.0
+# What the samples of lend.sql are, unless a program decodes their types by a codec of its own.
+_SAMPLES: Mapping[str, object] = {
+    "uuid": UUID(int=1),
+    "timestamptz": datetime(2000, 1, 1, tzinfo=UTC),
+    "int8": 1,
+    "int4": 1,
+    "text": "a",
+    "bytea": b"a",
+    "bool": True,
+}
 
 
 class LentConnections(ConnectionPool):
@@ -27,11 +39,16 @@ class LentConnections(ConnectionPool):
     Args:
         pool: The pool that lends connections. It is never closed.
         settings: The settings of each session while it is lent.
+        types: The types of the results, which the program must not decode by codecs of its own; by default all that the
+            store uses.
     """
 
-    def __init__(self, pool: HandedIn, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self, pool: HandedIn, settings: Mapping[str, str], *, types: Collection[str] = tuple(_SAMPLES)
+    ) -> None:
         self._pool = pool
         self._names, self._values = list(settings), list(settings.values())
+        self._types = types
         self._before: dict[Any, Sequence[Row]] = {}
 
     def __await__(self) -> Generator[Any, None, Any]:
@@ -39,7 +56,11 @@ class LentConnections(ConnectionPool):
         return self._pool.__await__()
 
     async def acquire(self) -> Any:
-        """See ``ConnectionPool.acquire``. A connection that ended while idle in its pool is replaced."""
+        """See ``ConnectionPool.acquire``. A connection that ended while idle in its pool is replaced.
+
+        Raises:
+            StoreMisconfigured: The program decodes a type of the store's results by a codec of its own.
+        """
         tries = self._pool.get_max_size() + 1
         while True:
             connection = await self._pool.acquire()
@@ -53,6 +74,9 @@ class LentConnections(ConnectionPool):
                     continue
                 raise
             self._before[connection] = before
+            if (told := _complaint(before, self._types)) is not None:
+                await self.release(connection)
+                raise StoreMisconfigured(told)
             return connection
 
     async def release(self, connection: Any, /, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  the protocol's form
@@ -122,6 +146,22 @@ class LentConnections(ConnectionPool):
 
     async def close(self) -> None:
         """Do nothing: the pool belongs to the program that handed it in."""
+
+
+def _complaint(before: Sequence[Row], types: Collection[str]) -> str | None:
+    """Return a sentence about one of these types, if a session decodes it otherwise than its driver does, or None.
+
+    A key that is a text instead of a UUID would be found nowhere, and so be taken for deleted.
+    """
+    for name in types:
+        sample = _SAMPLES[name]
+        for row in before[:1]:
+            if not isinstance(row[name], type(sample)) or row[name] != sample:
+                return (
+                    f"the connections of the pool that was handed in decode {name} by a codec of the program's own (it "
+                    f"returns {row[name]!r}): hand in a pool without that codec"
+                )
+    return None
 
 
 def _undoing(before: Sequence[Row]) -> str:

@@ -27,8 +27,9 @@ class LentReads:
     """
 
     def __init__(self, pool_or_engine: object, *, purpose: str) -> None:
+        # Positions are read by it, and nothing that other codecs would change.
         connections = LentConnections(
-            handed_in(pool_or_engine), {**LENT_SETTINGS, "application_name": session_name(purpose)}
+            handed_in(pool_or_engine), {**LENT_SETTINGS, "application_name": session_name(purpose)}, types=("int8",)
         )
         self._pool = Pool(connections, "the pool that was handed in", connections, lends=True)
 

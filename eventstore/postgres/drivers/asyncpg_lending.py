@@ -12,8 +12,25 @@ from eventstore.stream import ServerAddress
 
 if TYPE_CHECKING:
     _Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
+    _Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
 
-__all__ = ["AsyncpgLender"]
+__all__ = ["AsyncpgLender", "lift_timeout", "restore_timeout"]
+
+
+def lift_timeout(connection: "_Connection") -> object:
+    """Lift the timeout that a program's connection has for each statement; return it for ``restore_timeout``.
+
+    An append that a timeout cuts short may have been committed.
+    """
+    its = cast("Any", connection)
+    before = its._config  # noqa: SLF001  the driver has no public way to change it
+    its._config = before._replace(command_timeout=None)  # noqa: SLF001  the same
+    return before
+
+
+def restore_timeout(connection: "_Connection", before: object) -> None:
+    """Restore what ``lift_timeout`` returned."""
+    cast("Any", connection)._config = before  # noqa: SLF001  the same
 
 
 class AsyncpgLender(HandedIn):
@@ -21,6 +38,8 @@ class AsyncpgLender(HandedIn):
 
     def __init__(self, pool: object) -> None:
         self._pool = cast("_Pool", pool)
+        # Each with the connection that the pool's proxy stands for, and its timeout.
+        self._lent: dict[Any, tuple[_Connection, object]] = {}
 
     def __await__(self) -> Generator[Any, None, Any]:
         """Open the pool, if the program has not done so."""
@@ -28,10 +47,15 @@ class AsyncpgLender(HandedIn):
 
     async def acquire(self) -> Any:
         """See ``ConnectionPool.acquire``."""
-        return await self._pool.acquire()
+        proxy: Any = await self._pool.acquire()
+        native = proxy._con  # noqa: SLF001  the proxy has no public way
+        self._lent[proxy] = native, lift_timeout(native)
+        return proxy
 
     async def release(self, connection: Any, /, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  the protocol's form
         """See ``ConnectionPool.release``."""
+        if (found := self._lent.pop(connection, None)) is not None:
+            restore_timeout(*found)
         await self._pool.release(connection, timeout=timeout)
 
     async def expire_connections(self) -> None:

@@ -14,6 +14,10 @@ import psycopg
 from psycopg import pq
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
+from psycopg.types.bool import BoolBinaryLoader
+from psycopg.types.numeric import Int4BinaryLoader, Int8BinaryLoader
+from psycopg.types.string import ByteaBinaryLoader, TextBinaryLoader
+from psycopg.types.uuid import UUIDBinaryLoader
 
 __all__ = ["LOADERS", "RowMaker", "in_text"]
 
@@ -99,7 +103,18 @@ class _Json(Loader):
         return bytes(data).decode()
 
 
-LOADERS: dict[str, type[Loader]] = {"timestamptz": _Moment, "jsonb": _Jsonb, "json": _Json}
+LOADERS: dict[str, type[Loader]] = {
+    "timestamptz": _Moment,
+    "jsonb": _Jsonb,
+    "json": _Json,
+    # As the library has them: a program may have others in its sessions.
+    "uuid": UUIDBinaryLoader,
+    "int8": Int8BinaryLoader,
+    "int4": Int4BinaryLoader,
+    "text": TextBinaryLoader,
+    "bytea": ByteaBinaryLoader,
+    "bool": BoolBinaryLoader,
+}
 """The loaders of these types, by type name."""
 
 

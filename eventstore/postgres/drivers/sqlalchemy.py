@@ -19,6 +19,7 @@ from sqlalchemy.util import greenlet_spawn
 from eventstore.errors import EventStoreError
 from eventstore.postgres.drivers.asyncpg import AsyncpgDriver
 from eventstore.postgres.drivers.asyncpg import place_of as place_of_asyncpg
+from eventstore.postgres.drivers.asyncpg_lending import lift_timeout, restore_timeout
 from eventstore.postgres.drivers.errors import DRIVER_ERRORS
 from eventstore.postgres.drivers.handed_in import HandedIn
 from eventstore.postgres.drivers.protocol import (
@@ -66,8 +67,8 @@ class EngineLender(HandedIn):
 
     def __init__(self, engine: object) -> None:
         self._engine = cast("AsyncEngine", engine)
-        # Each with the engine's handle for it and, for psycopg, whether it was in autocommit mode.
-        self._lent: dict[Any, tuple[PoolProxiedConnection, bool]] = {}
+        # Each with the engine's handle for it, and what ``_used`` returned to restore.
+        self._lent: dict[Any, tuple[PoolProxiedConnection, Any]] = {}
 
     def __await__(self) -> Generator[Any, None, Any]:
         """Do nothing: an engine connects on first use."""
@@ -78,12 +79,12 @@ class EngineLender(HandedIn):
         while True:
             raw = await _asked(self._engine.sync_engine.raw_connection)
             try:
-                connection, mode = await _used(raw.driver_connection)
+                connection, before = await _used(raw.driver_connection)
             except BaseException:
                 await asyncio.shield(_asked(raw.invalidate))
                 raise
             if not connection.is_closed():
-                self._lent[connection] = raw, mode
+                self._lent[connection] = raw, before
                 return connection
             # It was closed while idle. The engine opens another.
             await asyncio.shield(_asked(raw.invalidate))
@@ -94,13 +95,15 @@ class EngineLender(HandedIn):
         if found is not None:
             await asyncio.shield(self._returned(connection, *found))
 
-    async def _returned(self, connection: Any, raw: PoolProxiedConnection, mode: bool) -> None:  # noqa: FBT001  as it was lent
+    async def _returned(self, connection: Any, raw: PoolProxiedConnection, before: Any) -> None:
         whole = False
         try:
-            if not isinstance(connection, asyncpg.Connection):
+            if isinstance(connection, asyncpg.Connection):
+                restore_timeout(connection, before)
+            else:
                 from eventstore.postgres.drivers.psycopg_lending import hand_back  # noqa: PLC0415  only over psycopg
 
-                await hand_back(connection, mode)
+                await hand_back(connection, before)
             whole = not connection.is_closed() and not connection.is_in_transaction()
         finally:
             with suppress(*DRIVER_ERRORS):
@@ -192,10 +195,10 @@ class _OwnEngine(EngineLender):
         await self._engine.dispose()
 
 
-async def _used(driver_connection: Any) -> tuple[Any, bool]:
-    """Return a lent driver connection in the store's form, and whether it was in autocommit mode."""
+async def _used(driver_connection: Any) -> tuple[Any, Any]:
+    """Return a lent driver connection in the store's form, and its timeout or its autocommit mode, to be restored."""
     if isinstance(driver_connection, asyncpg.Connection):
-        return driver_connection, True
+        return driver_connection, lift_timeout(driver_connection)
     from eventstore.postgres.drivers.psycopg_lending import lent  # noqa: PLC0415  only over psycopg
 
     return await lent(driver_connection)
