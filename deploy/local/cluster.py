@@ -30,6 +30,9 @@ log_line_prefix = '%m [%p] %q%u@%d '
 timezone = 'UTC'
 log_timezone = 'UTC'
 """
+# From PostgreSQL 18 on; see deploy/postgres/postgresql.conf. Earlier ones refuse to start with it.
+_READS_ITSELF = "io_method = sync\n"
+_READS_ITSELF_SINCE = 18
 _ACCESS = f"""\
 host all         all {LOOPBACK}/32 scram-sha-256
 host replication all {LOOPBACK}/32 scram-sha-256
@@ -110,7 +113,9 @@ def _initialise(reaper: ReaperClient, programs: Path, primary: PostgresServer) -
         log=primary.log,
     )
     password.unlink()
-    reaper.write(primary.data / "postgresql.conf", _SETTINGS)
+    version = int((primary.data / "PG_VERSION").read_text(encoding="ascii").partition(".")[0])
+    settings = _SETTINGS + _READS_ITSELF if version >= _READS_ITSELF_SINCE else _SETTINGS
+    reaper.write(primary.data / "postgresql.conf", settings)
     reaper.write(primary.data / "pg_hba.conf", _ACCESS)
 
 

@@ -1,10 +1,10 @@
--- Purpose: have autovacuum come to the log once in a million events, and freeze them then.
+-- Purpose: have autovacuum come to the log no more often than each hundred thousand events, and freeze them then.
 -- Run by: the migration, as the owner of the schema, inside its transaction.
 
 -- An event never changes, so its row can be frozen at the first vacuum. Otherwise a later vacuum, which the server forces on
 -- the whole table to keep transaction numbers from wrapping around, writes every page of it once more. Each vacuum reads the
--- whole index on payloads. By the server's own settings a small log is vacuumed too often, and from PostgreSQL 18 on a frozen
--- one after each thousand events. What an operator has set stays as it is. Further partitions take after the one before.
+-- whole index on payloads; from PostgreSQL 18 on, the default threshold of a frozen log is a thousand events, whatever its
+-- size. What an operator has set stays as it is. Further partitions take after the one before.
 DO $$
 DECLARE
     line record;
@@ -14,8 +14,7 @@ BEGIN
         FROM pg_class c
         CROSS JOIN (VALUES
             ('autovacuum_freeze_min_age', 0),
-            ('autovacuum_vacuum_insert_threshold', 1000000),
-            ('autovacuum_vacuum_insert_scale_factor', 0)
+            ('autovacuum_vacuum_insert_threshold', 100000)
         ) AS w (option, value)
         WHERE (
             c.oid = 'eventstore.events'::regclass AND c.relkind = 'r'
