@@ -15,7 +15,7 @@ import msgspec
 
 from eventstore import Position
 from eventstore.counted import counted
-from eventstore.jsontext import MAX_DIGITS, NotJson, NumberTooLong, decode_object, has_long_number, one_form
+from eventstore.jsontext import MAX_DIGITS, NotJson, NumberTooLong, canonical, decode_object, has_long_number, one_form
 
 __all__ = [
     "CAUSATION_HEADER",
@@ -30,6 +30,7 @@ __all__ = [
     "parse_reply",
     "read_body",
     "read_command_id",
+    "spelled_digest",
 ]
 
 CONTENT_TYPE = "application/json"
@@ -198,6 +199,11 @@ def digest(command_type: str, body: Mapping[str, Any]) -> bytes:
     ``1``, ``1.0`` and ``10e-1`` are spellings of one number.
     """
     return hashlib.blake2b(command_type.encode() + b"\0" + one_form(body), digest_size=16).digest()
+
+
+def spelled_digest(command_type: str, body: Mapping[str, Any]) -> bytes:
+    """Return the digest in the receipts of older workers, to which another spelling of a number was another command."""
+    return hashlib.blake2b(command_type.encode() + b"\0" + canonical(body), digest_size=16).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

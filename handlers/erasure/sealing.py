@@ -35,8 +35,7 @@ def sealed(event: Event, fields: Iterable[SensitiveField], keys: Mapping[Subject
     Raises:
         InvalidEvent: A field names no subject.
     """
-    # As it is folded before it is recorded.
-    payload = read_back(event.payload_text)
+    payload = decode_object(event.payload_text)
     values = {}
     for field in fields:
         if field.name in payload:
@@ -80,7 +79,8 @@ def opened(event: RecordedEvent, keys: Mapping[UUID, DataKey]) -> tuple[Recorded
             is_whole = False
             continue
         try:
-            values[name] = decode_object(key.open(value, _bound_to(event.type, name, key_id)))["value"]
+            # As the event is folded before it is recorded, with its values unsealed.
+            values[name] = read_back(key.open(value, _bound_to(event.type, name, key_id)))["value"]
         except ValueError:
             raise _unreadable(event, f"the sealed value of {name} is not what was sealed") from None
     return replace(event, payload=event.payload | values), is_whole

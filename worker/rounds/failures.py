@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +12,7 @@ from handlers.complaint import text_of
 from worker.amqp.delivery import POISON_HEADER
 from worker.counters import Counters, End
 from worker.history import History
-from worker.message import BadMessage, CommandMessage, digest, read_body
+from worker.message import BadMessage, CommandMessage, digest, read_body, spelled_digest
 from worker.rounds.circuit_breaker import DOWN, CircuitBreaker
 from worker.rounds.forwarding import ERROR_HEADER, REASON_HEADER, explain
 from worker.rounds.handover import Handover, Sent
@@ -91,9 +91,10 @@ class Failures:
                     # It lasted longer than the delivery may be held. Its history stays as it was.
                     settlement = Retry(reason=reason, history=history)
                 case DeadLetter(reason=reason) | Retry(reason=reason, bug=True):
-                    if message is not None and reason != _REUSED:
+                    if message is not None:
+                        digest_of = spelled_digest if reason == _REUSED else digest
                         try:
-                            found = await self._recorded(processing, message)
+                            found = await self._recorded(processing, message, digest_of)
                         except (TimeoutError, EventStoreError):
                             failure = StoreUnavailable("the database did not say whether it has an answer")
                             settlement = Retry(reason="store_unavailable", history=history)
@@ -108,8 +109,15 @@ class Failures:
                 await self._dead_letter(processing, failure, settlement)
             return None
 
-    async def _recorded(self, processing: Processing, message: CommandMessage) -> Receipt | None:
+    async def _recorded(
+        self, processing: Processing, message: CommandMessage, digest_of: Callable[[str, Mapping[str, Any]], bytes]
+    ) -> Receipt | None:
         """Look up a command's receipt on the primary: the failed command may have been recorded nevertheless.
+
+        Args:
+            processing: The delivery.
+            message: The command.
+            digest_of: Returns the digest that the receipt must have, given the command's type and body.
 
         Raises:
             TimeoutError: The database did not answer for as long as the delivery may be held.
@@ -130,7 +138,7 @@ class Failures:
                     return await self._store.receipt(
                         message.command_id,
                         scope=self._topology.domain_name,
-                        digest=digest(message.command_type, body),
+                        digest=digest_of(message.command_type, body),
                     )
                 except DOWN as error:
                     self._breaker.open(error, era)

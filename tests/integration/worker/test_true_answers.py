@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from hashlib import blake2b
 from typing import Any, NoReturn
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from pydantic import Field
 
-from eventstore import EventStoreError, Filter, P, Receipt
+from eventstore import ACCEPTED, EventStoreError, Filter, P, Receipt
 from eventstore.postgres import PostgresEventStore
 from handlers import Accepted, Command, Decider, Decision, Domain, DomainEvent, Rejected, View
 from tests.integration.eventstore.staging import connected
@@ -142,6 +143,24 @@ async def test_a_command_sent_again_with_its_numbers_spelled_otherwise_is_the_sa
         ("accepted", 1, True),
     ]
     assert await letters(client) == [0, 0, 0]
+
+
+async def test_a_command_with_a_fraction_that_an_older_worker_recorded_has_its_answer(
+    store: PostgresEventStore, vhost: str, client: AmqpClient
+) -> None:
+    body, command_id = b'{"Key": "a", "Items": {"tea": 1.50}}', uuid4()
+    told_apart = blake2b(b'Pack\0{"Items":{"tea":1.50},"Key":"a"}', digest_size=16).digest()
+    await store.append([], key=command_id, scope=packing.name, digest=told_apart, outcome=ACCEPTED)
+    async with serving_domain(packing, store, vhost) as service:
+        outcomes = []
+        for number in (b"1.50", b"1.5", b"2"):
+            sent = body.replace(b"1.50", number)
+            await client.put(sent, message_type="Pack", message_id=str(command_id), reply_to=client.replies)
+            outcomes.append((await client.answer())["outcome"])
+        await settled(service, 3)
+    # To the older worker, another spelling was another command.
+    assert outcomes == ["accepted", "failed", "failed"]
+    assert service.counters.dead_letters == {"id_reused": 2}
 
 
 async def test_what_was_recorded_by_a_process_that_has_ended_is_answered(

@@ -1,6 +1,7 @@
 """Sealing and opening values: only with the subject's key, unchanged, and in the same field of the same event."""
 
 import base64
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -30,7 +31,8 @@ FIELDS = (
     SensitiveField(name="Name", subject="Guest", replacement=FORGOTTEN),
     SensitiveField(name="More", subject="Guest", replacement=None),
 )
-VALUES: tuple[Any, ...] = ("Ada ☕", "", None, 0, 10**400, True, [1, {"a": None}], {"value": 1}, FORGOTTEN)
+TITLES = {"since": Decimal("1.9E+3"), "of": [{"b": 1, "a": Decimal("-0.0")}]}
+VALUES: tuple[Any, ...] = ("Ada ☕", "", None, 0, 10**400, True, [1, {"a": None}], {"value": 1}, TITLES, FORGOTTEN)
 
 
 def event(**payload: Any) -> Event:
@@ -55,7 +57,8 @@ def test_a_sealed_value_is_opened_unchanged(value: Any) -> None:
     assert found.metadata[SEALED].keys() == {"Name"}
     assert (found.type, found.occurred_at) == (given.type, given.occurred_at)
     whole, has_all = opened(found, {key.id: key})
-    assert whole.payload == given.recorded(1, 0).payload
+    # Down to the order of fields, which a state may depend on.
+    assert repr(whole.payload) == repr(given.recorded(1, 0).payload)
     assert has_all
 
 

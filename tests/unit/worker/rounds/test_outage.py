@@ -9,11 +9,12 @@ from opentelemetry.context import Context
 
 from eventstore import MemoryEventStore, StoreUnavailable
 from tests.support.domains.tally import domain
-from tests.unit.worker.rounds.gated_store import all_wait
+from tests.unit.worker.rounds.gated_store import GatedStore, all_wait
 from tests.unit.worker.staged import command
 from worker.rounds.job import Job
 from worker.rounds.scheduler import Scheduler
 from worker.settings import Settings
+from worker.settlement import Answer
 
 
 class Outage(MemoryEventStore):
@@ -70,5 +71,31 @@ async def test_commands_held_for_the_maximum_time_are_released_during_an_outage(
         scheduler._limits._tick()
     assert ended == [StoreUnavailable] * 61
     assert len(jobs()) <= before
+    await scheduler.close()
+    await scheduler._breaker.close()
+
+
+async def test_a_command_that_is_being_recorded_ends_with_its_answer_though_its_time_is_over() -> None:
+    store = GatedStore()
+    scheduler = Scheduler(store, domain, Settings())
+    ended: list[object] = []
+    store.may_answer.clear()
+    scheduler.submit(
+        Job(command("Count", Key="a"), lambda _, happened: ended.append(happened), context=Context(), held_until=0.0)
+    )
+    await all_wait()
+    assert store.chains == [1]
+    scheduler._limits._tick()
+    scheduler._limits._seconds = 0.0
+    scheduler._limits._tick()
+    # Half of the time is over without an answer of the store.
+    assert scheduler._breaker.is_open
+    scheduler._limits._tick()
+    assert ended == []
+    store.may_answer.set()
+    await all_wait()
+    (answer,) = ended
+    assert isinstance(answer, Answer)
+    assert answer.receipt.first == 1
     await scheduler.close()
     await scheduler._breaker.close()
