@@ -9,7 +9,7 @@ from typing import Any, cast
 import msgspec
 
 from eventstore.errors import InvalidEvent
-from eventstore.jsontext import Unstorable, decode_object, encode_object
+from eventstore.jsontext import Unstorable, decode_object, encode_object, read_back
 from eventstore.position import Position
 
 __all__ = ["Event", "RecordedEvent", "UnreadEvent"]
@@ -72,8 +72,8 @@ class Event:
             sequence_number=sequence_number,
             token=token,
             type=self.type,
-            payload=decode_object(self.payload_text),
-            metadata=decode_object(self.metadata_text),
+            payload=read_back(self.payload_text),
+            metadata=read_back(self.metadata_text),
             occurred_at=self.occurred_at,
         )
 

@@ -107,6 +107,8 @@ def _sorted_types(named: tuple[str, ...]) -> tuple[str, ...]:
             raise InvalidFilter(
                 f"an event type is named by a string: write {name!r}, or {name}.__name__, not the class"
             )
+        if isinstance(event_type, list | tuple | set | frozenset):
+            raise InvalidFilter("event types are named one after the other, not in a list: leave out its brackets")
         if not isinstance(event_type, str) or not event_type or "\x00" in event_type:
             raise InvalidFilter(f"an event type is a string without NUL characters, not {event_type!r}")
         try:

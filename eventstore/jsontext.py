@@ -22,6 +22,8 @@ __all__ = [
     "decode_object",
     "encode_object",
     "has_long_number",
+    "one_form",
+    "read_back",
 ]
 
 # Texts that need a full check. NaN is encoded as null; the other patterns may be part of a harmless string.
@@ -138,6 +140,53 @@ def canonical(value: object) -> bytes:
     return _canonical_encoder.encode(value)
 
 
+def one_form(value: object) -> bytes:
+    """Encode a JSON value for digests, as ``canonical`` does, with one text for equal numbers, such as 1 and 1.0."""
+    text = canonical(value)
+    # Only a number with a fraction or an exponent has another form.
+    return canonical(_plain_decoder.decode(text)) if b"." in text or b"E" in text else text
+
+
+def _plain_number(text: str) -> int | Decimal:
+    # Not with Decimal.normalize: it rounds to the context's precision, and makes two numbers one.
+    whole, _, fraction = format(Decimal(text), "f").partition(".")
+    fraction = fraction.rstrip("0")
+    return Decimal(f"{whole}.{fraction}") if fraction else int(whole)
+
+
+def read_back(text: str | bytes) -> dict[str, Any]:
+    """Decode the text of a storable object as it reads back from PostgreSQL's ``jsonb``.
+
+    The fields of each object are ordered by the length of their names in bytes, and then by these bytes. Numbers have
+    no exponent, and zero has no sign.
+    """
+    found = cast("dict[str, Any]", _stored_decoder.decode(text))
+    waiting: list[Any] = [found]
+    while waiting:
+        member = waiting.pop()
+        if type(member) is dict:
+            if len(member) > 1:
+                fields = sorted(member.items(), key=_place)
+                member.clear()
+                member.update(fields)
+            waiting += member.values()
+        elif type(member) is list:
+            waiting += member
+    return found
+
+
+def _stored_number(text: str) -> int | Decimal:
+    value = Decimal(text)
+    plain = format(value or value.copy_abs(), "f")
+    return Decimal(plain) if "." in plain else int(plain)
+
+
+def _place(field: tuple[str, Any]) -> tuple[int, str]:
+    name = field[0]
+    # UTF-8 orders texts as their characters are ordered.
+    return len(name) if name.isascii() else len(name.encode()), name
+
+
 def _is_simple(value: dict[Any, Any] | list[Any], levels: int) -> bool:
     """Return whether a NUL character is the only thing in the value that could be unstorable.
 
@@ -212,3 +261,7 @@ def _refuse_unstorable_fraction(value: Decimal) -> None:
         raise Unstorable(f"contains {value}, which JSON does not know")
     if max(abs(value.adjusted()) + 1, len(value.as_tuple().digits)) > MAX_DIGITS:
         raise Unstorable(f"contains a number beyond {MAX_DIGITS:,} digits")
+
+
+_plain_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(float_hook=_plain_number)
+_stored_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(float_hook=_stored_number)

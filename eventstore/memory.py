@@ -17,7 +17,7 @@ from eventstore.events import Event, RecordedEvent
 from eventstore.filter import Filter
 from eventstore.held import Held
 from eventstore.memory_hold import MemoryHold, held
-from eventstore.memory_log import MemoryLog, copy_of
+from eventstore.memory_log import MemoryLog, copy_of, new_token
 from eventstore.position import START, Position
 from eventstore.question import Question
 from eventstore.receipt import ACCEPTED, Outcome, Receipt, answers_scope, check_scope
@@ -93,7 +93,7 @@ class MemoryEventStore:
             if (repeated := self._log.repeated(append)) is not None:
                 return repeated
             self._log.check(append.parts)
-            receipt = self._log.record(append)
+            receipt = self._log.record(append, new_token())
         await self._tell()
         return receipt
 
@@ -250,7 +250,7 @@ class MemoryEventStore:
             dropped = [key for key, state in self._states.items() if state.sensitive]
             for key in dropped:
                 del self._states[key]
-            self._log.record(Append(events=[subject_forgotten(subject)]))
+            self._log.record(Append(events=[subject_forgotten(subject)]), new_token())
             done = Forgetting(number=len(self._log.events), states=len(dropped), before=before)
         await self._tell()
         return done

@@ -20,14 +20,14 @@ from eventstore.errors import (
 )
 from eventstore.events import Event, RecordedEvent
 from eventstore.filter import Filter
-from eventstore.jsontext import canonical, decode_object
+from eventstore.jsontext import canonical, read_back
 from eventstore.memory_archive import MemoryArchive
 from eventstore.position import START, Position
 from eventstore.question import Question
 from eventstore.receipt import Receipt, answers_scope
 from eventstore.stream import EventStream
 
-__all__ = ["MemoryLog", "copy_of"]
+__all__ = ["MemoryLog", "copy_of", "new_token"]
 
 
 class MemoryLog:
@@ -55,6 +55,7 @@ class MemoryLog:
     def chained(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
         """Record a chain: each member is checked on top of those before it."""
         before = len(self.events)
+        token = new_token()
         missing: list[Event] = []
         keys: set[tuple[UUID | None, str]] = set()
         found: list[Receipt | EventStoreError] = []
@@ -62,7 +63,7 @@ class MemoryLog:
             repeats = (append.key, append.scope) in keys
             keys.add((append.key, append.scope))
             try:
-                answer = self.judged(append, before, missing, repeats=repeats)
+                answer = self.judged(append, before, missing, token, repeats=repeats)
             except HistoryArchived as error:
                 # As for every position that lies far below the head: a read finds out.
                 found.append(ChainBroken(str(error)))
@@ -176,13 +177,14 @@ class MemoryLog:
         events = tuple([copy_of(self.events[number - 1]) for number in numbers])
         return EventStream(events=events, position=self.head())
 
-    def judged(self, append: Append, before: int, missing: Sequence[Event], *, repeats: bool) -> Receipt:
+    def judged(self, append: Append, before: int, missing: Sequence[Event], token: int, *, repeats: bool) -> Receipt:
         """Check a member of a chain and record it, or return its earlier receipt.
 
         Args:
             append: The member.
             before: The number of events in the log before the chain.
             missing: The events of earlier members that were not recorded.
+            token: The token of the chain's transaction.
             repeats: Whether an earlier member has the same key and scope.
         """
         if (repeated := self.repeated(append)) is not None:
@@ -192,11 +194,10 @@ class MemoryLog:
         self.check(append.parts, up_to=before)
         if any(part.filter.holds_pending(event) for part in append.parts for event in missing):
             raise ChainBroken("an earlier append that this one was decided on was not recorded")
-        return self.record(append)
+        return self.record(append, token)
 
-    def record(self, append: Append) -> Receipt:
-        """Record an append that was checked, and return its receipt."""
-        token = secrets.randbits(62)
+    def record(self, append: Append, token: int) -> Receipt:
+        """Record an append that was checked, with the token of its transaction, and return its receipt."""
         first = len(self.events) + 1
         self.events.extend(event.recorded(number, token) for number, event in enumerate(append.events, start=first))
         receipt = Receipt(
@@ -213,10 +214,15 @@ class MemoryLog:
         return receipt
 
 
+def new_token() -> int:
+    """Return a token for the events of a transaction."""
+    return secrets.randbits(62)
+
+
 def copy_of(event: RecordedEvent) -> RecordedEvent:
     """Return a copy that the caller may change without changing the log."""
     return structs.replace(
         event,
-        payload=decode_object(canonical(event.payload)),
-        metadata=decode_object(canonical(event.metadata)),
+        payload=read_back(canonical(event.payload)),
+        metadata=read_back(canonical(event.metadata)),
     )

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from json.encoder import encode_basestring
+from types import NoneType
 from typing import Any, get_type_hints
 from uuid import UUID
 
@@ -99,7 +100,13 @@ class KeyForm:
                 )
         self.parameters = tuple(KeyParameter(name, hints.get(name, Any)) for name in self._signature.parameters)
         for declared in self.parameters:
-            for kind in declared.types or ():
+            types = declared.types or ()
+            if len(types) > 1 and NoneType in types:
+                raise InvalidView(
+                    f"events of the view {view} declares that {declared.name} may be None, and no predicate finds a "
+                    "field that is None: leave None out of its type"
+                )
+            for kind in types:
                 if (refusal := refused_class(kind)) is not None:
                     raise InvalidView(f"events of the view {view} declares {declared.name} as {refusal}")
         self._plain = all(parameter.is_plain for parameter in self.parameters)

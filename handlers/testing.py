@@ -148,8 +148,10 @@ class Given:
         Raises:
             HandlerError: A worker could not decide the command: the domain lacks it, a view or an event.
             AssertionError: The decision would fail in a worker; the message explains how.
+            TypeError: The argument is no command.
         """
         __tracebackhide__ = True  # for pytest: its reader wrote none of this
+        _refuse_other("when takes a command", command, Command)
         history = CheckedHistory(self.domain, self.events)
         decision, reads = history.decided(command)
         seen = tuple(event for event in history.log if any(part.filter.holds(event) for part in reads.parts))

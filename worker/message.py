@@ -15,7 +15,7 @@ import msgspec
 
 from eventstore import Position
 from eventstore.counted import counted
-from eventstore.jsontext import MAX_DIGITS, NotJson, NumberTooLong, canonical, decode_object, has_long_number
+from eventstore.jsontext import MAX_DIGITS, NotJson, NumberTooLong, decode_object, has_long_number, one_form
 
 __all__ = [
     "CAUSATION_HEADER",
@@ -193,8 +193,11 @@ def _without_mark(body: bytes) -> bytes:
 
 
 def digest(command_type: str, body: Mapping[str, Any]) -> bytes:
-    """Return a hash that distinguishes commands with the same id: 16 bytes, equal for any spelling of the same JSON."""
-    return hashlib.blake2b(command_type.encode() + b"\0" + canonical(body), digest_size=16).digest()
+    """Return a hash that distinguishes commands with the same id: 16 bytes, equal for any spelling of the same JSON.
+
+    ``1``, ``1.0`` and ``10e-1`` are spellings of one number.
+    """
+    return hashlib.blake2b(command_type.encode() + b"\0" + one_form(body), digest_size=16).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,7 +88,8 @@ class EventFields:
         for item in asked.items:
             unknown = [name for name in item.event_types if name not in self._models]
             for name in unknown:
-                yield f"names the event type {name}, which the domain does not list{_alike(name, self._models)}"
+                advice = _alike(name, self._models) or "; add it to its events"
+                yield f"names the event type {name}, which the domain does not list{advice}"
             if not unknown:
                 yield from self._problems_of(item)
 

@@ -13,7 +13,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from eventstore import Event, RecordedEvent, Subject
-from eventstore.jsontext import canonical, decode_object, encode_object
+from eventstore.jsontext import canonical, decode_object, encode_object, read_back
 from handlers.erasure.master_key import DataKey
 from handlers.erasure.sensitive import SensitiveField
 from handlers.errors import UnreadableEvent
@@ -35,7 +35,8 @@ def sealed(event: Event, fields: Iterable[SensitiveField], keys: Mapping[Subject
     Raises:
         InvalidEvent: A field names no subject.
     """
-    payload = decode_object(event.payload_text)
+    # As it is folded before it is recorded.
+    payload = read_back(event.payload_text)
     values = {}
     for field in fields:
         if field.name in payload:

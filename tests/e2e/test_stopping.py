@@ -1,7 +1,11 @@
 """Ctrl-C, as a terminal sends it."""
 
+import asyncio
+import os
+import pty
 import re
 import signal
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,7 @@ from tests.e2e.program import Worker, ended, said
 from tests.support.amqp_client import AmqpClient
 from tests.support.backlogs import backlog_if_told
 from tests.support.fixtures.waiting import eventually
+from tests.support.fork_server import Call, started
 from worker.topology import Topology
 
 LIBRARY = Topology("library")
@@ -65,6 +70,22 @@ async def test_an_answer_that_does_not_come_in_time_is_told(worker: Worker) -> N
         f"`worker check` shows whether a worker takes what waits; `worker status {identity}` shows an outcome that "
         "comes later.\n"
     )
+
+
+@pytest.mark.usefixtures("queues")
+async def test_a_person_is_told_what_is_waited_for(worker: Worker) -> None:
+    keyboard, terminal = pty.openpty()
+    try:
+        arguments = ("publish", "RegisterReader", '{"ReaderID": "r", "Name": "R"}', "--wait")
+        process = await started(Call(arguments=arguments, environment=worker.environment), stdout=PIPE, stderr=terminal)
+    finally:
+        os.close(terminal)
+    with os.fdopen(keyboard, "rb") as shown:
+        told = await asyncio.to_thread(shown.readline)
+        process.send_signal(signal.SIGINT)
+        output, _ = await process.communicate()
+    assert told.decode() == "Waiting for the answer, for 30 s at most. Ctrl-C ends the wait; the command stays.\r\n"
+    assert (process.returncode, output) == (130, b"")
 
 
 @pytest.mark.usefixtures("queues")

@@ -56,14 +56,14 @@ class Shell:
             printed.append(line)
         raise AssertionError(f"the shell has ended at {command}\n{self._said()}")
 
-    def wait_for(self, words: str, *, seconds: float = 60.0) -> None:
-        """Wait until these words appear on standard error.
+    def wait_for(self, words: str, *, times: int = 1, seconds: float = 60.0) -> None:
+        """Wait until these words have appeared on standard error, once or several times.
 
         Raises:
             AssertionError: They did not in time.
         """
         until = time.monotonic() + seconds
-        while words not in self._said():
+        while self._said().count(words) < times:
             assert time.monotonic() < until, f"waited for {words} in vain\n{self._said()}"
             time.sleep(_POLL_SECONDS)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["PAGE", "Code", "Typed", "files", "steps"]
+__all__ = ["PAGE", "Code", "Typed", "files", "steps", "typed"]
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
 _BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -44,8 +44,13 @@ def steps() -> Iterator[Code | Typed]:
         if block[1] == "python":
             yield Code(file=re.findall(r"`(\w+\.py)`", text[: block.start()])[-1], text=block[2])
             continue
-        for command, printed in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block[2], re.MULTILINE):
-            yield Typed(command=command, printed=printed)
+        yield from typed(block[2])
+
+
+def typed(block: str) -> Iterator[Typed]:
+    """Return the commands of a block of console text, in order."""
+    for command, printed in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
+        yield Typed(command=command, printed=printed)
 
 
 def files() -> dict[str, str]:

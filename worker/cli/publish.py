@@ -1,9 +1,12 @@
 """``worker publish``."""
 
+import asyncio
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID, uuid4
@@ -27,6 +30,8 @@ from worker.served_domains import served_domains
 from worker.settings import Settings
 
 __all__ = ["publish"]
+
+_SILENT_SECONDS = 2.0
 
 
 def publish(
@@ -120,7 +125,8 @@ def _send(
         nonlocal finished
         async with Publisher.connect(settings.amqp_url, name="worker publish") as publisher:
             finished = 0
-            return await dispatch(publisher, submissions, wait=wait, at=at, timeout=timeout, done=done)
+            with _telling_of_the_wait(timeout, is_wanted=wait and not show_progress):
+                return await dispatch(publisher, submissions, wait=wait, at=at, timeout=timeout, done=done)
 
     try:
         with exporting(), progress_bar("publishing", len(submissions), is_wanted=show_progress) as advance:
@@ -131,6 +137,20 @@ def _send(
         if finished is not None:
             typer.echo(_interrupted(submissions, finished, wait=wait), err=True)
         raise
+
+
+@contextmanager
+def _telling_of_the_wait(timeout: float, *, is_wanted: bool) -> Iterator[None]:
+    """Tell a person at a terminal what is waited for, once that has taken a while."""
+    if not (is_wanted and sys.stderr.isatty()):
+        yield
+        return
+    text = f"Waiting for the answer, for {timeout:g} s at most. Ctrl-C ends the wait; the command stays."
+    notice = asyncio.get_running_loop().call_later(_SILENT_SECONDS, partial(typer.echo, text, err=True))
+    try:
+        yield
+    finally:
+        notice.cancel()
 
 
 def _when(at: str | None, delay: str | None) -> datetime | None:

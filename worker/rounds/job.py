@@ -12,7 +12,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
-from eventstore import Position
+from eventstore import Position, RecordedEvent
 from handlers.part import Part
 from worker.message import CommandMessage
 from worker.rounds.part_entry import PartEntry
@@ -69,6 +69,7 @@ class Job(msgspec.Struct, eq=False):
         waited: How long it rested before this attempt, in seconds.
         span: The span of this attempt.
         attempt_context: The trace context for child spans of this attempt.
+        relied_on: The event that it was decided on and that was not recorded, before it is decided again.
         followers: Other commands with its id, which wait for its answer.
     """
 
@@ -105,6 +106,7 @@ class Job(msgspec.Struct, eq=False):
     waited: float = 0.0
     span: Span = trace.INVALID_SPAN
     attempt_context: Context = _NOWHERE
+    relied_on: RecordedEvent | None = None
     followers: list["Job"] = msgspec.field(default_factory=list)
 
     def __post_init__(self) -> None:

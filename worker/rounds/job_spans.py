@@ -1,6 +1,7 @@
 """Job spans: the trace spans and span events of the attempts at a command."""
 
 import logging
+from collections.abc import Mapping
 
 from opentelemetry import trace
 from opentelemetry.trace import Span
@@ -42,9 +43,12 @@ def begin_attempt(job: Job, parts_known: int) -> None:
 def end_attempt(job: Job, failure: BaseException | None = None) -> None:
     """End the span of an attempt, with the error that it failed with, if any."""
     span, job.span, job.attempt_context = job.span, trace.INVALID_SPAN, job.context
-    if failure is not None and span.is_recording():
-        mark_failed(span, type(failure).__name__, str(failure))
-    span.end()
+    try:
+        if failure is not None and span.is_recording():
+            mark_failed(span, type(failure).__name__, str(failure))
+        span.end()
+    except Exception:  # noqa: BLE001  such as a program's own span processor raises; the command has its end all the same
+        _log.exception("ending the span of an attempt at %s failed", job.message.command_type)
 
 
 def query_span(job: Job) -> Span:
@@ -66,8 +70,9 @@ def decide_span(job: Job) -> Span:
 
 def note_broken(job: Job) -> None:
     """Note on the attempt's span that a state it was decided on was not recorded, so that it is decided again."""
+    event, job.relied_on = job.relied_on, None
     if job.span.is_recording():
-        job.span.add_event("broken", {})
+        job.span.add_event("broken", _origin("broken", event.metadata) if event is not None else {})
 
 
 def note_conflict(job: Job, conflict: ConflictError, known: int) -> None:
@@ -86,8 +91,15 @@ def note_conflict(job: Job, conflict: ConflictError, known: int) -> None:
     if isinstance(conflict, ConcurrencyConflict):
         attributes["conflict.sequence_number"] = conflict.sequence_number
         attributes["conflict.event_type"] = conflict.event_type
-        if isinstance(winner := conflict.metadata.get("command_id"), str):
-            attributes["conflict.command_id"] = winner
-        if (trace_id := trace_id_of(conflict.metadata.get("traceparent"))) is not None:
-            attributes["conflict.trace_id"] = trace_id
+        attributes |= _origin("conflict", conflict.metadata)
     job.span.add_event("conflict", attributes)
+
+
+def _origin(kind: str, metadata: Mapping[str, object]) -> dict[str, str]:
+    """Return the command of an event and its trace, as attributes."""
+    attributes = {}
+    if isinstance(command_id := metadata.get("command_id"), str):
+        attributes[f"{kind}.command_id"] = command_id
+    if (trace_id := trace_id_of(metadata.get("traceparent"))) is not None:
+        attributes[f"{kind}.trace_id"] = trace_id
+    return attributes

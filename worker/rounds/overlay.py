@@ -194,10 +194,10 @@ class Overlay:
                 return
             overlaid.seen = self.last
         if validator is None or (own and own[-1].number > validator.position.number):
-            self._known.extended(entry, overlaid.state, own, self.last, overlaid.mark)
             if validator is not None:
                 # No event of another writer lies above its position, up to its own ranges.
                 entry.must_read = False
+            self._known.extended(entry, overlaid.state, own, self.last, overlaid.mark)
             return
         kept = replace(
             entry.kept,

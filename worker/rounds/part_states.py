@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
-from eventstore import OwnRange, RecordedEvent
+from eventstore import RecordedEvent
 from eventstore.boundary_index import BoundaryIndex
 from handlers.kept_states import KeptState, state_size
 from handlers.part import Part
@@ -198,12 +198,10 @@ class PartStates:
     def _cover(self, entry: PartEntry, own: OwnEvent) -> None:
         if own.range is None or own.number <= entry.number:
             return
-        ranges = entry.ranges
-        if ranges and ranges[-1].last.number + 1 == own.range.first:
-            entry.ranges = (*ranges[:-1], OwnRange(first=ranges[-1].first, last=own.range.last))
-        else:
-            entry.ranges = (*ranges, own.range)
-            entry.must_read = entry.must_read or len(entry.ranges) > _MOST_RANGES
+        # Never joined with the range before, although no number lies between them: a failover may have lost that one's
+        # events, and others have taken their numbers, before this one's were recorded. Only its own token shows that.
+        entry.ranges = (*entry.ranges, own.range)
+        entry.must_read = entry.must_read or len(entry.ranges) > _MOST_RANGES
 
     def _shrink(self) -> None:
         while len(self._entries) > self._most or self._bytes > self._most_bytes:

@@ -1,7 +1,7 @@
 """The round: commands that are decided one on top of another, and recorded by one append."""
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -21,7 +21,7 @@ from eventstore import (
     RecordedEvent,
 )
 from eventstore.append import LARGEST_APPEND
-from eventstore.jsontext import decode_object
+from eventstore.jsontext import read_back
 from handlers.part import Part
 from worker.rounds.job import Job
 from worker.rounds.overlay import NeedsOwnRound, Overlay
@@ -64,10 +64,13 @@ class Round:
     Attributes:
         members: The commands that take part, in order.
         overlay: The states that it is decided on.
+        refused: The first event of the round in each part that was not recorded, once the round is answered.
     """
 
     def __init__(self, shared: Shared, previous: "Round | None") -> None:
         self.members: list[Member] = []
+        self.refused: dict[PartEntry, RecordedEvent] = {}
+        self._refused_before = previous.refused if previous is not None else {}
         self._domain = shared.domain
         self._known = shared.states
         self._own = shared.own
@@ -110,7 +113,7 @@ class Round:
                 sequence_number=NO_NUMBER,
                 token=0,
                 type=event.type,
-                payload=decode_object(event.payload_text),
+                payload=read_back(event.payload_text),
                 metadata=dict(event.metadata),  # it contains the event's version
                 occurred_at=event.occurred_at,
             )
@@ -168,7 +171,7 @@ class Round:
         ]
         self._own.remove(refused)
         self._own.settle(self.overlay.last)
-        wrong = self.overlay.touched(refused)
+        self._note_refused(refused, self.refused)
         validators: dict[PartEntry, Receipt] = {}
         conflicts: list[tuple[Sequence[PartEntry], ConcurrencyConflict]] = []
         for member, verdict in zip(self.members, verdicts, strict=True):
@@ -182,7 +185,9 @@ class Round:
                 return
             elif isinstance(verdict, ConcurrencyConflict):
                 conflicts.append((member.job.entries, verdict))
-        self.overlay.hand_over(validators, wrong=wrong, sent_at=self._sent_at, storage=self._storage)
+            elif isinstance(verdict, ChainBroken):
+                member.job.relied_on = _first(self.refused, member.job)
+        self.overlay.hand_over(validators, wrong=self.refused, sent_at=self._sent_at, storage=self._storage)
         # Before the next round is sent: a command there that read the same part would conflict as well.
         for entries, conflict in conflicts:
             # A forgotten subject affects all parts that were read, and the keys by which values are sealed.
@@ -206,6 +211,7 @@ class Round:
     def abandon(self) -> None:
         """Treat every event of the round as refused: it is not known what was recorded."""
         events = [own for member in self.members for own in member.own]
+        self._note_refused(events, self.refused)
         self._own.remove(events)
         self._own.settle(self.overlay.last)
         self._own.trim()
@@ -254,6 +260,7 @@ class Round:
         staying: list[Member] = []
         left: list[Job] = []
         late_keys: set[str | None] = set()
+        refused = dict(self._refused_before)
         for member in self.members:
             job = member.job
             may_stay = stale.isdisjoint(job.entries) and job not in late and job.affinity_key not in late_keys
@@ -261,18 +268,28 @@ class Round:
                 staying.append(member)
                 continue
             left.append(job)
+            job.relied_on = _first(refused, job)
             if job.affinity_key is not None and not job.has_ended:
                 late_keys.add(job.affinity_key)
             if not job.is_recorded:  # otherwise no state contains its events
                 self._own.remove(member.own)
-                stale.update(self.overlay.touched(member.own))
+                stale.update(self._note_refused(member.own, refused))
         self.members = staying
         self.overlay.drop(stale)
         return left
 
+    def _note_refused(self, events: Sequence[OwnEvent], refused: dict[PartEntry, RecordedEvent]) -> set[PartEntry]:
+        """Note events that are not recorded, and return the parts that contain one of them."""
+        touched: set[PartEntry] = set()
+        for own in events:
+            for entry in self.overlay.touched([own]):
+                refused.setdefault(entry, own.recorded)
+                touched.add(entry)
+        return touched
+
     def _number(self, verdicts: Sequence[Verdict]) -> None:
         """Set the numbers of the recorded events, and the ranges in which they lie."""
-        # Runs of numbers without a gap: the first number, the position of the last event, and the events.
+        # By transaction: the first number, the position of the last event, and the events.
         runs: list[tuple[int, Position, list[OwnEvent]]] = []
         for member, verdict in zip(self.members, verdicts, strict=True):
             if not isinstance(verdict, Receipt) or verdict.duplicate or verdict.first is None:
@@ -281,7 +298,8 @@ class Round:
                 continue  # no state contains its events
             for number, own in enumerate(member.own, verdict.first):
                 own.number = number
-            if runs and runs[-1][1].number + 1 == verdict.first:
+            # A chain may have been recorded in parts. Events of one transaction have one token.
+            if runs and runs[-1][1].token == verdict.position.token:
                 first, _, events = runs[-1]
                 events.extend(member.own)
                 runs[-1] = first, verdict.position, events
@@ -291,6 +309,10 @@ class Round:
             own_range = OwnRange(first=first, last=last)
             for own in events:
                 own.range = own_range
+
+
+def _first(refused: Mapping[PartEntry, RecordedEvent], job: Job) -> RecordedEvent | None:
+    return next((refused[entry] for entry in job.entries if entry in refused), None)
 
 
 def _is_new(verdict: Verdict) -> bool:

@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import asyncpg
+import pytest
 
 from eventstore import Append
+from eventstore.postgres import migrate
 from eventstore.postgres.appends.batch import columns
+from eventstore.postgres.statements import migrations
 from tests.integration.eventstore.staging import Connection
+from tests.support.fixtures.databases import Database
 
 _APPEND = """
 SELECT verdict, first_number, "position", conflict_number, detail FROM eventstore.append_v1(
@@ -94,3 +98,12 @@ async def older_build(url: str, *, name: str = "worker") -> AsyncIterator[OlderB
         yield OlderBuild(connection)
     finally:
         await connection.close()
+
+
+async def brought_to(
+    database: Database, version: int, monkeypatch: pytest.MonkeyPatch, *, partition_size: int | None = None
+) -> None:
+    """Migrate a database as the build of that schema version did."""
+    with monkeypatch.context() as then:
+        then.setattr("eventstore.postgres.administration.migrations.migrations", lambda: migrations()[:version])
+        await migrate(database.admin_url, partition_size=partition_size)

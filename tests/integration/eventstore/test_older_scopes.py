@@ -1,7 +1,6 @@
 """Workers of builds from before scopes beside those of this one: a command is decided once, whoever gets it again."""
 
 import asyncio
-import importlib
 from functools import partial
 from uuid import UUID, uuid4
 
@@ -10,15 +9,12 @@ import pytest
 from eventstore import Append, Outcome, OutcomeKind, StoreMisconfigured
 from eventstore.jsontext import decode_object
 from eventstore.postgres import SCHEMA_VERSION, PostgresEventStore, migrate
-from eventstore.postgres.statements import migrations, statement
-from tests.integration.eventstore.older_build import Read, older_build
+from eventstore.postgres.statements import statement
+from tests.integration.eventstore.older_build import Read, brought_to, older_build
 from tests.integration.eventstore.questions import ANY, counted, numbers, request
 from tests.integration.eventstore.staging import Connection, connected
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.waiting import eventually
-
-# The package has a function of the module's name.
-migrating = importlib.import_module("eventstore.postgres.administration.migrations")
 
 PARTS = 2
 OLDER = 4
@@ -33,12 +29,6 @@ def of_domain(name: str | None) -> Outcome:
 def command(key: UUID, domain: str | None = "library", *, digest: bytes = COMMAND) -> Append:
     """A command as a worker of an older build records it."""
     return request(counted("a"), key=key, digest=digest, outcome=of_domain(domain))
-
-
-async def brought_to(database: Database, version: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(migrating, "migrations", lambda: migrations()[:version])
-    await migrate(database.admin_url)
-    monkeypatch.undo()
 
 
 @pytest.fixture(params=[PARTS, OLDER])
@@ -207,7 +197,7 @@ async def test_a_migration_does_not_wait_long_for_the_receipts(
     empty: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await brought_to(empty, OLDER, monkeypatch)
-    monkeypatch.setattr(migrating, "_LOCK_TIMEOUT", "50ms")
+    monkeypatch.setattr("eventstore.postgres.administration.migrations._LOCK_TIMEOUT", "50ms")
     async with connected(empty.admin_url) as reader, reader.transaction():
         await reader.execute("LOCK TABLE eventstore.receipts IN ACCESS SHARE MODE")
         with pytest.raises(StoreMisconfigured, match=r"longer than 50ms: .* run `worker db migrate` again"):

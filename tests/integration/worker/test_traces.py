@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TypeAlias
 from urllib.parse import SplitResult, urlsplit
+from uuid import uuid4
 
 import pytest
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
@@ -175,6 +176,39 @@ async def test_a_conflict_is_an_event_on_the_attempt_and_names_who_was_faster(
     assert 0 < attempts[2].attributes["command.waited"] <= 0.05
     assert process.attributes["command.attempts"] == 2
     assert not any(span.failed for span in spans)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_command_that_relied_on_a_refused_event_names_whose_it_was(
+    receiver: Receiver, store: PostgresEventStore, recorded: Recorded, publisher: Publisher, database: Database
+) -> None:
+    boundary = Filter.matching().any_event_type_of("Counted").and_any_predicate_of(P("Key", "a"))
+    refused = uuid4()
+    async with connected(database.admin_url) as admin, asyncio.TaskGroup() as asking:
+        async with head_locked(database.admin_url):
+            asking.create_task(
+                store.append([Event(type="Counted", payload={"Key": "a"})], boundary=boundary, after=START)
+            )
+            await waiting(admin, 1)
+            asked = [
+                asking.create_task(publisher.request("tally", "Count", {"Key": "a", "Limit": 9}, command_id=refused))
+            ]
+            await waiting(admin, 2)
+            # Decided on top of the one that waits to be recorded, and will not be.
+            asked.append(asking.create_task(publisher.request("tally", "Count", {"Key": "a", "Limit": 9})))
+            await receiver.named("decide Count", 2)
+        first, relying = [(await each).first for each in asked]
+    assert first is not None
+    assert relying is not None
+    spans = await receiver.all_of(await recorded(relying), 7)
+    (attempt,) = [span for span in spans if span.name == "attempt"]
+    assert attempt.events == [("broken", {"broken.command_id": str(refused), "broken.trace_id": await recorded(first)})]
+    assert sorted(span.name for span in spans if span.parent_id == attempt.span_id) == [
+        "append events",
+        "decide Count",
+        "decide Count",
+        "query events",
+    ]
 
 
 @pytest.mark.usefixtures("worker")

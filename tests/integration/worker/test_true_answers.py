@@ -1,14 +1,16 @@
 """A command that is on record has that answer, whatever it fails of when it comes again."""
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any, NoReturn
 from uuid import UUID
 
 import pytest
+from pydantic import Field
 
-from eventstore import EventStoreError, Receipt
+from eventstore import EventStoreError, Filter, P, Receipt
 from eventstore.postgres import PostgresEventStore
-from handlers import Accepted, Command, Decider, Decision
+from handlers import Accepted, Command, Decider, Decision, Domain, DomainEvent, Rejected, View
 from tests.integration.eventstore.staging import connected
 from tests.support.amqp_client import AmqpClient
 from tests.support.domains.tally import Count, Counted, Tally, domain, tally
@@ -36,6 +38,48 @@ def decide_open(command: Open, state: Tally) -> Decision:
         raise ValueError(f"{command.Key} is open already")
     return Accepted(events=(Counted(key=command.Key),))
 
+
+class Pack(Command):
+    key: str = Field(alias="Key")
+    items: dict[str, Decimal] = Field(alias="Items")
+
+
+class Look(Command):
+    key: str = Field(alias="Key")
+
+
+class Packed(DomainEvent):
+    key: str = Field(alias="Key")
+    items: dict[str, Decimal] = Field(alias="Items")
+
+
+def packed_in(key: str) -> Filter:
+    return Filter.matching().any_event_type_of("Packed").and_any_predicate_of(P("Key", key))
+
+
+def after_packing(_: str, event: DomainEvent) -> str:
+    assert isinstance(event, Packed)
+    return ", ".join(f"{pieces} {name}" for name, pieces in event.items.items())
+
+
+box = View(name="box", events=packed_in, initial=lambda _: "nothing", evolve=after_packing)
+packing = Domain(
+    name=domain.name,
+    views=(box,),
+    deciders=(
+        Decider(
+            command=Pack,
+            parts=lambda command: box.at(command.key),
+            decide=lambda command, _: Accepted(events=(Packed(key=command.key, items=command.items),)),
+        ),
+        Decider(
+            command=Look,
+            parts=lambda command: box.at(command.key),
+            decide=lambda _, held: Rejected(reason=held),
+        ),
+    ),
+    events=(Packed,),
+)
 
 # Cancels the statements that wait for a lock on a table.
 _CANCEL = """
@@ -65,6 +109,39 @@ async def test_a_command_whose_code_cannot_be_asked_twice_has_its_first_answer(
         assert (other.outcome, other.code) == ("failed", "handler_error")
     assert service.counters.ends == {End.ACCEPTED: 1, End.DUPLICATE: 1, End.RETRIED: 2, End.DEAD_LETTERED: 1}
     assert await letters(client) == [0, 0, 1]
+
+
+async def test_who_recorded_an_event_decides_on_it_as_whoever_reads_it(
+    store: PostgresEventStore, vhost: str, publisher: Publisher
+) -> None:
+    """Also if its view depends on the order of fields, or on how numbers are written."""
+    items = {"tea": Decimal("1E+2"), "é": Decimal("-0.0"), "cup": Decimal("2.50"), "z": Decimal(1)}
+    told = []
+    async with serving_domain(packing, store, vhost):
+        await publisher.request("tally", "Pack", {"Key": "a", "Items": items})
+        told.append((await publisher.request("tally", "Look", {"Key": "a"})).reason)
+    async with serving_domain(packing, store, vhost):
+        told.append((await publisher.request("tally", "Look", {"Key": "a"})).reason)
+    assert told == ["1 z, 0.0 é, 2.50 cup, 100 tea"] * 2
+
+
+async def test_a_command_sent_again_with_its_numbers_spelled_otherwise_is_the_same(
+    store: PostgresEventStore, vhost: str, client: AmqpClient
+) -> None:
+    bodies = [b'{"Key": "a", "Items": {"tea": %s}}' % number for number in (b"1", b"1.0", b"10e-1")]
+    async with serving_domain(packing, store, vhost) as service:
+        first = await client.put(bodies[0], message_type="Pack", reply_to=client.replies)
+        answers = [await client.answer()]
+        for body in bodies[1:]:
+            await client.put(body, message_type="Pack", message_id=first, reply_to=client.replies)
+            answers.append(await client.answer())
+        await settled(service, 3)
+    assert [(answer["outcome"], answer["first"], answer["duplicate"]) for answer in answers] == [
+        ("accepted", 1, False),
+        ("accepted", 1, True),
+        ("accepted", 1, True),
+    ]
+    assert await letters(client) == [0, 0, 0]
 
 
 async def test_what_was_recorded_by_a_process_that_has_ended_is_answered(

@@ -21,6 +21,8 @@ NAIVE = datetime(2026, 1, 5)  # noqa: DTZ001  the test is about naive times
         (None, "is a string"),
         (P("a", 1), "is a string"),
         (Filter, "write 'Filter', or Filter.__name__, not the class"),
+        (["A", "B"], "named one after the other, not in a list: leave out its brackets"),
+        (("A", "B"), "named one after the other, not in a list"),
     ],
 )
 def test_an_invalid_event_type_is_refused(event_type: Any, reason: str) -> None:

@@ -191,6 +191,8 @@ def test_without_types_one_matching_event_is_enough() -> None:
 def test_an_unlisted_type_is_reported() -> None:
     events = Filter.matching().any_event_type_of("Solt").or_matching().any_event_type_of("Bought")
     assert found(events) == ["names the event type Solt, which the domain does not list (did you mean Sold?)"]
+    other = Filter.matching().any_event_type_of("Given")
+    assert found(other) == ["names the event type Given, which the domain does not list; add it to its events"]
 
 
 def by_product(product: str, pieces: int, order: UUID, size: Size, price: Decimal) -> Filter:

@@ -453,6 +453,9 @@ def test_a_wrong_call_inside_decide_is_a_bug_of_the_domain() -> None:
         (lambda: given([ON]), "given takes events, one after the other; a list is none"),
         (lambda: given(ON, SwitchOn(lamp="a")), "given takes events, one after the other; a SwitchOn is none"),
         (lambda: given(SwitchedOn), "given takes events, one after the other; the class SwitchedOn is none"),
+        (lambda: given().when(SwitchOn), "when takes a command; the class SwitchOn is none"),
+        (lambda: given().when({"lamp": "a"}), "when takes a command; a dict is none"),
+        (lambda: given().when(ON), "when takes a command; a SwitchedOn is none"),
         (
             lambda: given(ON).sees(light, "on"),
             "sees takes a part, which is a view at a key, such as shelf.at(…); a View is none",

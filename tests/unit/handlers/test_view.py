@@ -412,7 +412,19 @@ class Fraction(Enum):
     HALF = 0.5
 
 
-@pytest.mark.parametrize("kind", [datetime, float, bytes, str | None, time, list[str], dict, Fraction, str | complex])
+def test_a_key_that_may_be_none_is_refused_at_its_declaration() -> None:
+    def events(day: str | None) -> Filter:
+        return Filter.matching().any_predicate_of(P("day", day or ""))
+
+    with pytest.raises(InvalidView) as raised:
+        View(name="thing", events=events, initial=lambda _: 0, evolve=lambda state, _: state)
+    assert str(raised.value) == (
+        "events of the view thing declares that day may be None, and no predicate finds a field that is None: "
+        "leave None out of its type"
+    )
+
+
+@pytest.mark.parametrize("kind", [datetime, float, bytes, time, list[str], dict, Fraction, str | complex])
 def test_an_invalid_key_type_is_refused_at_its_declaration(kind: Any) -> None:
     def events(day: Any) -> Filter:
         return Filter.matching().any_predicate_of(P("day", day))

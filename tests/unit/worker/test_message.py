@@ -136,6 +136,32 @@ def test_the_digest_depends_on_the_command_and_not_on_its_formatting() -> None:
     assert one != digest("CountOnce", read_body(b'{"a":1,"b":[1,2]}', **LIMITS))
 
 
+SPELLINGS = [
+    (b"1", b"1.0", b"1.00", b"1e0", b"10E-1"),
+    (b"0", b"0.0", b"-0", b"-0.0", b"0e5"),
+    (b"100", b"1e2", b"1.0E+2", b"100.000"),
+    (b"4.5", b"4.50", b"45e-1", b"0.45E1"),
+    (b"-12.25", b"-12.250", b"-1225e-2"),
+    # Beyond the precision of floats, and of decimal arithmetic.
+    (b"0.1", b"0.10000000000000000000000000000000000000"),
+    (b"0.10000000000000000000000000000000000001", b"10000000000000000000000000000000000001e-38"),
+    (b"100000000000000000000000000000000000000000000", b"1e44"),
+    (b"100000000000000000000000000000000000000000001", b"100000000000000000000000000000000000000000001.0"),
+    (b'"1"',),
+    (b'"1.0"',),
+    (b"true",),
+]
+
+
+def test_the_digest_of_a_number_is_one_in_all_its_spellings() -> None:
+    digests = [
+        {digest("Pay", read_body(b'{"to":"E.","rates":[{"of":%s}]}' % each, **LIMITS)) for each in spellings}
+        for spellings in SPELLINGS
+    ]
+    assert [len(each) for each in digests] == [1] * len(SPELLINGS)
+    assert len(set().union(*digests)) == len(SPELLINGS)
+
+
 @pytest.mark.parametrize(
     "reply",
     [

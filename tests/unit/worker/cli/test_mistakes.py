@@ -270,12 +270,18 @@ def test_each_invalid_line_of_a_file_is_reported_up_to_ten(
                 "DATABASE_URL": "postgresql://db/events",
                 "PROJECTIONS_URL": "postgresql://worker@127.0.0.1:9/tables",
             },
-            "PostgreSQL cannot be reached: connection refused; start the database or correct PROJECTIONS_URL.",
+            (
+                "PostgreSQL cannot be reached at 127.0.0.1:9: connection refused; start the database or correct "
+                "PROJECTIONS_URL."
+            ),
         ),
         (
             ("reactions", "list"),
             {"WORKER_DOMAINS": "handlers.library:domain", "DATABASE_URL": "postgresql://worker@127.0.0.1:9/events"},
-            "PostgreSQL cannot be reached: connection refused; start the database or correct DATABASE_URL.",
+            (
+                "PostgreSQL cannot be reached at 127.0.0.1:9: connection refused; start the database or correct "
+                "DATABASE_URL."
+            ),
         ),
         (
             ("config",),

@@ -2,8 +2,10 @@
 
 import importlib
 import json
+import os
 import re
 import runpy
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -52,6 +54,27 @@ def test_the_package_passes_its_own_test(made: Path) -> None:
     assert tests
     for test in tests:
         test()
+
+
+@pytest.mark.parametrize(("line", "status"), [(".then(accepted(PLACED))", 0), ("", 1)])
+def test_a_forgotten_then_fails_its_tests_and_a_warning_of_another_package_does_not(
+    line: str, status: int, made: Path
+) -> None:
+    """pytest-asyncio, for one, warns of a setting when pytest starts."""
+    decision = f"given(StockAdded(product='tea', pieces=5)).when(ORDER){line}"
+    with (made / "tests" / "test_orders.py").open("a", encoding="utf-8") as more:
+        more.write(f"\n\ndef test_more() -> None:\n    warnings.warn('other')\n    {decision}\n\n\nimport warnings\n")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    ran = subprocess.run(
+        [sys.executable, "-W", "default", "-m", "pytest", "-p", "no:cacheprovider"],
+        cwd=made,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert ran.returncode == status, ran.stdout + ran.stderr
+    assert ("when(PlaceOrder(…)) checks nothing: add .then(…)" in ran.stdout) == bool(status)
 
 
 def test_its_settings_are_valid_and_name_its_servers(made: Path) -> None:

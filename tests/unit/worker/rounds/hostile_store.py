@@ -27,6 +27,7 @@ from eventstore import (
     StoreUnavailable,
     TransientStoreError,
 )
+from eventstore.memory_log import new_token
 
 
 class StoreBug(Exception):
@@ -121,17 +122,21 @@ class HostileStore(MemoryEventStore):
     def come_in(self) -> None:
         """Record an event of another writer."""
         if not self._lock.locked():
-            self._log.record(Append(events=[self.strange()]))
+            self._log.record(Append(events=[self.strange()]), new_token())
 
     def fail_over(self) -> None:
         """Continue with a standby that lacks the last events and receipts."""
         if self._lock.locked():
             return
-        left = max(0, len(self._log.events) - self.rnd.randrange(1, 8))
-        self._log.events = self._log.events[:left]
+        lost = min(len(self._log.events), self.rnd.randrange(1, 8))
+        self._log.events = self._log.events[: len(self._log.events) - lost]
         self._log.receipts = {
             key: stored for key, stored in self._log.receipts.items() if self._log.is_in_history(stored[1].position)
         }
+        if self.rnd.random() < 0.5:
+            # Other writers take the lost numbers, so that the next event of a worker follows those that it knows of.
+            for _ in range(lost):
+                self.come_in()
 
     async def settle(self) -> None:
         """Stop all faults, and let operations in flight finish."""
@@ -147,7 +152,7 @@ class HostileStore(MemoryEventStore):
     def _transaction(
         self, appends: Sequence[Append], missing: list[Event] | None = None, own: OwnRange | None = None
     ) -> list[Receipt | EventStoreError]:
-        before = len(self._log.events)
+        before, token = len(self._log.events), new_token()
         missing = [] if missing is None else missing
         found: list[Receipt | EventStoreError] = []
         seen: set[UUID | None] = set()
@@ -156,7 +161,7 @@ class HostileStore(MemoryEventStore):
             if own is not None and append.parts:
                 asked = append.with_parts(_with(part, own) for part in append.parts)
             try:
-                answer = self._log.judged(asked, before, missing, repeats=append.key in seen)
+                answer = self._log.judged(asked, before, missing, token, repeats=append.key in seen)
             except EventStoreError as error:
                 found.append(error)
                 missing.extend(append.events)

@@ -7,9 +7,9 @@ import pytest
 from eventstore import Event, OutcomeKind
 from handlers import Accepted, Command, Decider, Decision, Domain, DomainEvent, Rejected, View
 from handlers.kept_states import KeptState
+from tests.support.domains.bank import Moved, account_events
 from tests.unit.worker.rounds.gated_store import GatedStore, all_wait, sent
 from tests.unit.worker.staged import command
-from tests.unit.worker.test_parts import Moved, account_events
 from worker.rounds.scheduler import Scheduler
 from worker.settings import Settings
 

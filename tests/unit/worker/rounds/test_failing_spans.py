@@ -1,15 +1,16 @@
 """Span processors of a program that raise: every command is still answered."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 
-from eventstore import MemoryEventStore
+from eventstore import Held, LockNotAcquired, MemoryEventStore
 from tests.support.domains.tally import domain
-from tests.unit.worker.staged import command
+from tests.unit.worker.staged import StagedStore, command, intruder
 from worker.rounds import job_spans
 from worker.rounds.scheduler import Scheduler
 from worker.settings import Settings
@@ -41,6 +42,33 @@ def processor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     provider.add_span_processor(processor)
     monkeypatch.setattr(job_spans, "tracer", provider.get_tracer("of the test"))
     yield processor
+    provider.shutdown()
+
+
+async def test_commands_are_decided_though_a_span_processor_raises_while_the_lock_is_not_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    processor, provider, store = Raising("end", "none"), TracerProvider(), StagedStore()
+    provider.add_span_processor(processor)
+    monkeypatch.setattr(job_spans, "tracer", provider.get_tracer("of the test"))
+    genuine = store.exclusive
+
+    @asynccontextmanager
+    async def refused(**_: float) -> AsyncIterator[Held]:
+        processor.name = "attempt"
+        monkeypatch.setattr(store, "exclusive", genuine)
+        raise LockNotAcquired("others have it")
+        yield
+
+    monkeypatch.setattr(store, "exclusive", refused)
+    scheduler = Scheduler(store, domain, Settings(worker_conflict_attempts=1))
+    store.after_query = [intruder(store)]
+    async with asyncio.timeout(60):
+        loser = await scheduler.process(command("Count", Key="a"))
+        after = await scheduler.process(command("Count", Key="b"))
+    assert (loser.receipt.first, after.receipt.first) == (2, 3)
+    assert processor.raised == 3
+    await scheduler.close()
     provider.shutdown()
 
 

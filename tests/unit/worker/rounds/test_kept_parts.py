@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import pytest
 from opentelemetry.context import Context
@@ -17,12 +18,13 @@ from eventstore import (
     Position,
     Receipt,
 )
+from handlers import Accepted, Command, Decider
 from handlers.kept_states import KeptState
+from tests.support.domains.bank import Moved, account, bank
 from tests.support.domains.tally import Counted, Tally, tally
 from tests.support.domains.tally import domain as tallying
 from tests.unit.worker.rounds.gated_store import GatedStore, all_wait, sent
 from tests.unit.worker.staged import command, counted
-from tests.unit.worker.test_parts import account, bank
 from worker.counters import Counters
 from worker.rounds.job import Job
 from worker.rounds.own_events import OwnEvent, OwnEvents
@@ -121,6 +123,86 @@ async def test_an_own_event_replaced_by_a_failover_is_in_no_state(store: GatedSt
     store._log.events.append(other.recorded(ghost.sequence_number, token=99))
     # The part of b was read before, and has the lost event in an own range.
     assert await transfer(teller, "b", "c", 5) is REJECTED
+
+
+async def test_a_lost_own_event_is_in_no_state_though_a_later_one_follows_its_number(
+    store: GatedStore, teller: Scheduler
+) -> None:
+    for name in ("a", "z"):
+        await teller.process(command("Deposit", account=name, amount=10))
+    assert await transfer(teller, "b", "c", 1) is REJECTED
+    assert await transfer(teller, "a", "b", 5) is ACCEPTED
+    store._log.events.pop()
+    # Another event gets the number. The next one is also in the part of b; neither was decided on it.
+    assert (await teller.process(command("Deposit", account="q", amount=1))).receipt.first == 3
+    assert await transfer(teller, "z", "b", 1) is ACCEPTED
+    assert await transfer(teller, "b", "c", 6) is REJECTED
+
+
+class Grant(Command):
+    account: str
+
+
+granting = replace(
+    bank,
+    deciders=(
+        *bank.deciders,
+        Decider(
+            command=Grant,
+            parts=lambda _: (),
+            decide=lambda command: Accepted(events=(Moved(source="cash", target=command.account, amount=1),)),
+        ),
+    ),
+)
+
+
+class LosingStore(GatedStore):
+    """Refuses the second of three members for a value; between the halves, a failover loses the first half."""
+
+    async def append_chain(self, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
+        if len(appends) != 3:
+            return await super().append_chain(appends)
+        before = await super().append_chain(appends[:1])
+        self._log.events.pop()
+        await self.append([Event(type="Moved", payload={"source": "x", "target": "y", "amount": 7})])
+        return [*before, InvalidRequest("the database refuses a value"), *await super().append_chain(appends[2:])]
+
+
+@pytest.mark.usefixtures("one_round")
+async def test_the_first_half_of_a_split_chain_is_in_no_state_if_a_failover_loses_it() -> None:
+    store = LosingStore()
+    teller = Scheduler(store, granting, Settings())
+    await teller.process(command("Deposit", account="a", amount=10))
+    assert await transfer(teller, "b", "c", 1) is REJECTED
+    store.may_answer.clear()
+    blocker = sent(teller, command("Deposit", account="blocker", amount=1))
+    await all_wait()
+    three = [
+        sent(teller, command("Transfer", source="a", target="b", amount=5)),
+        sent(teller, command("Grant", account="n")),
+        sent(teller, command("Grant", account="b")),
+    ]
+    await all_wait()
+    store.may_answer.set()
+    await blocker
+    found = await asyncio.gather(*three, return_exceptions=True)
+    assert [type(each) for each in found] == [Answer, InvalidRequest, Answer]
+    assert await transfer(teller, "b", "c", 6) is REJECTED
+    await teller.close()
+
+
+async def test_a_part_that_others_events_of_the_round_enter_has_a_limited_number_of_ranges(
+    teller: Scheduler,
+) -> None:
+    await teller.process(command("Deposit", account="z", amount=99))
+    assert await transfer(teller, "b", "c", 999) is REJECTED
+    entry, most = teller._states._entries[account.at("b")], 0
+    for _ in range(20):
+        # The first member validates the part, up to its own place; the event of the second lies above.
+        await asyncio.gather(transfer(teller, "b", "c", 999), transfer(teller, "z", "b", 1))
+        most = max(most, len(entry.ranges))
+    assert most == 9
+    assert entry.state.balance == 20
 
 
 async def test_own_events_lost_by_a_failover_are_never_folded_again(store: GatedStore, tallier: Scheduler) -> None:
