@@ -36,6 +36,8 @@ class _Summary:
         for item in boundary.items:
             if item.event_types and self.types.isdisjoint(item.event_types):
                 continue
+            if item.all_predicates and len({each.key for each in item.predicates}) < len(item.predicates):
+                continue  # no event has two values in one field
             if sum(fragment in self.fields for fragment in item.fragments) >= item.predicates_needed:
                 return True
         return False

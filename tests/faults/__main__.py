@@ -19,11 +19,14 @@ _SECONDS_A_FAULT = 1800
 _BY_DRIVER = (
     "tests/contract",
     "tests/integration/eventstore/drivers",
+    "tests/integration/worker/test_erasure.py",
     *(
         f"tests/integration/eventstore/test_{name}.py"
         for name in (
             *("races", "part_races", "batches", "connections", "ended_connections", "holds", "hold_servers"),
             *("neighbours", "replicas", "restart", "silence", "subscriptions", "synchronous", "failover"),
+            *("partitions", "archiving", "erasure", "erasure_on_replicas", "stored_states", "positions"),
+            *("interruptions", "sticky_connection", "silent_hosts", "turns", "walks"),
         )
     ),
 )

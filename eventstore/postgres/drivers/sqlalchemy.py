@@ -6,6 +6,7 @@ for PostgreSQL and gain nothing from compilation.
 
 import asyncio
 import time
+import weakref
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from typing import Any, TypeVar, cast
@@ -160,6 +161,9 @@ class _OwnEngine(EngineLender):
         self._first = first
         self._is_closing = False
         self._returned_one = asyncio.Event()
+        self._resting: weakref.WeakSet[Any] = weakref.WeakSet()
+        # Lent when ``expire_connections`` was called.
+        self._expired: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def __await__(self) -> Generator[Any, None, Any]:
         """See ``ConnectionPool``."""
@@ -173,12 +177,26 @@ class _OwnEngine(EngineLender):
         """See ``ConnectionPool.acquire``."""
         if self._is_closing:
             raise DriverError("the engine is disposed of", failure=Failure.LOSS)
-        return await super().acquire()
+        connection = await super().acquire()
+        self._resting.discard(connection)
+        return connection
 
     async def release(self, connection: Any, /, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  the protocol's form
         """See ``ConnectionPool.release``."""
+        if connection in self._expired:
+            connection.terminate()
         await super().release(connection, timeout=timeout)
+        if not connection.is_closed():
+            self._resting.add(connection)
         self._returned_one.set()
+
+    async def expire_connections(self) -> None:
+        """See ``ConnectionPool.expire_connections``."""
+        await super().expire_connections()
+        # The engine closes each when it is next taken, and waits for two seconds if its server is silent.
+        for connection in tuple(self._resting):
+            connection.terminate()
+        self._expired.update(self._lent)
 
     def terminate(self) -> None:
         """See ``ConnectionPool.terminate``."""

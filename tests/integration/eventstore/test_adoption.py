@@ -282,6 +282,16 @@ async def test_what_cannot_be_recorded_is_named_and_nothing_of_its_chunk_is(
     assert (await adopt(database.admin_url, empty.admin_url)).adopted == 25
 
 
+async def test_an_event_with_a_negative_number_is_not_left_out(
+    store: PostgresEventStore, database: Database, empty: Database, source: Connection
+) -> None:
+    await source.execute("INSERT INTO events VALUES (-1, now(), 'B', '{}'), (1, now(), 'B', '{}')")
+    for dry_run in (True, False):
+        with pytest.raises(InvalidRequest, match=r"^the table has 1 event with a negative number, which no event of a"):
+            await adopt(database.admin_url, empty.admin_url, dry_run=dry_run)
+    assert (await store.query(ANY)).events == ()
+
+
 @pytest.mark.parametrize("time", ["infinity", "0044-03-15 00:00+00 BC", "20260-01-01 00:00+00"])
 async def test_a_time_that_no_event_has_is_named(
     database: Database, empty: Database, source: Connection, time: str

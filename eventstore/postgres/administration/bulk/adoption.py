@@ -182,6 +182,11 @@ async def _compared(target: SchemaConnection, source: AdoptionSource, own: Impor
         raise translate(error, target.schema) from error
     if (here["events"], here["sum"]) == (there.events, there.sum) and here["events"] == own.records:
         return there
+    if own.source_number is None:
+        raise InvalidRequest(
+            f"the table has {counted(there.events, 'event')} with a negative number, which no event of a log has: give "
+            "each another number"
+        )
     if here["events"] != there.events:
         raise InvalidRequest(
             f"the table has {counted(there.events, 'event')} up to its number {own.source_number}, and "

@@ -266,3 +266,21 @@ async def test_a_server_that_refuses_says_why(database: Database, driver: Driver
         await PostgresEventStore.connect(database.url + "_nowhere", driver=driver)
     with pytest.raises(StoreUnavailable, match="cannot be reached"):
         await PostgresEventStore.connect(f"postgresql://a:b@127.0.0.1:{free_port()}/a", driver=driver)
+
+
+@pytest.mark.parametrize("driver", ["sqlalchemy"])
+async def test_an_engine_does_not_wait_for_connections_that_are_to_be_replaced(
+    database: Database, driver: DriverName
+) -> None:
+    """It would take leave of each, for two seconds if their server is silent, before it makes a new one."""
+    async with PostgresEventStore.connect(database.url, driver=driver) as store:
+        pool = store._pools.primary
+        first, *others = [await pool.acquire() for _ in range(3)]
+        for connection in others:
+            await pool.release(connection)
+        await pool.renew()
+        await pool.release(first)
+        assert [connection.is_closed() for connection in (first, *others)] == [True] * 3
+        again = await pool.acquire()
+        assert not again.is_closed()
+        await pool.release(again)

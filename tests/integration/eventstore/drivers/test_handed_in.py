@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -11,11 +12,11 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
-from eventstore import START, ConcurrencyConflict, Consistency, Event, StoreMisconfigured, StoreUnavailable
+from eventstore import START, ConcurrencyConflict, Consistency, Event, HoldExpired, StoreMisconfigured, StoreUnavailable
 from eventstore.postgres import PostgresEventStore
 from eventstore.postgres.connections import statement_watchdog
 from tests.integration.eventstore.questions import ANY, counted, keys, of
-from tests.integration.eventstore.staging import Connection, head_locked
+from tests.integration.eventstore.staging import Connection, connected, head_locked
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.waiting import eventually
 from tests.support.stores import POOLS, handed_in
@@ -101,6 +102,59 @@ async def test_each_session_is_given_back_with_its_settings(database: Database, 
             await used(store)
         after = await settings(pool)
     assert after == before
+
+
+async def test_each_session_is_given_back_with_its_settings_however_a_call_ends(
+    database: Database, admin: Connection, kind: str
+) -> None:
+    async with single(database, kind) as pool:
+        before = await settings(pool)
+        async with PostgresEventStore.over(pool) as store:
+
+            async def hold() -> None:
+                async with store.exclusive(patience=30.0):
+                    raise AssertionError("the lock was free")
+
+            async def outlived() -> None:
+                async with store.exclusive(limit=0.1) as held:
+                    await eventually(partial(_is_ended, admin), what="the server to end the hold")
+                    await held.query_many([of("a")])
+
+            async def cancelled(call: Coroutine[Any, Any, object]) -> None:
+                calling = asyncio.create_task(call)
+                await eventually(partial(_waits, admin), what="the call to wait")
+                calling.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await calling
+
+            async with connected(database.admin_url) as other, other.transaction():
+                await other.execute("LOCK TABLE eventstore.events IN ACCESS EXCLUSIVE MODE")
+                await cancelled(store.query(of("a")))
+            async with head_locked(database.admin_url):
+                await cancelled(hold())
+            with pytest.raises(RuntimeError):
+                async with store.exclusive():
+                    raise RuntimeError
+            with pytest.raises(HoldExpired):
+                await outlived()
+            async with head_locked(database.admin_url):
+                await cancelled(store.append([counted("a")]))
+            # What was sent goes on without its caller.
+            assert len((await store.query(ANY)).events) <= 1
+        assert await settings(pool) == before
+
+
+async def _waits(admin: Connection) -> bool:
+    return await _others(admin, "wait_event_type = 'Lock'") > 0
+
+
+async def _is_ended(admin: Connection) -> bool:
+    return await _others(admin, "state LIKE 'idle in transaction%'") == 0
+
+
+async def _others(admin: Connection, condition: str) -> int:
+    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    return int(await admin.fetchval(f"{others} AND {condition}"))
 
 
 def single(database: Database, kind: str) -> Any:
