@@ -208,7 +208,7 @@ def test_each_invalid_line_of_a_file_is_reported_up_to_ten(
         (
             ("publish", "RegisterReader", ADA),
             {"WORKER_DOMAINS": "handlers.library:scenarios"},
-            "WORKER_DOMAINS: handlers.library:scenarios is no Domain, but a tuple.",
+            "WORKER_DOMAINS: handlers.library:scenarios is no Domain, but a tuple; did you mean domain?",
         ),
         (("status", "42"), {}, "'42' is not a UUID; pass the id that `worker publish` printed."),
         (
@@ -270,12 +270,18 @@ def test_each_invalid_line_of_a_file_is_reported_up_to_ten(
                 "DATABASE_URL": "postgresql://db/events",
                 "PROJECTIONS_URL": "postgresql://worker@127.0.0.1:9/tables",
             },
-            "PostgreSQL cannot be reached: connection refused; start the database or correct PROJECTIONS_URL.",
+            (
+                "PostgreSQL cannot be reached at 127.0.0.1:9: connection refused; start the database or correct "
+                "PROJECTIONS_URL."
+            ),
         ),
         (
             ("reactions", "list"),
             {"WORKER_DOMAINS": "handlers.library:domain", "DATABASE_URL": "postgresql://worker@127.0.0.1:9/events"},
-            "PostgreSQL cannot be reached: connection refused; start the database or correct DATABASE_URL.",
+            (
+                "PostgreSQL cannot be reached at 127.0.0.1:9: connection refused; start the database or correct "
+                "DATABASE_URL."
+            ),
         ),
         (
             ("config",),
