@@ -283,6 +283,14 @@ def test_each_invalid_line_of_a_file_is_reported_up_to_ten(
                 "DATABASE_URL."
             ),
         ),
+        *(
+            (
+                (command,),
+                {"WORKER_DOMAINS": LAMPS, "DATABASE_URL": "postgresql://db/events"},
+                (f"no domain of WORKER_DOMAINS has a {kind}: lamps has none; a domain lists them, as {kind}s=(…,)."),
+            )
+            for command, kind in (("project", "projection"), ("react", "reaction"), ("relay", "relay"))
+        ),
         (
             ("config",),
             {"WORKER_CONCURRENCY": "many"},
