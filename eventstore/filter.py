@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -26,6 +26,9 @@ from eventstore.position import LAST_NUMBER
 from eventstore.predicate import Predicate
 
 __all__ = ["Filter", "ItemBuilder"]
+
+# The beginnings of the names of all steps.
+_STEPS = ("any_", "all_", "and_", "or_", "occurred_", "sequence_")
 
 
 class Filter(msgspec.Struct, frozen=True, eq=False, gc=False):
@@ -127,6 +130,11 @@ class Filter(msgspec.Struct, frozen=True, eq=False, gc=False):
     def _identity(self) -> tuple[object, ...]:
         return frozenset(self.items), self.since, self.until, self.above
 
+    if not TYPE_CHECKING:  # type checkers know the steps, and must report a wrong one
+
+        def __getattr__(self, name: str) -> object:
+            raise AttributeError(_no_step(self, name))
+
 
 class UnboundedFilter(Filter, frozen=True, gc=False):
     """A complete filter that can still be bounded."""
@@ -214,8 +222,22 @@ class ItemBuilder:
         """Match events that fulfil all of these predicates."""
         return self._matching((first, *others), needs_all=True)
 
+    if not TYPE_CHECKING:  # as above
+
+        def __getattr__(self, name: str) -> object:
+            raise AttributeError(_no_step(self, name))
+
     def _matching(self, predicates: tuple[Predicate, ...], *, needs_all: bool) -> PredicatesFilter:
         return PredicatesFilter((*self._before, FilterItem.of((), checked_predicates(predicates), needs_all=needs_all)))
+
+
+def _no_step(begun: object, name: str) -> str:
+    """Return why an attribute is missing; for a step that cannot follow, those that can."""
+    if not name.startswith(_STEPS):
+        return f"{type(begun).__name__!r} object has no attribute {name!r}"
+    following = [step for step in dir(begun) if step.startswith(_STEPS)]
+    told = f"it goes on with {', '.join(following)}" if following else "it is complete"
+    return f"{name} cannot follow at this place of a filter: {told}"
 
 
 def _aware(moment: datetime) -> datetime:

@@ -43,13 +43,18 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """Build a question from the arguments of ``query_many``.
 
         Raises:
-            InvalidRequest: The number of positions, or of ``known``, differs from the number of filters, or ``most`` is
-                negative.
+            InvalidRequest: The number of positions, or of ``known``, differs from the number of filters, ``most`` is
+                negative, or ``min_position`` is no position.
         """
         if most is not None and most < 0:
             raise InvalidRequest(f"the largest number of events of a filter must be 0 or more, not {most}")
         if known and len(known) != len(filters):
             raise InvalidRequest(f"each filter needs a known number: {len(filters)} filters, {len(known)} numbers")
+        if min_position is not None and not isinstance(min_position, Position):
+            raise InvalidRequest(
+                f"min_position is a Position, not a value of type {type(min_position).__name__}: Position.parse(text) "
+                "makes one of a text"
+            )
         needed = () if min_position is None else (min_position,)
         if after is not None:
             if len(after) != len(filters):

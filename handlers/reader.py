@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Generic, TypeVar
 
-from eventstore import Consistency, EventStore, Position
+from eventstore import Consistency, EventStore, InvalidRequest, Position
 from handlers.domain import Domain
 from handlers.erasure.master_key import MasterKeys
 from handlers.errors import InvalidParts
@@ -93,6 +93,7 @@ class Reader:
 
         Raises:
             UnknownView, InvalidParts: The argument is no part, or its view is not listed by the domain.
+            InvalidRequest: ``min_position`` is no position.
             InvalidView: The part's filter is refused, as in ``Domain.refuse_if_missing``.
             PositionNotReached: No server reached ``min_position`` before the store's timeout.
             HistoryDiverged: ``min_position``, or the position of a kept state, is no longer in the store's history. The
@@ -105,6 +106,10 @@ class Reader:
             raise InvalidParts(f"a reader is asked a view at a key, such as shelf.at(…), not {kind_of(part)}")
         if self._domain.view(part.view.name) is not part.view:
             raise InvalidParts(f"the domain {self._domain.name} lists another view {part.view.name} than was asked")
+        if min_position is not None and not isinstance(min_position, Position):
+            raise InvalidRequest(
+                f"min_position is a Position, not {kind_of(min_position)}: Position.parse(text) makes one of a text"
+            )
         self._domain.refuse_if_missing(part)
         if self._domain.sensitive.are_read_by(part):
             # A replica that lags does not know who is forgotten: a state that was kept or stored before would show it.

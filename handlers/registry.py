@@ -84,16 +84,16 @@ def _load(place: str) -> Domain:
         raise DomainNotFound(f"WORKER_DOMAINS: {module_name} cannot be imported: {missing}; {advice}") from error
     except (Exception, SystemExit) as error:  # a module of the domain may raise anything when it is imported
         raise DomainNotFound(f"WORKER_DOMAINS: {_cannot(module_name, error)}") from error
+    there = " or ".join(sorted(name for name, value in vars(module).items() if isinstance(value, Domain)))
+    meant = f"; did you mean {there}?" if there else ""
     try:
         found = attrgetter(attribute)(module)
     except AttributeError:
-        problem = f"WORKER_DOMAINS: {module_name} has no attribute {attribute}"
-        if there := [name for name, value in vars(module).items() if isinstance(value, Domain)]:
-            raise DomainNotFound(f"{problem}; did you mean {' or '.join(sorted(there))}?") from None
-        taken = None if "." in module_name else _if_taken(module_name)
-        raise DomainNotFound(f"{problem}; {taken}" if taken else problem) from None
+        taken = None if meant or "." in module_name else _if_taken(module_name)
+        advice = f"; {taken}" if taken else meant
+        raise DomainNotFound(f"WORKER_DOMAINS: {module_name} has no attribute {attribute}{advice}") from None
     if not isinstance(found, Domain):
-        raise DomainNotFound(f"WORKER_DOMAINS: {place} is no Domain, but {kind_of(found)}")
+        raise DomainNotFound(f"WORKER_DOMAINS: {place} is no Domain, but {kind_of(found)}{meant}")
     return found
 
 

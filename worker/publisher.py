@@ -129,16 +129,17 @@ class Publisher:
 
         Raises:
             Unroutable: The domain has no queue, because no worker has ever served it.
-            MessageRefused: It is too large, or cannot be encoded; nothing was stored. Commands sent at the same time
-                are not affected.
+            MessageRefused: It is too large, or cannot be encoded, or an argument has a wrong type; nothing was stored.
+                Commands sent at the same time are not affected.
             BrokerUnavailable: It was not confirmed in time, and may have arrived. Send it again with the same id, which
                 is the error's ``command_id``.
             BrokerMisconfigured: The broker refuses the user, or the right to write to the exchange ``commands``.
 
         Every ``WorkerError`` that is raised has the ``command_id``. A caller that may be cancelled should pass one.
         """
-        identity = command_id or uuid4()
+        identity = _identity(command_id)
         with _named(identity):
+            _check_names(domain_name, command_type)
             await self._store(
                 identity,
                 Topology(domain_name).routing_key,
@@ -194,8 +195,9 @@ class Publisher:
             BrokerUnavailable: It was not confirmed in time, and may have arrived: as in ``publish``.
             BrokerMisconfigured: The broker refuses the user, or the right to write to the exchange ``commands``.
         """
-        identity = command_id or uuid4()
+        identity = _identity(command_id)
         with _named(identity), _about_schedule(domain_name):
+            _check_names(domain_name, command_type)
             headers = (_headers(causation_id, affinity_key) or {}) | {DELIVER_AT_HEADER: _deliver_at(at)}
             await self._store(
                 identity,
@@ -230,9 +232,10 @@ class Publisher:
             NoSchedule: The domain's schedule queue does not exist.
             BrokerUnavailable, BrokerMisconfigured: As in ``schedule``.
         """
-        with _named(command_id), _about_schedule(domain_name):
+        identity = _identity(command_id)
+        with _named(identity), _about_schedule(domain_name):
             await self._store(
-                command_id,
+                identity,
                 Topology(domain_name).schedule_queue,
                 b"",
                 message_type=None,
@@ -302,7 +305,7 @@ class Publisher:
 
         On cancellation the command may still be processed.
         """
-        identity = command_id or uuid4()
+        identity = _identity(command_id)
         with _named(identity):
             return await self._answered(
                 partial(
@@ -347,6 +350,25 @@ class Publisher:
                 f"the command has {counted(size, 'byte')}; at most {self._max_message_bytes:,} are sent "
                 "(max_message_bytes)"
             )
+
+
+def _identity(command_id: UUID | None) -> UUID:
+    """Return a command's id. A text would be sent as well, and its reply never found: replies are found by UUID."""
+    if command_id is None:
+        return uuid4()
+    if not isinstance(command_id, UUID):
+        raise MessageRefused(f"a command's id is a UUID, not {_kind(command_id)}: uuid.UUID(text) makes one of a text")
+    return command_id
+
+
+def _check_names(domain_name: str, command_type: str) -> None:
+    for what, given in (("a domain", domain_name), ("a command", command_type)):
+        if not isinstance(given, str):
+            raise MessageRefused(f"{what} is named by a text when a command is sent, not by {_kind(given)}")
+
+
+def _kind(given: object) -> str:
+    return f"the class {given.__name__}" if isinstance(given, type) else f"a value of type {type(given).__name__}"
 
 
 @contextmanager

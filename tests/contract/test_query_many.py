@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -169,6 +170,9 @@ async def test_arguments_that_do_not_fit_together_are_refused(store: EventStore)
         await store.query_many([], after=[START])
     with pytest.raises(InvalidRequest, match="0 or more"):
         await store.query_many([ANY], most=-1)
+    position: Any = "1:2"
+    with pytest.raises(InvalidRequest, match=r"min_position is a Position, not .* str: Position\.parse\(text\) makes"):
+        await store.query_many([ANY], min_position=position)
 
 
 async def test_a_query_is_the_one_stream_of_its_filter(store: EventStore) -> None:

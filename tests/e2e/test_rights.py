@@ -155,7 +155,10 @@ async def test_a_check_names_what_followers_and_schedules_lack(
 ) -> None:
     absent = await worker("check", "--followers", "--json")
     assert absent.status == 2
-    assert "library.events, library.schedule not declared at the broker yet" in _followers(absent)["text"]
+    assert _followers(absent)["text"] == (
+        "not declared yet: library.events, library.schedule; `worker topology declare` declares what is missing, and "
+        "so does the first `worker follow` that may."
+    )
     assert (await worker("topology", "declare")).status == 0
     assert _followers(await worker("check", "--followers", "--json")) == {
         "part": "followers and schedule of library",
@@ -170,6 +173,7 @@ async def test_a_check_names_what_followers_and_schedules_lack(
     # Of who only serves, nothing is missing.
     told = _followers(await limited("check", "--json"))
     assert told["good"]
+    assert told["text"].startswith("`worker follow` cannot run here: ")
     for lacking in (
         "the role eventstore_projections lacks USAGE ON SCHEMA schedule",
         "write commands (reactions and scheduled commands)",

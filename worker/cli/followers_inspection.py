@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from eventstore import EventStoreError
 from handlers.domain import Domain
-from worker.amqp.follower_rights import follower_rights
+from worker.amqp.follower_rights import FollowerRights, follower_rights
 from worker.cli.findings import Finding
 from worker.errors import BrokerError, SettingsError
 from worker.failures import naming, sentence
@@ -42,14 +42,25 @@ async def _inspect(settings: Settings, domain: Domain, store: StoreSettings, *, 
     part = f"{'followers and ' if follows else ''}schedule of {domain.name}"
     try:
         lacking = await _lacking_in_databases(settings, store, follows=follows)
+        rights = FollowerRights()
         if settings.amqp_url:
-            lacking += await _lacking_at_the_broker(settings, domain)
+            rights = await follower_rights(
+                settings.amqp_url, Topology.of(domain), reacts=bool(domain.reactions), relays=bool(domain.relays)
+            )
     except (EventStoreError, BrokerError) as error:
         return Finding(part=part, good=not needed, note=True, text=f"cannot be checked: {sentence(error)}")
-    if not lacking:
+    if rights.missing:
+        named = ", ".join(rights.missing)
+        lacking.append(f"the user of AMQP_URL lacks the rights {named}: docs/broker.md names them all")
+    told = [f"`worker follow` cannot run here: {'; '.join(lacking)}"] if lacking else []
+    if rights.absent:
+        told.append(
+            f"not declared yet: {', '.join(rights.absent)}; `worker topology declare` declares what is missing, and so "
+            "does the first `worker follow` that may"
+        )
+    if not told:
         return Finding(part=part, good=True, text="may be run")
-    told = f"`worker follow` cannot run here: {'; '.join(lacking)}."
-    return Finding(part=part, good=not needed, note=True, text=told)
+    return Finding(part=part, good=not needed, note=True, text=f"{'; '.join(told)}.")
 
 
 async def _lacking_in_databases(settings: Settings, store: StoreSettings, *, follows: bool) -> list[str]:
@@ -68,21 +79,3 @@ async def _lacking_in_databases(settings: Settings, store: StoreSettings, *, fol
             store.database_url, SCHEDULE, migration="worker db migrate", schema=store.database_schema
         )
     return found + ([lacking] if lacking else [])
-
-
-async def _lacking_at_the_broker(settings: Settings, domain: Domain) -> list[str]:
-    rights = await follower_rights(
-        settings.amqp_url, Topology.of(domain), reacts=bool(domain.reactions), relays=bool(domain.relays)
-    )
-    found = []
-    if rights.absent:
-        told = ", ".join(rights.absent)
-        found.append(
-            f"{told} not declared at the broker yet: `worker topology declare` declares it, and so does `worker "
-            "follow` if it may"
-        )
-    if rights.missing:
-        found.append(
-            f"the user of AMQP_URL lacks the rights {', '.join(rights.missing)}: docs/broker.md names them all"
-        )
-    return found

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from eventstore.counted import counted
-from worker.load.chart import Chart, Column, Line, Mark, Size, columns, lines
+from worker.load.chart import CHARACTER, Chart, Column, Line, Mark, Size, columns, lines
 from worker.load.figures import brief, duration
 from worker.load.scale import Scale, counts, linear, logarithmic
 from worker.load.summary import Summary
@@ -17,6 +17,8 @@ _SIZES = (
     ("small", Size(width=380, height=280, ticks=4)),
 )
 _ROWS = 5
+# At least what the labels of the vertical axis and the right edge take of a chart's width.
+_MARGINS = 90.0
 # Above this many milliseconds, a chart of latencies uses seconds.
 _LONG_MS = 2000.0
 
@@ -92,7 +94,13 @@ def _waits(summary: Summary, size: Size) -> str:
         size=size,
         across="latency, logarithmic",
         up="commands",
-        x=logarithmic(bins[0].from_ms, bins[-1].to_ms, most=size.ticks + 2, text=_ms),
+        x=logarithmic(
+            bins[0].from_ms,
+            bins[-1].to_ms,
+            most=size.ticks + 2,
+            characters=(size.width - _MARGINS) / CHARACTER,
+            text=_ms,
+        ),
         y=linear(max(each.commands for each in bins), most=_ROWS),
         marks=tuple(
             Mark(value, f"{name} {_ms(value)}")

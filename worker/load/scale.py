@@ -1,8 +1,9 @@
 """The scale: where a value is on an axis of a chart, and which values are labelled."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from worker.load.figures import brief
 
@@ -67,29 +68,37 @@ def linear(highest: float, *, most: int, is_rounded: bool = True, text: Callable
     return Scale(low=0.0, high=count * step if is_rounded else highest, ticks=ticks)
 
 
-def logarithmic(low: float, high: float, *, most: int, text: Callable[[float], str] = brief) -> Scale:
+def logarithmic(
+    low: float, high: float, *, most: int, characters: float = math.inf, text: Callable[[float], str] = brief
+) -> Scale:
     """Return a logarithmic scale that begins and ends with 1, 2 or 5 times a power of ten, as in 100, 200, 500, 1000.
 
     Args:
         low: The lowest value to show, above zero.
         high: The highest value to show.
         most: The most ticks; if there are more, only some of each decade are labelled.
+        characters: The length of the axis, in characters of a label: labels that would touch are not chosen.
         text: Formats the label of a tick.
     """
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1
     every = [(power, factor) for power in range(first, last + 1) for factor in _STEPS]
     begin = max(each for each in every if _value(*each) <= low * (1 + 1e-9))
     end = min(each for each in every if _value(*each) >= high * (1 - 1e-9) and each > begin)
-    inside = [each for each in every if begin <= each <= end]
-    chosen = next(
-        (some for factors in _OF_A_DECADE if len(some := [each for each in inside if each[1] in factors]) <= most),
-        None,
+    inside = [(each[1], Tick(_value(*each), text(_value(*each)))) for each in every if begin <= each <= end]
+    choices = [[tick for factor, tick in inside if factor in factors] for factors in _OF_A_DECADE]
+    *_, decades = choices
+    choices += [decades[::step] for step in range(2, len(decades) + 1)]
+    per_decade = characters / (math.log10(_value(*end)) - math.log10(_value(*begin)))
+    chosen = next((some for some in choices if len(some) <= most and _are_apart(some, per_decade)), choices[-1])
+    return Scale(low=_value(*begin), high=_value(*end), ticks=tuple(chosen), is_logarithmic=True)
+
+
+def _are_apart(ticks: Sequence[Tick], characters: float) -> bool:
+    """Return whether a character's width and more is between the labels, if a decade is this many characters long."""
+    return all(
+        math.log10(after.value / before.value) * characters >= (len(before.text) + len(after.text)) / 2 + 1
+        for before, after in pairwise(ticks)
     )
-    if chosen is None:
-        decades = [each for each in inside if each[1] == 1]
-        chosen = decades[:: math.ceil(len(decades) / most)]
-    ticks = tuple(Tick(_value(*each), text(_value(*each))) for each in chosen)
-    return Scale(low=_value(*begin), high=_value(*end), ticks=ticks, is_logarithmic=True)
 
 
 def counts(last: int, *, most: int) -> Scale:

@@ -58,7 +58,11 @@ def targets_of(
     wanted = chosen(domains, names, kinds=kinds)
     if not wanted and not may_be_none:
         listed = ", ".join(domain.name for domain in domains)
-        raise FollowerError(f"no domain of WORKER_DOMAINS has a {' or a '.join(kinds)}: {listed} has none")
+        lists = " or ".join(f"{kind}s=(…,)" for kind in kinds)
+        raise FollowerError(
+            f"no domain of WORKER_DOMAINS has a {' or a '.join(kinds)}: {listed} has none; a domain lists them, as "
+            f"{lists}"
+        )
     targets = []
     for store in stores_of(settings, [domain.name for domain in domains]):
         declared = tuple(each for each in wanted if each.domain.name in store.domains)

@@ -60,8 +60,11 @@ def deliver_at(at: datetime | timedelta) -> str:
         at: The time, with a time zone; or the time from now.
 
     Raises:
-        ValueError: It has no time zone, is outside the calendar in UTC, or is too far ahead.
+        ValueError: It is no time, has no time zone, is outside the calendar in UTC, or is too far ahead.
     """
+    if not isinstance(at, datetime | timedelta):
+        kind = type(at).__name__
+        raise ValueError(f"its time is a datetime or a timedelta, not a value of type {kind}")  # noqa: TRY004  as for other times
     now = datetime.now(UTC)
     try:
         time = now + at if isinstance(at, timedelta) else at

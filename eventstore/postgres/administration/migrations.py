@@ -120,7 +120,7 @@ async def migrate(
     if partition_size is not None:
         check_size(partition_size)
     wanted = SessionAttribute.any if dry_run else SessionAttribute.read_write
-    async with administrator(admin_url, purpose="worker db migrate", schema=schema, wanted=wanted) as connection:
+    async with _owner(admin_url, schema, wanted) as connection:
         await check_surroundings(connection)
         await _lock(connection, wait_seconds)
         before, finished = await _version(connection)
@@ -161,7 +161,7 @@ async def migrate_reading(
     the steps of such a database.
     """
     wanted = SessionAttribute.any if dry_run else SessionAttribute.read_write
-    async with administrator(admin_url, purpose="worker db migrate", schema=schema, wanted=wanted) as connection:
+    async with _owner(admin_url, schema, wanted) as connection:
         await _lock(connection, wait_seconds)
         wanted_too = [each for each in migrations() if each.name in _READING_TOO]
         pending = tuple([each for each in wanted_too if not await _has(connection, _READING_TOO[each.name])])
@@ -172,6 +172,21 @@ async def migrate_reading(
                     await connection.execute(migration.sql)
     after = len(_READING_TOO)
     return MigrationReport(before=after - len(pending), after=after, applied=pending, dry_run=dry_run)
+
+
+@asynccontextmanager
+async def _owner(admin_url: str, schema: str, wanted: SessionAttribute) -> AsyncIterator[SchemaConnection]:
+    """Connect as the owner. The advice of other errors about rights is for roles of workers, and would mislead."""
+    try:
+        async with administrator(admin_url, purpose="worker db migrate", schema=schema, wanted=wanted) as connection:
+            yield connection
+    except StoreMisconfigured as error:
+        if error.code != _NO_RIGHT:
+            raise
+        raise StoreMisconfigured(
+            f"this role has no right to migrate: name the database's owner in the address ({error.__cause__})",
+            code=error.code,
+        ) from error.__cause__
 
 
 async def _lock(connection: SchemaConnection, wait_seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,8 +17,10 @@ from tests.support.amqp_client import AmqpClient
 from tests.support.domains.tally import Count
 from tests.support.slow_relay import Relay
 from worker import publisher as publisher_module
-from worker.errors import BrokerMisconfigured, BrokerUnavailable, Unroutable
+from worker.errors import BrokerMisconfigured, BrokerUnavailable, MessageRefused, Unroutable
+from worker.message import Reply
 from worker.publisher import Publisher
+from worker.topology import Topology
 
 
 @pytest.fixture
@@ -158,3 +161,44 @@ async def test_a_broker_that_went_away_is_told_in_time_and_found_again(
         await publisher.publish("tally", "Count", {"Key": "after"})
     keys = [json.loads((await client.take(queue)).body)["Key"] for _ in range(2)]
     assert (keys, await client.ready(queue)) == (["before", "after"], 0)
+
+
+ORDER = {"order": "o1"}
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        # A reply is found by its UUID: the command was decided, and the caller waited for nothing.
+        (
+            lambda publisher: publisher.request("tally", "Ring", ORDER, command_id=str(uuid4())),
+            "a command's id is a UUID, not a value of type str: uuid.UUID(text) makes one of a text",
+        ),
+        (
+            lambda publisher: publisher.publish("tally", "Ring", ORDER, command_id="7"),
+            "a command's id is a UUID, not a value of type str: uuid.UUID(text) makes one of a text",
+        ),
+        (
+            lambda publisher: publisher.cancel("tally", "7"),
+            "a command's id is a UUID, not a value of type str: uuid.UUID(text) makes one of a text",
+        ),
+        (
+            lambda publisher: publisher.request(Topology("tally"), "Ring", ORDER),
+            "a domain is named by a text when a command is sent, not by a value of type Topology",
+        ),
+        (
+            lambda publisher: publisher.schedule("tally", Reply, ORDER, timedelta(hours=1)),
+            "a command is named by a text when a command is sent, not by the class Reply",
+        ),
+        (
+            lambda publisher: publisher.schedule("tally", "Ring", ORDER, 60),
+            "the command cannot be scheduled: its time is a datetime or a timedelta, not a value of type int",
+        ),
+    ],
+)
+async def test_an_argument_of_a_wrong_type_is_refused_before_anything_is_sent(
+    publisher: Any, call: Callable[[Any], Awaitable[Any]], sentence: str
+) -> None:
+    with pytest.raises(MessageRefused) as raised:
+        await call(publisher)
+    assert str(raised.value) == sentence

@@ -83,6 +83,22 @@ def test_each_step_has_only_the_valid_next_steps(value: object, offered: set[str
     assert steps(value) == offered
 
 
+def test_a_step_that_cannot_follow_is_reported_with_those_that_can() -> None:
+    begun: Any = Filter.matching()
+    with pytest.raises(AttributeError) as raised:
+        begun.any_event_type_of("A").any_predicate_of(P("a", 1))
+    assert str(raised.value) == (
+        "any_predicate_of cannot follow at this place of a filter: it goes on with and_all_predicates_of, "
+        "and_any_predicate_of, occurred_from, occurred_until, or_matching, sequence_number_higher_than"
+    )
+    with pytest.raises(AttributeError, match=r"with all_predicates_of, any_event_type_of, any_predicate_of$"):
+        begun.and_any_event_type_of("A")
+    with pytest.raises(AttributeError, match=r"occurred_from cannot follow at this place of a filter: it is complete$"):
+        begun.any_event_type_of("A").occurred_until(MONDAY).occurred_from(MONDAY)
+    with pytest.raises(AttributeError, match=r"^'ItemBuilder' object has no attribute 'items'$"):
+        _ = begun.items
+
+
 def test_an_incomplete_filter_is_no_filter() -> None:
     assert not isinstance(Filter.matching(), Filter)
     assert not isinstance(Filter.matching().any_event_type_of("A").or_matching(), Filter)

@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from eventstore import Consistency, Filter, HistoryDiverged, P, Position, PositionNotReached, StoreUnavailable
+from eventstore import (
+    Consistency,
+    Filter,
+    HistoryDiverged,
+    InvalidRequest,
+    P,
+    Position,
+    PositionNotReached,
+    StoreUnavailable,
+)
 from handlers import HandlerCrashed, InvalidParts, Reader, UnknownView, View
 from handlers.part_reader import LONGEST_AT_ONCE
 from tests.support.domains.jars import Jar, WatchedStore, after_drop, domain, dropped, fill, jar
@@ -116,6 +125,16 @@ async def test_only_views_of_the_domain_are_answered(reader: Reader) -> None:
         await reader.state(jar)
     with pytest.raises(UnknownView):
         await reader.state(View(name="jam", events=events, initial=Jar, evolve=after_drop).at("a"))
+
+
+@pytest.mark.parametrize(("given", "kind"), [(7, "an int"), ("7:3", "a str")])
+async def test_a_position_that_is_none_is_refused_with_the_way_to_make_one(
+    reader: Reader, given: Any, kind: str
+) -> None:
+    """A web program gets it back as a text."""
+    with pytest.raises(InvalidRequest) as raised:
+        await reader.state(jar.at("a"), min_position=given)
+    assert str(raised.value) == (f"min_position is a Position, not {kind}: Position.parse(text) makes one of a text")
 
 
 @pytest.mark.parametrize("count", [1, LONGEST_AT_ONCE + 1])

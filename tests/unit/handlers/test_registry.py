@@ -178,6 +178,10 @@ NO_DOMAIN = (
             "WORKER_DOMAINS: lantern.street has no attribute domains; did you mean domain or lamps or shared?",
         ),
         ("lantern.plain:domain", "WORKER_DOMAINS: lantern.plain:domain is no Domain, but a str"),
+        (
+            "tests.unit.handlers.lamps:Domain",
+            "WORKER_DOMAINS: tests.unit.handlers.lamps:Domain is no Domain, but the class Domain; did you mean domain?",
+        ),
         (f"{LAMPS},{LAMPS}", "WORKER_DOMAINS names two domains that are called lamps"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import pytest
 
+from worker.load.figures import duration
 from worker.load.scale import Scale, counts, linear, logarithmic
 
 
@@ -28,6 +29,23 @@ def test_a_logarithmic_axis_has_1_2_and_5_of_each_decade(low: float, high: float
     scale = logarithmic(low, high, most=most)
     assert texts(scale) == ticks
     assert scale.low <= low < high * 1.0001 <= scale.high * 1.0001
+
+
+@pytest.mark.parametrize(
+    ("characters", "ticks"),
+    [
+        (60, ["5 ms", "10 ms", "50 ms", "100 ms", "500 ms", "1 s"]),
+        # A label of 50 ms would touch that of 100 ms.
+        (40, ["10 ms", "100 ms", "1 s"]),
+        (14, ["10 ms", "1 s"]),
+        (5, ["10 ms"]),
+    ],
+)
+def test_labels_of_a_logarithmic_axis_do_not_touch(characters: float, ticks: list[str]) -> None:
+    def milliseconds(value: float) -> str:
+        return duration(value / 1000)
+
+    assert texts(logarithmic(5, 2000, most=6, characters=characters, text=milliseconds)) == ticks
 
 
 def test_on_a_logarithmic_axis_equal_factors_are_equally_far_apart() -> None:

@@ -208,7 +208,7 @@ def test_each_invalid_line_of_a_file_is_reported_up_to_ten(
         (
             ("publish", "RegisterReader", ADA),
             {"WORKER_DOMAINS": "handlers.library:scenarios"},
-            "WORKER_DOMAINS: handlers.library:scenarios is no Domain, but a tuple.",
+            "WORKER_DOMAINS: handlers.library:scenarios is no Domain, but a tuple; did you mean domain?",
         ),
         (("status", "42"), {}, "'42' is not a UUID; pass the id that `worker publish` printed."),
         (
@@ -282,6 +282,14 @@ def test_each_invalid_line_of_a_file_is_reported_up_to_ten(
                 "PostgreSQL cannot be reached at 127.0.0.1:9: connection refused; start the database or correct "
                 "DATABASE_URL."
             ),
+        ),
+        *(
+            (
+                (command,),
+                {"WORKER_DOMAINS": LAMPS, "DATABASE_URL": "postgresql://db/events"},
+                (f"no domain of WORKER_DOMAINS has a {kind}: lamps has none; a domain lists them, as {kind}s=(…,)."),
+            )
+            for command, kind in (("project", "projection"), ("react", "reaction"), ("relay", "relay"))
         ),
         (
             ("config",),
