@@ -115,7 +115,12 @@ class Pools:
             await lent[0]
         except (*DRIVER_ERRORS, ValueError) as error:
             raise translate(error) from error
-        connection = await pools[0].acquire(_OPEN_SECONDS)
+        try:
+            connection = await pools[0].acquire(_OPEN_SECONDS)
+        except StoreUnavailable:
+            # A pool may hide why it has none. A connection beside it shows the reason, unless all others are in use.
+            (await lent[0].again(None)).terminate()
+            raise
         try:
             server = pools[0].server_of(connection)
             if writable:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from eventstore import START, ConcurrencyConflict, Consistency, Event, HoldExpired, StoreMisconfigured, StoreUnavailable
 from eventstore.postgres import PostgresEventStore
-from eventstore.postgres.connections import statement_watchdog
+from eventstore.postgres.connections import pools, statement_watchdog
 from tests.integration.eventstore.questions import ANY, counted, keys, of
 from tests.integration.eventstore.staging import Connection, connected, head_locked
 from tests.support.fixtures.databases import Database
@@ -286,6 +286,21 @@ async def test_reads_go_to_replicas_that_are_handed_in(database: Database, kind:
 async def test_a_standby_is_no_primary(database: Database, kind: str) -> None:
     async with handed_in(kind, database.replica_urls[0]) as pool:
         with pytest.raises(StoreUnavailable, match="accepts no writes"):
+            await PostgresEventStore.over(pool)
+
+
+async def test_a_pool_that_cannot_connect_is_told_with_its_reason(
+    database: Database, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "_OPEN_SECONDS", 1.0)
+    wrong = database.url.replace("://worker:", "://worker:not", 1)
+    async with AsyncExitStack() as stack:
+        if kind == "asyncpg.Pool":
+            pool: Any = asyncpg.create_pool(wrong, min_size=0)
+            stack.push_async_callback(pool.close)
+        else:
+            pool = await stack.enter_async_context(handed_in(kind, wrong))
+        with pytest.raises((StoreMisconfigured, StoreUnavailable), match="password authentication failed"):
             await PostgresEventStore.over(pool)
 
 
