@@ -12,7 +12,7 @@ from eventstore import Event, RecordedEvent
 from handlers.affinity import Affinity, checked_shards, key_text
 from handlers.checks.declaration import LISTS, checked_lists, refuse_name
 from handlers.checks.examination import Examination
-from handlers.checks.followers import filter_problems
+from handlers.checks.followers import filter_problems, subject_problems
 from handlers.checks.older_events import OlderEvents
 from handlers.complaint import complaint_of
 from handlers.decider import MOST_PARTS, AnyDecider
@@ -125,6 +125,7 @@ class Domain:
             examination.missed(),
             filter(None, map(sensitive.problem, examination.samples())),
             filter_problems((*self.projections, *self.reactions, *self.relays), codec.models, older),
+            subject_problems(self.relays, codec.models),
         ):
             raise InvalidDomain(f"the domain {self.name}: {problem}")
         stored = [view for view in self.views if view.stored_every is not None]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from typing import Protocol
 
 from eventstore import Filter
@@ -9,7 +10,7 @@ from handlers.checks.older_events import OlderEvents
 from handlers.kind import kind_of
 from handlers.model import DomainEvent
 
-__all__ = ["Following", "check_events", "check_name", "filter_problems"]
+__all__ = ["Following", "Publishing", "check_events", "check_name", "filter_problems", "subject_problems"]
 
 # The name is an argument on the command line.
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,49}")
@@ -31,6 +32,15 @@ class Following(Protocol):
     @property
     def described(self) -> str:
         """Its kind, name and place, as the beginning of a sentence."""
+        ...
+
+
+class Publishing(Following, Protocol):
+    """The attributes of a relay that are checked here."""
+
+    @property
+    def subject(self) -> str | None:
+        """The JSON name of the field that is an event's subject; None for none."""
         ...
 
 
@@ -86,3 +96,32 @@ def filter_problems(
                     )
         for problem in older.problems(each.followed):
             yield f"{each.described} {problem}"
+
+
+def subject_problems(relays: Iterable[Publishing], events: Mapping[str, type[DomainEvent]]) -> Iterator[str]:
+    """Iterate over the relays whose subject is a field of none of their events, each as a sentence.
+
+    Args:
+        relays: The relays of a domain.
+        events: The domain's event classes, by every present and former name.
+    """
+    for each in relays:
+        types = None if each.followed is None else {name for item in each.followed.items for name in item.event_types}
+        models = [model for name, model in events.items() if types is None or name in types]
+        if each.subject is None or any(map(_writes_more, models)):
+            continue
+        names = {name for model in models for name in _written(model)}
+        if each.subject not in names:
+            close = get_close_matches(each.subject, names, n=1)
+            advice = f"did you mean {close[0]}?" if close else "name a field as JSON has it"
+            yield f"{each.described} has the subject {each.subject!r}, which is a field of none of its events; {advice}"
+
+
+def _written(model: type[DomainEvent]) -> Iterator[str]:
+    for name, field in (model.model_fields | model.model_computed_fields).items():
+        yield getattr(field, "serialization_alias", None) or field.alias or name
+
+
+def _writes_more(model: type[DomainEvent]) -> bool:
+    """Return whether a payload may hold fields that the model does not declare."""
+    return model.model_config.get("extra") == "allow" or bool(model.__pydantic_decorators__.model_serializers)

@@ -8,6 +8,7 @@ import urllib.request
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from eventstore.system_error import said_of
 from worker.errors import BrokerMisconfigured, BrokerUnavailable
 
 __all__ = ["ask", "vhost_of"]
@@ -53,6 +54,8 @@ def ask(management_url: str, path: str) -> Any:
             "RABBITMQ_MANAGEMENT_URL, whose user needs the tag monitoring or policymaker"
         ) from error
     except (OSError, ValueError, http.client.HTTPException) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        said = said_of(reason) if isinstance(reason, BaseException) else reason
         raise BrokerUnavailable(
-            f"RabbitMQ's management interface at {address} does not answer ({error}); correct RABBITMQ_MANAGEMENT_URL"
+            f"RabbitMQ's management interface at {address} does not answer: {said}; correct RABBITMQ_MANAGEMENT_URL"
         ) from error

@@ -1,13 +1,15 @@
 """Reactions and relays: refused declarations, returned commands, and their ids."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
+from pydantic import ConfigDict, Field, computed_field
 
 from eventstore import Filter, Position
-from handlers import InvalidDomain, InvalidReaction, InvalidRelay, Reaction, Relay, Send, UnknownCommand
+from handlers import DomainEvent, InvalidDomain, InvalidReaction, InvalidRelay, Reaction, Relay, Send, UnknownCommand
 from handlers.testing import kit
 from tests.support.domains.bells import RUNG, Ring, Rung, Toll, bells, late, tolling, tolls
 
@@ -59,6 +61,37 @@ def test_a_domain_refuses_duplicate_names_and_unknown_events() -> None:
         bells(relays=(Relay(name="aloud", events=stranger.events),))
     with pytest.raises(InvalidDomain, match="among its reactions, which is no Reaction"):
         bells(reactions=(Relay(name="aloud"),))  # type: ignore[arg-type]  # invalid on purpose
+
+
+class Open(DomainEvent):
+    """Its payload may hold any field."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Told(DomainEvent):
+    bell: str = Field(alias="Bell")
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy does not support decorated properties
+    @property
+    def place(self) -> str:
+        return "tower"
+
+
+def test_a_subject_that_no_event_has_is_refused() -> None:
+    """Consumers would get no subject, and no sign of it."""
+    with pytest.raises(InvalidDomain) as raised:
+        bells(relays=(Relay(name="aloud", subject="bell"),))
+    assert str(raised.value) == (
+        "the domain bells: the relay aloud has the subject 'bell', which is a field of none of its events; "
+        "did you mean Bell?"
+    )
+    told = Filter.matching().any_event_type_of("Told")
+    domain = bells()
+    for subject, events, more in (("Bell", None, ()), ("place", told, (Told,)), ("anything", None, (Open,))):
+        replace(domain, events=(*domain.events, *more), relays=(Relay(name="a", subject=subject, events=events),))
+    with pytest.raises(InvalidDomain, match="name a field as JSON has it"):
+        replace(domain, events=(*domain.events, Told, Open), relays=(Relay(name="a", subject="xyz", events=told),))
 
 
 def test_a_command_without_a_domain_is_refused() -> None:

@@ -6,7 +6,19 @@ from typing import Any
 
 import pytest
 
+from deploy.local.ports import free_port
 from worker.amqp.management import ask
+from worker.errors import BrokerUnavailable
+
+
+def test_an_interface_that_does_not_answer_is_named_with_the_reason_in_words() -> None:
+    port = free_port()
+    with pytest.raises(BrokerUnavailable) as raised:
+        ask(f"http://app:secret@127.0.0.1:{port}", "queues")
+    assert str(raised.value) == (
+        f"RabbitMQ's management interface at 127.0.0.1:{port} does not answer: connection refused; correct "
+        "RABBITMQ_MANAGEMENT_URL"
+    )
 
 
 @pytest.mark.parametrize("place", ["mq:15672", "[::1]:15672", "[::1]", "mq"])
