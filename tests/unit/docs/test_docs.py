@@ -64,6 +64,19 @@ def test_no_page_contains_conflict_markers() -> None:
     assert [path.name for path in PAGES if marks.search(path.read_text())] == []
 
 
+def test_the_changelog_has_the_form_of_keep_a_changelog() -> None:
+    _, *releases = re.split(r"^## ", page("CHANGELOG.md"), flags=re.MULTILINE)
+    assert releases
+    for release in releases:
+        assert re.match(r"\[(Unreleased|\d+\.\d+\.\d+)\]", release), release[:40]
+        intro, *groups = re.split(r"^### ", release, flags=re.MULTILINE)
+        assert "\n* " not in intro
+        names = [group.partition("\n")[0] for group in groups]
+        assert names == [
+            name for name in ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security") if name in names
+        ]
+
+
 def test_the_readmes_decider_is_the_tested_one(monkeypatch: pytest.MonkeyPatch) -> None:
     decider, test = code("README.md")
     for part in decider.strip().split("\n\n\n"):
