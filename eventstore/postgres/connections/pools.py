@@ -162,7 +162,6 @@ async def _place(pool: Pool, name: str) -> None:
     """Look up the address of a replica that was handed in; one that does not answer keeps a placeholder name."""
     pool.address = name
     with suppress(EventStoreError, *DRIVER_ERRORS):
-        await pool.connections
         connection = await pool.acquire(_OPEN_SECONDS / 2)
         pool.server = pool.server_of(connection)
         await pool.release(connection)

@@ -43,10 +43,20 @@ class AsyncpgLender(HandedIn):
 
     def __await__(self) -> Generator[Any, None, Any]:
         """Open the pool, if the program has not done so."""
-        return self._pool.__await__()
+        return self._opened().__await__()
+
+    async def _opened(self) -> None:
+        # Without a first connection: if that one failed, the pool would be closed for good.
+        its = cast("Any", self._pool)
+        initial, its._initsize = its._initsize, 0  # noqa: SLF001  the pool has no public way
+        try:
+            await self._pool
+        finally:
+            its._initsize = initial  # noqa: SLF001  the same
 
     async def acquire(self) -> Any:
-        """See ``ConnectionPool.acquire``."""
+        """See ``ConnectionPool.acquire``. A pool that is not open is opened."""
+        await self._opened()
         proxy: Any = await self._pool.acquire()
         native = proxy._con  # noqa: SLF001  the proxy has no public way
         self._lent[proxy] = native, lift_timeout(native)

@@ -64,8 +64,9 @@ class PsycopgLender(HandedIn):
             await self._pool.open()
 
     async def acquire(self) -> Any:
-        """See ``ConnectionPool.acquire``."""
+        """See ``ConnectionPool.acquire``. A pool that is not open is opened."""
         try:
+            await self._opened()
             native = await self._pool.getconn()
         except psycopg.Error as error:
             raise DriverError(str(error), failure=Failure.LOSS) from error

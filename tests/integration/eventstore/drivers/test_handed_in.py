@@ -9,17 +9,21 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
+import psycopg_pool
 import pytest
 from sqlalchemy import text
 
 from eventstore import START, ConcurrencyConflict, Consistency, Event, HoldExpired, StoreMisconfigured, StoreUnavailable
 from eventstore.postgres import PostgresEventStore
 from eventstore.postgres.connections import pools, statement_watchdog
+from eventstore.postgres.reads import replicas
 from tests.integration.eventstore.questions import ANY, counted, keys, of
 from tests.integration.eventstore.staging import Connection, connected, head_locked
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.waiting import eventually
+from tests.support.slow_relay import Relay
 from tests.support.stores import POOLS, handed_in
+from tests.support.tcp_proxy import proxy
 
 # Those of plpgsql appear with the first function that is called.
 _SETTINGS = "SELECT name, setting, source FROM pg_settings WHERE name NOT LIKE 'plpgsql.%' ORDER BY name"
@@ -281,6 +285,60 @@ async def test_reads_go_to_replicas_that_are_handed_in(database: Database, kind:
             return (await store.query(ANY, consistency=Consistency.EVENTUAL)).replica
 
         await eventually(answered, what="the replica to answer")
+
+
+@asynccontextmanager
+async def unopened(kind: str, url: str) -> AsyncIterator[Any]:
+    """A pool that opens no connection by itself, or an engine."""
+    async with AsyncExitStack() as stack:
+        match kind:
+            case "asyncpg.Pool":
+                pool: Any = asyncpg.create_pool(url, min_size=1)
+                stack.callback(pool.terminate)
+            case "AsyncConnectionPool":
+                pool = psycopg_pool.AsyncConnectionPool(url, min_size=1, open=False)
+                stack.push_async_callback(pool.close)
+            case _:
+                pool = await stack.enter_async_context(handed_in(kind, url))
+        yield pool
+
+
+async def test_a_replica_that_is_down_at_first_answers_once_it_is_up(
+    database: Database, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replicas, "_LOOK_SECONDS", 1.0)
+    async with Relay.to(database.replica_urls[0]) as relay:
+        await relay.cut()
+        async with (
+            handed_in(kind, database.url) as pool,
+            unopened(kind, relay.url) as replica,
+            PostgresEventStore.over(pool, replicas=[replica]) as store,
+        ):
+            await store.append([counted("a")])
+            assert not (await store.query(ANY, consistency=Consistency.EVENTUAL)).replica
+            await relay.mend()
+
+            async def answered() -> bool:
+                return (await store.query(ANY, consistency=Consistency.EVENTUAL)).replica
+
+            await eventually(answered, what="the replica to answer")
+
+
+async def test_a_silent_replica_holds_up_the_start_for_a_limited_time(
+    database: Database, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "_OPEN_SECONDS", 1.0)
+    monkeypatch.setattr(replicas, "_LOOK_SECONDS", 0.1)
+    async with proxy(database.replica_urls[0]) as silent:
+        silent.hold()
+        async with (
+            handed_in(kind, database.url) as pool,
+            unopened(kind, silent.url) as replica,
+            asyncio.timeout(30),  # half of what a driver waits for a connection by itself
+            PostgresEventStore.over(pool, replicas=[replica]) as store,
+        ):
+            await store.append([counted("a")])
+            assert len((await store.query(ANY)).events) == 1
 
 
 async def test_a_standby_is_no_primary(database: Database, kind: str) -> None:
