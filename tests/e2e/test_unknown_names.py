@@ -49,6 +49,11 @@ async def test_a_misspelt_event_type_is_told_where_nothing_matches(worker: Worke
     )
 
 
+async def test_event_types_that_are_joined_by_a_comma_are_told(worker: Worker) -> None:
+    ended = await worker("events", "--type", "ReaderRegistered,BookCopyLent")
+    assert ended.complaint.endswith("--type names one event type: repeat it for each.\n")
+
+
 @pytest.mark.usefixtures("queues")
 async def test_a_misspelt_reason_or_command_of_a_letter_is_told(worker: Worker, client: AmqpClient) -> None:
     await put_dead_letter(client)

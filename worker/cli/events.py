@@ -107,7 +107,10 @@ def _hints(settings: Settings, types: Sequence[str]) -> list[str]:
     from worker.served_domains import served_domains  # noqa: PLC0415  most calls need no domain
 
     domains = served_domains(settings)
-    return hints("event type", types, (name for domain in domains for name in domain.event_models))
+    told = hints("event type", types, (name for domain in domains for name in domain.event_models))
+    if any("," in name for name in types):
+        told.append("--type names one event type: repeat it for each.")
+    return told
 
 
 async def _show(
