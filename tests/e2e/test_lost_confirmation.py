@@ -4,7 +4,7 @@ import re
 from uuid import UUID
 
 from tests.e2e.program import Worker
-from tests.support.slow_relay import CONFIRMATION, Relay
+from tests.support.tcp_proxy import CONFIRMATION, proxy
 
 ADD = ("publish", "RegisterReader", '{"ReaderID": "r", "Name": "R"}')
 TOLD = re.compile(
@@ -15,9 +15,9 @@ TOLD = re.compile(
 
 
 async def test_it_is_sent_again_with_its_id_and_takes_effect_once(served: Worker) -> None:
-    async with Relay.to(served.environment["AMQP_URL"]) as relay:
-        process = served.having(AMQP_URL=relay.url)
-        relay.loses = CONFIRMATION
+    async with proxy(served.environment["AMQP_URL"]) as way:
+        process = served.having(AMQP_URL=way.url)
+        way.drops = CONFIRMATION
         # Long enough to connect and to have it stored, also on a busy machine.
         lost = await process(*ADD, "--timeout", "3")
     assert (lost.status, lost.output) == (2, "")

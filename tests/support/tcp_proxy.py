@@ -5,6 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
+from tests.support.fixtures.ports import free_port
+
+CONFIRMATION = b"\x00\x3c\x00\x50"
+"""The method basic.ack in a frame, by which a broker says that it has stored a message."""
+_HEARTBEAT = b"\x08\0\0\0\0\0\0\xce"
 _GREETING_BYTES = 4096
 _MOST_BYTES = 65536
 # Buffer of a slow link: small, so that writers soon wait.
@@ -19,6 +24,8 @@ class Proxy:
         cuts: The number of connections that it has cut.
         delay: By how long it delays everything that it passes on, in seconds.
         rate: The most bytes a second on a connection, each way; None for no limit.
+        drops: Every chunk of an answer that contains these bytes is dropped; None for no chunk.
+        asked: The number of bytes sent to the server, without AMQP's heartbeats.
     """
 
     def __init__(self, url: str) -> None:
@@ -32,18 +39,32 @@ class Proxy:
         self._flows = asyncio.Event()
         self._flows.set()
         self._held = b""
+        self._room: int | None = None
+        self._is_holding = asyncio.Event()
+        self._answers_flow = asyncio.Event()
+        self._answers_flow.set()
+        # Below the ephemeral ports, so that no other program gets it while the proxy is stopped.
+        self._port = free_port()
         # The first bytes of each connection's client, by both of its sockets.
         self._greetings: dict[asyncio.StreamWriter, bytes] = {}
         self.cuts = 0
         self.delay = 0.0
         self.rate: float | None = None
-        self.url = ""
+        self.drops: bytes | None = None
+        self.asked = 0
+        login = self._parts.netloc.rpartition("@")[0]
+        self.url = self._parts._replace(netloc=f"{login}@127.0.0.1:{self._port}").geturl()
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
-        port = self._server.sockets[0].getsockname()[1]
-        login = self._parts.netloc.rpartition("@")[0]
-        self.url = self._parts._replace(netloc=f"{login}@127.0.0.1:{port}").geturl()
+        """Accept connections; after ``stop`` on the same port as before."""
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", self._port)
+
+    def stop(self) -> None:
+        """Cut every connection, and accept none."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        self.cut()
 
     def lose_answers(self, count: int = 1, *, only: bytes = b"") -> None:
         """Cut the next connections on which the server answers, before the answer is passed on.
@@ -63,8 +84,20 @@ class Proxy:
         self._held = only
         self._flows.clear()
 
+    def hold_answers(self, *, after: int = 0) -> None:
+        """Pass on ``after`` more bytes of what the server sends, then nothing until ``go_on``."""
+        self._room = after
+        self._is_holding.clear()
+        self._answers_flow.clear()
+
+    async def holding(self) -> None:
+        """Wait until bytes from the server are held."""
+        await self._is_holding.wait()
+
     def go_on(self) -> None:
         """Pass on what was held, and all that follows."""
+        self._room = None
+        self._answers_flow.set()
         self._flows.set()
 
     def discard_traffic(self) -> None:
@@ -82,10 +115,8 @@ class Proxy:
             writer.transport.abort()
 
     async def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
         self.go_on()
-        self.cut()
+        self.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -110,18 +141,13 @@ class Proxy:
     ) -> None:
         try:
             while data := await reader.read(_MOST_BYTES if self.rate is None else _FEW_BYTES):
-                if answers and self._answers_to_lose and self._lost_by in data:
-                    self._answers_to_lose -= 1
-                    self.cuts += 1
+                if answers and self._is_to_lose(data):
                     break
-                if not answers and len(self._greetings.get(writer, b"")) < _GREETING_BYTES:
-                    self._greetings |= {each: self._greetings.get(each, b"") + data for each in both}
-                if seconds := self.delay + (0.0 if self.rate is None else len(data) / self.rate):
-                    await asyncio.sleep(seconds)
-                if self._held in self._greetings.get(writer, b""):
-                    await self._flows.wait()
-                if writer not in self._discarded:
-                    writer.write(data)
+                if not answers:
+                    self._note(data, both)
+                elif self.drops is not None and self.drops in data:
+                    continue
+                await self._pass_on(data, writer, answers=answers)
             if writer in self._discarded:
                 await asyncio.Future()
         except OSError:
@@ -130,6 +156,41 @@ class Proxy:
             for each in both:
                 each.transport.abort()
             self._writers -= both
+
+    def _is_to_lose(self, answer: bytes) -> bool:
+        if not self._answers_to_lose or self._lost_by not in answer:
+            return False
+        self._answers_to_lose -= 1
+        self.cuts += 1
+        return True
+
+    def _note(self, request: bytes, both: set[asyncio.StreamWriter]) -> None:
+        if request != _HEARTBEAT:
+            self.asked += len(request)
+        for each in both:
+            greeting = self._greetings.get(each, b"")
+            if len(greeting) < _GREETING_BYTES:
+                self._greetings[each] = greeting + request
+
+    async def _pass_on(self, data: bytes, writer: asyncio.StreamWriter, *, answers: bool) -> None:
+        if seconds := self.delay + (0.0 if self.rate is None else len(data) / self.rate):
+            await asyncio.sleep(seconds)
+        if self._held in self._greetings.get(writer, b""):
+            await self._flows.wait()
+        if answers and self._room is not None:
+            data = await self._after_the_first(data, self._room, writer)
+        if writer not in self._discarded:
+            writer.write(data)
+
+    async def _after_the_first(self, data: bytes, room: int, writer: asyncio.StreamWriter) -> bytes:
+        """Pass on the bytes that ``hold_answers`` still allows; return the rest after ``go_on``."""
+        first, rest = data[:room], data[room:]
+        self._room = room - len(first)
+        writer.write(first)
+        if rest:
+            self._is_holding.set()
+            await self._answers_flow.wait()
+        return rest
 
 
 @asynccontextmanager

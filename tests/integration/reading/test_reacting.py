@@ -27,8 +27,7 @@ from tests.support.domains.bells import bells, late, tolling
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.waiting import eventually
 from tests.support.serving import serving_domain
-from tests.support.slow_relay import CONFIRMATION
-from tests.support.tcp_proxy import proxy
+from tests.support.tcp_proxy import CONFIRMATION, proxy
 from worker.errors import FollowerError
 from worker.leased_service import LeasedService
 from worker.reading.administration import move, resume, skip

@@ -22,8 +22,7 @@ from tests.support.domains.bells import Tolled, aloud, bells, tolling, whole
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.vhosts import Management
 from tests.support.fixtures.waiting import eventually
-from tests.support.slow_relay import CONFIRMATION
-from tests.support.tcp_proxy import proxy
+from tests.support.tcp_proxy import CONFIRMATION, proxy
 from worker.amqp.connection import Link
 from worker.amqp.relay_exchange import declare_exchange
 

@@ -15,7 +15,7 @@ from tests.support.amqp_client import AmqpClient
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.waiting import eventually
 from tests.support.serving import serving
-from tests.support.slow_relay import Relay
+from tests.support.tcp_proxy import proxy
 from worker.amqp.delivery import Delivery
 from worker.leased_service import LeasedService
 from worker.publisher import Publisher
@@ -194,11 +194,11 @@ async def test_a_database_that_ends_all_connections_loses_and_doubles_nothing(
 async def test_a_broker_that_is_away_is_told_and_what_is_due_is_sent_when_it_is_back(
     database: Database, vhost: str, publisher: Publisher, client: AmqpClient
 ) -> None:
-    async with Relay.to(vhost) as relay, scheduling(database.url, relay.url) as service:
+    async with proxy(vhost) as way, scheduling(database.url, way.url) as service:
         await _runs(service)
         ids = [await publisher.schedule("tally", "Count", {"Key": "a"}, HOUR) for _ in range(3)]
         await waits(database.admin_url, 3)
-        await relay.cut()
+        way.stop()
         ids.append(await publisher.schedule("tally", "Count", {"Key": "b"}, NOW))
         await make_due(database.admin_url)
 
@@ -206,7 +206,7 @@ async def test_a_broker_that_is_away_is_told_and_what_is_due_is_sent_when_it_is_
             return not service.health().ready and service.health().live
 
         await eventually(is_told, what="the broker to be missed")
-        await relay.mend()
+        await way.start()
         await _come(client, ids)
         await waits(database.admin_url, 0)
         await _runs(service)
@@ -215,13 +215,13 @@ async def test_a_broker_that_is_away_is_told_and_what_is_due_is_sent_when_it_is_
 async def test_a_database_that_falls_silent_for_one_process_stops_no_other(
     database: Database, vhost: str, publisher: Publisher, client: AmqpClient
 ) -> None:
-    async with Relay.to(database.url) as relay, scheduling(relay.url, vhost) as cut_off:
+    async with proxy(database.url) as way, scheduling(way.url, vhost) as cut_off:
         running(cut_off)._answer_seconds = 1.0
         await _runs(cut_off)
         async with scheduling(database.url, vhost) as other:
             waiting_for = await publisher.schedule("tally", "Count", {"Key": "a"}, HOUR)
             await waits(database.admin_url, 1)
-            relay.hold_after(0)
+            way.hold_answers()
             try:
                 # The broker gives this one to whoever consumes: not to who cannot store it any more.
                 now = await publisher.schedule("tally", "Count", {"Key": "b"}, NOW)
@@ -231,7 +231,7 @@ async def test_a_database_that_falls_silent_for_one_process_stops_no_other(
                 await _come(client, [waiting_for])
                 assert not cut_off.health().ready
             finally:
-                relay.release()
+                way.go_on()
 
 
 def _scheduled(command_id: UUID, body: str, *, ago: float = 1.0) -> Scheduled:

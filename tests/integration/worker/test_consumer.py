@@ -16,7 +16,7 @@ from tests.support.fixtures.databases import Database
 from tests.support.fixtures.vhosts import Management
 from tests.support.fixtures.waiting import eventually
 from tests.support.serving import QUEUES, Hold, consuming, interrupted, received, serving, settled
-from tests.support.slow_relay import Relay
+from tests.support.tcp_proxy import proxy
 from worker.amqp.declaration import declare
 from worker.counters import End
 from worker.errors import BrokerMisconfigured
@@ -89,12 +89,12 @@ async def test_a_queue_that_comes_back_with_other_properties_is_consumed_once_it
     async def is_complained_of() -> bool:
         return "the queues of domain tally exist with other properties" in caplog.text
 
-    async with Relay.to(vhost) as relay, serving(store, relay.url) as service, interrupted(service):
+    async with proxy(vhost) as way, serving(store, way.url) as service, interrupted(service):
         assert (await publisher.request("tally", "Count", {"Key": "a"})).outcome == "accepted"
-        await relay.cut()
+        way.stop()
         await client.delete(QUEUES.queue)
         await client.channel.declare_queue(QUEUES.queue, durable=True, arguments={"x-queue-type": "classic"})
-        await relay.mend()
+        await way.start()
         await eventually(is_complained_of, what="the worker's complaint")
         assert not service.is_consuming
         await client.delete(QUEUES.queue)
@@ -159,13 +159,13 @@ async def test_what_is_not_recorded_yet_when_the_channel_closes_is_decided_for_i
 async def test_a_broker_that_is_away_for_a_while_is_found_again(
     store: PostgresEventStore, vhost: str, publisher: Publisher
 ) -> None:
-    async with Relay.to(vhost) as relay, serving(store, relay.url) as service:
+    async with proxy(vhost) as way, serving(store, way.url) as service:
         assert (await publisher.request("tally", "Count", {"Key": "a"})).outcome == "accepted"
         async with interrupted(service):
-            await relay.cut()
+            way.stop()
             command_id = await publisher.publish("tally", "Count", {"Key": "b"})
             assert await store.receipt(command_id, scope="tally") is None
-            await relay.mend()
+            await way.start()
         await settled(service, 2)
         assert (await publisher.request("tally", "CountOnce", {"Key": "b"})).outcome == "unchanged"
         assert await store.receipt(command_id, scope="tally") is not None

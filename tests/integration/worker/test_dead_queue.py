@@ -11,7 +11,7 @@ from tests.support.amqp_client import AmqpClient
 from tests.support.dead_letters import GOOD, emptied, failure_headers, letters, make_queues, opened, put_dead_letters
 from tests.support.fixtures.waiting import eventually
 from tests.support.serving import QUEUES
-from tests.support.slow_relay import Relay
+from tests.support.tcp_proxy import proxy
 from worker.amqp.dead_queue import DeadQueue
 from worker.cli.dead_letters.scan import Choice, scan
 from worker.dead_letters.letter import DeadLetter
@@ -148,20 +148,20 @@ async def test_letters_that_are_long_on_their_way_are_waited_for(
         async with queue.walk(3) as walk:
             return [held.properties.message_id async for held in walk]
 
-    async with Relay.to(vhost) as relay, opened(relay.url) as queue:
+    async with proxy(vhost) as way, opened(way.url) as queue:
         # Before the first letter is through.
-        relay.hold_after(20_000)
+        way.hold_answers(after=20_000)
         walking = asyncio.create_task(walked(queue))
-        await relay.held()
-        before = relay.asked
+        await way.holding()
+        before = way.asked
 
         async def is_asked() -> bool:
-            return relay.asked > before
+            return way.asked > before
 
         # All three are handed out, so that none is ready.
         await eventually(is_asked, what="the broker to be asked how many are left")
         assert await client.ready(DEAD) == 0
-        relay.release()
+        way.go_on()
         assert await walking == put
 
 

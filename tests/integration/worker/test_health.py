@@ -18,7 +18,7 @@ from tests.support.fixtures.ports import free_port
 from tests.support.fixtures.vhosts import Management
 from tests.support.fixtures.waiting import eventually
 from tests.support.serving import QUEUES, consumers, serving
-from tests.support.slow_relay import Relay
+from tests.support.tcp_proxy import proxy
 from tests.support.worker_process import WorkerProcess
 from worker.amqp.consumer import Consumer
 from worker.amqp.declaration import declare
@@ -52,12 +52,12 @@ async def test_a_deliberate_pause_is_live_and_not_ready(
 async def test_a_queue_without_its_consumer_is_live_for_the_grace_only(
     store: PostgresEventStore, vhost: str, publisher: Publisher, grace: float
 ) -> None:
-    async with Relay.to(vhost) as relay, serving(store, relay.url, worker_health_grace=grace) as service:
+    async with proxy(vhost) as way, serving(store, way.url, worker_health_grace=grace) as service:
         assert (await publisher.request("tally", "Count", {"Key": "a"})).outcome == "accepted"
-        await relay.cut()
+        way.stop()
         found = await judged(service, live=grace > 0, ready=False)
         assert found.reason.startswith("tally.commands has not been consumed for ")
-        await relay.mend()
+        await way.start()
         await judged(service, live=True, ready=True)
         assert (await publisher.request("tally", "Count", {"Key": "b"})).outcome == "accepted"
 

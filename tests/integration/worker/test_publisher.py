@@ -15,7 +15,7 @@ from opentelemetry.trace import TraceFlags
 from deploy.local.ports import free_port
 from tests.support.amqp_client import AmqpClient
 from tests.support.domains.tally import Count
-from tests.support.slow_relay import Relay
+from tests.support.tcp_proxy import proxy
 from worker import publisher as publisher_module
 from worker.errors import BrokerMisconfigured, BrokerUnavailable, MessageRefused, Unroutable
 from worker.message import Reply
@@ -149,15 +149,15 @@ async def test_a_virtual_host_that_is_not_there_is_the_settings_fault(vhost: str
 async def test_a_broker_that_went_away_is_told_in_time_and_found_again(
     vhost: str, client: AmqpClient, queue: str
 ) -> None:
-    async with Relay.to(vhost) as relay, Publisher.connect(relay.url) as publisher:
+    async with proxy(vhost) as way, Publisher.connect(way.url) as publisher:
         await publisher.publish("tally", "Count", {"Key": "before"})
-        await relay.cut()
+        way.stop()
         async with asyncio.timeout(10):
             with pytest.raises(BrokerUnavailable):
                 await publisher.publish("tally", "Count", {"Key": "lost"}, timeout=0.3)
             with pytest.raises(BrokerUnavailable, match=r"the command was not stored within 0.3 s: RabbitMQ at"):
                 await publisher.request("tally", "Count", {"Key": "lost"}, timeout=0.3)
-        await relay.mend()
+        await way.start()
         await publisher.publish("tally", "Count", {"Key": "after"})
     keys = [json.loads((await client.take(queue)).body)["Key"] for _ in range(2)]
     assert (keys, await client.ready(queue)) == (["before", "after"], 0)

@@ -21,7 +21,7 @@ from tests.support.fixtures.administration import Connection, on
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.vhosts import Management
 from tests.support.fixtures.waiting import eventually
-from tests.support.slow_relay import CONFIRMATION, Relay
+from tests.support.tcp_proxy import CONFIRMATION, proxy
 from worker.errors import BrokerUnavailable, NoReply, Unroutable
 from worker.publisher import Publisher
 
@@ -52,8 +52,8 @@ async def queue(client: AmqpClient) -> str:
 async def test_a_command_whose_confirmation_is_lost_is_sent_again_with_the_id_that_was_made_for_it(
     vhost: str, publisher: Publisher, client: AmqpClient, queue: str
 ) -> None:
-    async with Relay.to(vhost) as relay, Publisher.connect(relay.url) as cut_off:
-        relay.loses = CONFIRMATION
+    async with proxy(vhost) as way, Publisher.connect(way.url) as cut_off:
+        way.drops = CONFIRMATION
         with pytest.raises(BrokerUnavailable) as raised:
             await cut_off.publish("tally", "Count", {"Key": "a"}, timeout=0.5)
     made = raised.value.command_id
@@ -64,14 +64,14 @@ async def test_a_command_whose_confirmation_is_lost_is_sent_again_with_the_id_th
 
 
 async def test_whatever_is_raised_names_the_command(vhost: str, client: AmqpClient, queue: str) -> None:
-    async with Relay.to(vhost) as relay, Publisher.connect(relay.url) as publisher:
+    async with proxy(vhost) as way, Publisher.connect(way.url) as publisher:
         with pytest.raises(NoReply) as unanswered:
             await publisher.request("tally", "Count", {"Key": "a"}, timeout=_STORED_SECONDS)
         assert str(unanswered.value.command_id) == (await client.take(queue)).message_id
         with pytest.raises(Unroutable) as unroutable:
             await publisher.publish("nobody", "Count", {"Key": "a"})
         assert unroutable.value.command_id is not None
-        await relay.cut()
+        way.stop()
         with pytest.raises(BrokerUnavailable) as lost:
             await publisher.request("tally", "Count", {"Key": "a"}, timeout=0.3)
         assert lost.value.command_id is not None
@@ -85,7 +85,7 @@ async def test_a_broker_that_goes_away_does_not_write_into_the_programs_log(
 ) -> None:
     for name in ("aiormq.connection", "aiormq.channel", "aio_pika"):
         caplog.set_level(logging.WARNING, logger=name)
-    async with Relay.to(vhost) as relay, Publisher.connect(relay.url, name="ours") as publisher:
+    async with proxy(vhost) as way, Publisher.connect(way.url, name="ours") as publisher:
         # The connection for replies, too.
         with pytest.raises(NoReply):
             await publisher.request("tally", "Count", {"Key": "a"}, timeout=_STORED_SECONDS)
@@ -93,10 +93,10 @@ async def test_a_broker_that_goes_away_does_not_write_into_the_programs_log(
         caplog.clear()
         await close_connections(management, vhost, "ours", "ours-replies")
         await _stored(publisher)
-        await relay.cut()
+        way.stop()
         with pytest.raises(BrokerUnavailable):
             await publisher.request("tally", "Count", {"Key": "c"}, timeout=0.3)
-        await relay.mend()
+        await way.start()
         await _stored(publisher)
     assert [record.getMessage() for record in caplog.records] == []
 

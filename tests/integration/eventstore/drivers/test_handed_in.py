@@ -21,7 +21,6 @@ from tests.integration.eventstore.questions import ANY, counted, keys, of
 from tests.integration.eventstore.staging import Connection, connected, head_locked
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.waiting import eventually
-from tests.support.slow_relay import Relay
 from tests.support.stores import POOLS, handed_in
 from tests.support.tcp_proxy import proxy
 
@@ -307,16 +306,16 @@ async def test_a_replica_that_is_down_at_first_answers_once_it_is_up(
     database: Database, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replicas, "_LOOK_SECONDS", 1.0)
-    async with Relay.to(database.replica_urls[0]) as relay:
-        await relay.cut()
+    async with proxy(database.replica_urls[0]) as way:
+        way.stop()
         async with (
             handed_in(kind, database.url) as pool,
-            unopened(kind, relay.url) as replica,
+            unopened(kind, way.url) as replica,
             PostgresEventStore.over(pool, replicas=[replica]) as store,
         ):
             await store.append([counted("a")])
             assert not (await store.query(ANY, consistency=Consistency.EVENTUAL)).replica
-            await relay.mend()
+            await way.start()
 
             async def answered() -> bool:
                 return (await store.query(ANY, consistency=Consistency.EVENTUAL)).replica
