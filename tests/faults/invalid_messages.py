@@ -2,6 +2,7 @@
 
 import struct
 from dataclasses import dataclass
+from typing import Literal
 from uuid import UUID
 
 from aiormq import spec
@@ -86,6 +87,10 @@ def _packed(form: str) -> "st.SearchStrategy[bytes]":
     return st.binary(min_size=struct.calcsize(form), max_size=struct.calcsize(form))
 
 
+def _finite(width: Literal[32, 64]) -> "st.SearchStrategy[float]":
+    return st.floats(width=width, allow_nan=False, allow_infinity=False)
+
+
 # Texts of every kind, also bytes that are not valid UTF-8.
 _text = st.one_of(
     st.text(max_size=20).map(lambda text: text.encode(errors="surrogatepass")),
@@ -128,12 +133,12 @@ _scalar = st.one_of(
             b"I": ">i",
             b"i": ">I",
             b"l": ">q",
-            b"f": ">f",
-            b"d": ">d",
             b"D": ">BI",
             b"T": ">Q",
         }.items()
     ),
+    _finite(32).map(lambda number: b"f" + struct.pack(">f", number)),
+    _finite(64).map(lambda number: b"d" + struct.pack(">d", number)),
     st.just(b"V"),
     _text.map(lambda text: b"S" + _long(text)),
     _text.map(lambda text: b"x" + _long(text)),
