@@ -79,7 +79,9 @@ class ShelfReader:
         """Read the shelves, at least as far as a position."""
         at, projected = await self._projected(seen)
         books, viewed = await self._answer(books_in_circulation.at(), seen)
-        readers, _ = await self._answer(registered_readers.at(), seen)
+        # A position that one view waited for in vain is in no history: the others do not wait for it.
+        asked = seen if viewed else None
+        readers, _ = await self._answer(registered_readers.at(), asked)
         matching = sorted(
             ((book_id, book) for book_id, book in books.state.items() if _matches(book, search)),
             key=lambda found: (found[1].title.casefold(), found[0]),
@@ -91,7 +93,7 @@ class ShelfReader:
             found=len(matching),
             titles=books.state,
             readers=sorted(readers.state.items(), key=lambda found: found[1].casefold()),
-            reader=await self._chosen(reader_id, readers.state, seen) if reader_id else None,
+            reader=await self._chosen(reader_id, readers.state, asked) if reader_id else None,
             position=min(at, books.position, key=lambda position: position.number),
             is_current=projected and viewed,
         )

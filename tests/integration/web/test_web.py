@@ -3,16 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import httpx
 import pytest
 
-from eventstore import Position
+from eventstore import Position, PositionNotReached
 from examples.library_web.library_web.connections import SHELF_EVENTS
+from handlers import Part, Reader
 from handlers.library import domain
 from handlers.library.lend_book_copy import LendBookCopyToReader
+from handlers.reader import Answer
 from tests.integration.web.site import Site, browser, form_of, in_process, served
 from tests.support.fixtures.environment import Environment
 from tests.support.fixtures.vhosts import Management, made_vhost
@@ -199,11 +202,29 @@ async def test_what_is_missing_or_cannot_be_read_is_told(site: Site) -> None:
         assert "Choose a reader first" in page.text
         page = await client.get("/", params={"reader": "a\0"})
         assert page.status_code == httpx.codes.UNPROCESSABLE_ENTITY
-        # Anybody can write a position into an address.
-        assert (await client.get("/", params={"seen": "1:1"})).status_code == httpx.codes.OK
         page = await client.get("/", params={"reader": "<b>", "search": "no such title"})
         assert "No reader “&lt;b&gt;” is registered." in page.text
         assert "No book is found." in page.text
+
+
+async def test_a_position_of_no_history_is_waited_for_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Anybody can write a position into an address.
+    seen = Position(number=10**9, token=1)
+    asked: list[Position | None] = []
+    answer = Reader.answer
+
+    async def noted(self: Reader, part: Part[Any], *, min_position: Position | None = None) -> Answer[Any]:
+        asked.append(min_position)
+        if min_position is not None:
+            raise PositionNotReached("it is not in any history")
+        return await answer(self, part)
+
+    monkeypatch.setattr(Reader, "answer", noted)
+    async with in_process(replace(site.settings, seen_seconds=0.05)) as client:
+        page = await client.get("/", params={"seen": str(seen), "reader": "r"})
+    assert page.status_code == httpx.codes.OK
+    assert 'role="status">The list is a moment behind' in page.text
+    assert (asked.count(seen), asked.count(None)) == (1, 3)
 
 
 async def told(stream: AsyncIterator[str]) -> Position:
