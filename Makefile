@@ -42,7 +42,7 @@ load: $(VENV)/.ready ## run a load scenario on servers and workers of its own, a
 test unit: export PYTHONDONTWRITEBYTECODE :=
 
 test: $(VENV)/.ready ## run the tests on real servers
-	@$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadgroup $(ARGS)
 
 unit: $(VENV)/.ready ## run the tests that need no server
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup tests/unit $(ARGS)
