@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from eventstore.errors import EventStoreError, StoreMisconfigured, StoreUnavailable
+from eventstore.errors import StoreMisconfigured, StoreUnavailable
 from eventstore.postgres.connections.translation import translate
 from eventstore.postgres.drivers.errors import DRIVER_ERRORS, failure_of
 from eventstore.postgres.drivers.handed_in import HandedIn
@@ -111,8 +111,6 @@ class LentConnections(ConnectionPool):
                 connection = await self._pool.spare()
         except DRIVER_ERRORS as error:
             raise translate(error) from error
-        except EventStoreError:
-            raise
         found = self.place_of(connection)
         if server is not None and found != server:
             _terminate(connection)
