@@ -45,7 +45,7 @@ test: $(VENV)/.ready ## run the tests on real servers
 	@$(BIN)/python -m pytest -n 4 --dist loadgroup $(ARGS)
 
 unit: $(VENV)/.ready ## run the tests that need no server
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup tests/unit $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadgroup tests/unit $(ARGS)
 
 # Processes that tests start are counted as well; what was counted before is forgotten.
 coverage: $(VENV)/.ready ## run the tests that need no server, and report the lines that nothing reaches (ARGS="tests/contract" for others)

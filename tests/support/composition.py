@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
+from tests.support.yaml_documents import document
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,7 +18,7 @@ class VariableMissing(Exception):
 
 def raw_composition() -> dict[str, Any]:
     """Return the file with its variables not replaced."""
-    loaded: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+    loaded: dict[str, Any] = document((ROOT / "compose.yaml").read_text(encoding="utf-8"))
     return loaded
 
 

@@ -1,16 +1,15 @@
 """The configuration of Prometheus for a single machine."""
 
-import yaml
-
 from deploy.local.telemetry.prometheus import with_targets
 from tests.support.composition import ROOT
+from tests.support.yaml_documents import document
 
 _TEXT = (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text(encoding="utf-8")
 _ADDRESSES = {"rabbitmq:15692": "127.0.0.1:15001", "localhost:9090": "127.0.0.1:15002"}
 
 
 def test_given_addresses_are_scraped_and_other_jobs_are_removed() -> None:
-    moved, whole = yaml.safe_load(with_targets(_TEXT, _ADDRESSES)), yaml.safe_load(_TEXT)
+    moved, whole = document(with_targets(_TEXT, _ADDRESSES)), document(_TEXT)
     jobs = {job["job_name"]: job for job in moved["scrape_configs"]}
     assert {name: job["static_configs"] for name, job in jobs.items()} == {
         "rabbitmq": [{"targets": ["127.0.0.1:15001"]}],
@@ -24,8 +23,8 @@ def test_given_addresses_are_scraped_and_other_jobs_are_removed() -> None:
 
 
 def test_every_job_can_be_given_an_address() -> None:
-    whole = yaml.safe_load(_TEXT)
+    whole = document(_TEXT)
     targets = [
         target for job in whole["scrape_configs"] for each in job["static_configs"] for target in each["targets"]
     ]
-    assert yaml.safe_load(with_targets(_TEXT, {target: target for target in targets})) == whole
+    assert document(with_targets(_TEXT, {target: target for target in targets})) == whole

@@ -4,9 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tests.support.composition import ROOT
+from tests.support.yaml_documents import document
 from tests.unit.deploy.instruments import exported_series
 
 DEPLOY = ROOT / "deploy"
@@ -31,7 +30,7 @@ _OTHERS = {
 
 def yaml_of(path: Path | str) -> dict[str, Any]:
     """A YAML file of ``deploy``."""
-    loaded: dict[str, Any] = yaml.safe_load((DEPLOY / path).read_text(encoding="utf-8"))
+    loaded: dict[str, Any] = document((DEPLOY / path).read_text(encoding="utf-8"))
     return loaded
 
 

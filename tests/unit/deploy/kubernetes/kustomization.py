@@ -8,9 +8,8 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tests.support.composition import ROOT
+from tests.support.yaml_documents import documents
 
 __all__ = ["BASE", "EXAMPLE", "KustomizationError", "Manifest", "build", "named", "pod_template"]
 
@@ -139,7 +138,7 @@ def _each_container(manifest: Manifest, act: Callable[[Manifest], None]) -> None
 
 
 def _loaded(path: Path) -> list[Manifest]:
-    return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    return documents(path.read_text(encoding="utf-8"))
 
 
 def _require(condition: bool, otherwise: str) -> None:  # noqa: FBT001  it is an assertion

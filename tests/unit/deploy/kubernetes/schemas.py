@@ -6,16 +6,14 @@ from typing import Any
 
 import jsonschema
 import kubernetes_validate  # type: ignore[import-untyped]
-import yaml
 
+from tests.support.yaml_documents import document
 from tests.unit.deploy.kubernetes.kustomization import Manifest
 
 __all__ = ["SchemaError", "validate"]
 
 _VERSION = "1.37"
 _DEFINITIONS = Path(__file__).with_name("crds")
-# The pure Python loader takes seconds for half a megabyte.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class SchemaError(Exception):
@@ -45,7 +43,7 @@ def _custom() -> dict[tuple[str, str], dict[str, Any]]:
     """The schemas of custom resources, by version and kind."""
     schemas = {}
     for path in _DEFINITIONS.glob("*.yaml"):
-        definition = yaml.load(path.read_text(encoding="utf-8"), _LOADER)["spec"]  # noqa: S506  both are safe loaders
+        definition = document(path.read_text(encoding="utf-8"))["spec"]
         for version in definition["versions"]:
             api = f"{definition['group']}/{version['name']}"
             schemas[api, definition["names"]["kind"]] = _closed(version["schema"]["openAPIV3Schema"])

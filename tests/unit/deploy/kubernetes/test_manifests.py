@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from tests.support.yaml_documents import documents
 from tests.unit.deploy.kubernetes.kustomization import BASE, EXAMPLE, KustomizationError, Manifest, build, named
 from tests.unit.deploy.kubernetes.schemas import SchemaError, validate
 
@@ -118,7 +118,7 @@ def test_kustomize_builds_the_same(folder: Path) -> None:
     built = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     # kustomize appends a hash of the content to the names of generated objects.
     without_hash = re.sub(r"\b(worker-settings)-[a-z0-9]{10}\b", r"\1", built)
-    assert _sorted(yaml.safe_load_all(without_hash)) == _sorted(build(folder))
+    assert _sorted(documents(without_hash)) == _sorted(build(folder))
 
 
 def _sorted(value: Any) -> Any:

@@ -14,9 +14,9 @@ from typing import Any
 
 import jsonschema
 import pytest
-import yaml
 
 from tests.support import tutorial
+from tests.support.yaml_documents import document
 from worker.cli.main import main
 from worker.settings import Settings
 
@@ -83,7 +83,7 @@ def test_its_settings_are_valid_and_name_its_servers(made: Path) -> None:
     assert {name.lower() for name in variables} <= set(Settings.described())
     module, _, attribute = variables["WORKER_DOMAINS"].partition(":")
     assert getattr(importlib.import_module(module), attribute).name == "orders"
-    composition = yaml.safe_load((made / "compose.yaml").read_text())
+    composition = document((made / "compose.yaml").read_text())
     jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text())).validate(composition)
     postgres, rabbitmq = composition["services"]["postgres"], composition["services"]["rabbitmq"]
     login = postgres["environment"]
