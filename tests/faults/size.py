@@ -32,14 +32,14 @@ class Size:
         """Read ``FAULTS_COMMANDS`` (without it, the short form) and ``FAULTS_SEED`` (1).
 
         Args:
-            short_blows: The number of blows in the short form.
+            short_blows: The number of blows in the short form, and the least number in the long form.
             most_blows: The most blows in any form, for a fault with a long recovery.
         """
         seed = int(os.environ.get("FAULTS_SEED", "1"))
         if (named := os.environ.get("FAULTS_COMMANDS")) is None:
             return cls(commands=_SHORT_COMMANDS, blows=short_blows, seed=seed)
         commands = int(named)
-        blows = max(1, commands // _LONG_BATCH)
+        blows = max(short_blows, commands // _LONG_BATCH)
         return cls(commands=commands, blows=blows if most_blows is None else min(blows, most_blows), seed=seed)
 
     @staticmethod
