@@ -96,9 +96,9 @@ class Full:
         self.is_full = True
         self.sent = 0
 
-    async def send(self, *_: Any, timeout: float, **__: Any) -> None:
+    async def send(self, *_: Any, **options: Any) -> None:
         self.sent += 1
-        if not timeout:
+        if not options["timeout"]:
             raise BrokerUnavailable("the broker did not answer in time")
         if self.is_full:
             raise BrokerBusy("its queue is full")
@@ -110,7 +110,7 @@ async def test_a_full_reply_queue_is_named_and_further_replies_do_not_wait_for_i
     """A delivery is held meanwhile, and those of others need its room."""
     caplog.set_level("INFO")
     sender, counters = Full(), Counters()
-    replies = Replies(cast("Sender", sender), cast("Sender", None), counters, timeout=0.1)
+    replies = Replies(cast("Sender", sender), cast("Sender", None), counters, timeout=0.3)
     await replies.answered(MESSAGE, RECEIPT, duplicate=False)
     assert sender.sent > 1
     sender.sent = 0
