@@ -126,7 +126,7 @@ class Round:
                 metadata=dict(event.metadata),  # it contains the event's version
                 occurred_at=event.occurred_at,
             )
-            own.append(OwnEvent(recorded, self._domain.recorded(recorded)))
+            own.append(OwnEvent(recorded, self._domain.recorded(recorded), len(event.payload_text)))
         if own:
             advanced = self.overlay.advanced(job.entries, own)
             # A command that already has a receipt records nothing, so no other decision may rely on its events.
@@ -134,7 +134,7 @@ class Round:
                 self.overlay.add(own, job.entries, advanced)
         self.members.append(Member(job, events if recorded_as is None else recorded_as, outcome, own))
         self._events += len(events)
-        self._bytes += sum([len(event.payload_text) for event in events]) + len(outcome.reason or "")
+        self._bytes += sum([each.size for each in own]) + len(outcome.reason or "")
 
     def prepare(self, late: Collection[Job] = ()) -> list[Job]:
         """Prepare the round to be sent, once no other round is being recorded.
