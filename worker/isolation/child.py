@@ -158,9 +158,14 @@ def _is_cancelled() -> bool:
 def _failure(error: BaseException) -> Failure:
     return Failure(
         verdict=judge(error),
-        text=text_of(error),
+        text=_encodable(text_of(error)),
         headline=headline_of(error),
         where=whereabouts(error),
         # The last frames say where it was raised; a deep recursion would fill a frame with its middle.
-        traceback="".join(traceback.format_exception(error, limit=-30)),
+        traceback=_encodable("".join(traceback.format_exception(error, limit=-30))),
     )
+
+
+def _encodable(text: str) -> str:
+    """Return a text without what no frame can contain: an error of a domain's code may have lone surrogates."""
+    return text.encode(errors="backslashreplace").decode()

@@ -114,6 +114,9 @@ class Failures:
     ) -> Receipt | None:
         """Look up a command's receipt on the primary: the failed command may have been recorded nevertheless.
 
+        An append of it that a killed process has left behind may still wait for the lock, or for a standby. So the
+        look-up comes after an append of nothing, which waits for the lock behind it.
+
         Args:
             processing: The delivery.
             message: The command.
@@ -135,6 +138,7 @@ class Failures:
             while True:
                 era = await self._breaker.closed()
                 try:
+                    await self._store.append(())
                     return await self._store.receipt(
                         message.command_id,
                         scope=self._topology.domain_name,

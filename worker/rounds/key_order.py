@@ -77,4 +77,6 @@ class KeyOrder:
             for job in jobs:
                 if job.is_held_back:
                     job.is_held_back = False
+                    # As in ``release``: until it is held back again, its handler timeout runs.
+                    job.started_at = time.monotonic()
                     yield job

@@ -15,6 +15,8 @@ _Key = tuple[str | None, object]
 
 # A state that lacks more own events than this is read again.
 _MOST_RECORDED = 1024
+# So does one that lacks events that are longer together than this.
+_MOST_RECORDED_BYTES = 16_000_000
 # The most fields that events are indexed by. Views use a few; only one that makes field names from its key has more.
 _MOST_FIELDS = 64
 
@@ -25,6 +27,7 @@ class OwnEvent(msgspec.Struct, eq=False, gc=False):
     Attributes:
         recorded: The event as it is read back; its sequence number is ``NO_NUMBER`` before it is recorded.
         fact: The same event, as the domain's own type.
+        size: The length of its payload as JSON.
         ordinal: Its place among the own events: 1, 2, 3 …
         number: Its sequence number once it is recorded; 0 before.
         range: The range of numbers that its transaction wrote, once it is recorded.
@@ -34,6 +37,7 @@ class OwnEvent(msgspec.Struct, eq=False, gc=False):
 
     recorded: RecordedEvent
     fact: DomainEvent
+    size: int = 0
     ordinal: int = 0
     number: int = 0
     range: OwnRange | None = None
@@ -65,11 +69,13 @@ class OwnEvents:
         gone: Ordinal up to which all events are forgotten.
     """
 
-    def __init__(self, most_recorded: int = _MOST_RECORDED) -> None:
+    def __init__(self, most_recorded: int = _MOST_RECORDED, most_bytes: int = _MOST_RECORDED_BYTES) -> None:
         self.last = 0
         self.settled = 0
         self.gone = 0
         self._most_recorded = most_recorded
+        self._most_bytes = most_bytes
+        self._bytes = 0
         self._events: deque[OwnEvent] = deque()
         # Index by type, and by the value of each field that a filter uses.
         self._by_key: dict[_Key, deque[OwnEvent]] = {}
@@ -84,6 +90,7 @@ class OwnEvents:
         for own in events:
             self.last += 1
             own.ordinal = self.last
+            self._bytes += own.size
             self._events.append(own)
             self._put(own, (None, own.recorded.type))
             for field in self._fields:
@@ -133,12 +140,12 @@ class OwnEvents:
         self.settled = up_to
 
     def trim(self) -> None:
-        """Forget the oldest events beyond the limit, whole transactions at a time.
+        """Forget the oldest settled events beyond the limits, whole transactions at a time.
 
         If a transaction was half forgotten, a state could be folded with the other half, and its range would claim
         both.
         """
-        while self._events and self.settled - self._events[0].ordinal >= self._most_recorded:
+        while self._events and self._is_beyond_limits(self._events[0]):
             own_range = self._forget_oldest().range
             while (
                 self._events and self._events[0].ordinal <= self.settled and self._events[0].range in (None, own_range)
@@ -151,8 +158,14 @@ class OwnEvents:
             self._forget_oldest()
         self.gone = self.settled
 
+    def _is_beyond_limits(self, oldest: OwnEvent) -> bool:
+        if self.settled - oldest.ordinal >= self._most_recorded:
+            return True
+        return self._bytes > self._most_bytes and oldest.ordinal <= self.settled
+
     def _forget_oldest(self) -> OwnEvent:
         own = self._events.popleft()
+        self._bytes -= own.size
         self.gone = own.ordinal
         for key in own.keys:
             place = self._by_key[key]

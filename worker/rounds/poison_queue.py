@@ -42,6 +42,11 @@ class PoisonQueue:
         self._full = _FULL
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def waiting_keys(self) -> set[str]:
+        """The affinity keys of the commands that have not started."""
+        return {job.affinity_key for job in self._waiting if job.affinity_key is not None}
+
     def submit(self, job: Job) -> None:
         """Add a command; its ``ended`` is called when it ends."""
         if len(self._waiting) >= self._full:

@@ -10,7 +10,7 @@ from eventstore.backoff import Backoff
 from worker.amqp.direct_reply import is_direct, is_sound
 from worker.amqp.sender import Properties, Sender
 from worker.counters import Counters
-from worker.errors import BrokerUnavailable, Unroutable
+from worker.errors import BrokerBusy, BrokerUnavailable, Unroutable
 from worker.message import CONTENT_TYPE, CommandMessage, Reply
 from worker.printable import printable
 
@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 _LONGEST_REASON = 1000
 _LONGEST_SHOWN = 100
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+_MOST_FULL = 1000
 
 
 class Replies:
@@ -38,6 +39,8 @@ class Replies:
         self._direct = direct
         self._counters = counters
         self._timeout = timeout
+        # The reply queues that took no reply in all of its time, such as full ones. The oldest comes first.
+        self._full: dict[str, None] = {}
 
     async def answered(self, message: CommandMessage, receipt: Receipt, *, duplicate: bool) -> None:
         """Reply with the outcome of a command. Does nothing if it asked for no reply.
@@ -105,17 +108,41 @@ class Replies:
             _log.info("the command is settled, but its reply could not be sent: %s", why)
 
     async def _send_again(self, body: bytes, properties: Properties, queue: str) -> None:
-        """Publish, and retry when the connection breaks. The same reply may then arrive twice."""
+        """Publish, and retry when the connection breaks or the queue is full. The same reply may then arrive twice.
+
+        A queue that was full for a reply's whole time is tried once for each further reply, until it takes one: a
+        delivery is held meanwhile, and deliveries of other publishers wait for its room.
+        """
         deadline = time.monotonic() + self._timeout
         backoff = Backoff(first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
+        refused: BrokerBusy | None = None
         while True:
             left = max(0.0, deadline - time.monotonic())
             try:
-                return await self._sender.send(body, properties, exchange="", routing_key=queue, timeout=left)
-            except BrokerUnavailable:
-                if time.monotonic() >= deadline:
+                await self._sender.send(body, properties, exchange="", routing_key=queue, timeout=left)
+            except BrokerBusy as error:
+                if queue in self._full:
                     raise
+                refused = error
+            except BrokerUnavailable:
+                # The last attempt may have had hardly any time: the reason is that of those before it.
+                if refused is None and time.monotonic() >= deadline:
+                    raise
+            except Unroutable:
+                self._full.pop(queue, None)
+                raise
+            else:
+                self._full.pop(queue, None)
+                return
+            if refused is not None and time.monotonic() >= deadline:
+                self._note_full(queue)
+                raise refused
             await backoff.rest()
+
+    def _note_full(self, queue: str) -> None:
+        self._full[queue] = None
+        if len(self._full) > _MOST_FULL:
+            del self._full[next(iter(self._full))]
 
     async def _send_direct(self, body: bytes, properties: Properties, address: str) -> None:
         """Publish to the channel that asked, once: after a reconnect, another channel may have its address."""

@@ -37,6 +37,9 @@ NO_NUMBER = 2**62
 Verdict = Receipt | Exception
 """The store's answer to a member of a round."""
 
+# A round is one statement, which the loop encodes at a stretch and a server refuses above a gigabyte.
+_ENOUGH_BYTES = 4_000_000
+
 
 class Member(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A command of a round, with its decision.
@@ -77,7 +80,13 @@ class Round:
         self._storage = shared.reader.storage
         self.overlay: Overlay = Overlay(shared.states, shared.own, None if previous is None else previous.overlay)
         self._events = 0
+        self._bytes = 0
         self._sent_at = 0.0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether its events and reasons are so long together that further commands belong to the next round."""
+        return self._bytes >= _ENOUGH_BYTES
 
     def states_for(self, job: Job) -> dict[Part[Any], Any]:
         """Return the states of the parts that a command reads, on top of everything decided before it.
@@ -117,7 +126,7 @@ class Round:
                 metadata=dict(event.metadata),  # it contains the event's version
                 occurred_at=event.occurred_at,
             )
-            own.append(OwnEvent(recorded, self._domain.recorded(recorded)))
+            own.append(OwnEvent(recorded, self._domain.recorded(recorded), len(event.payload_text)))
         if own:
             advanced = self.overlay.advanced(job.entries, own)
             # A command that already has a receipt records nothing, so no other decision may rely on its events.
@@ -125,6 +134,7 @@ class Round:
                 self.overlay.add(own, job.entries, advanced)
         self.members.append(Member(job, events if recorded_as is None else recorded_as, outcome, own))
         self._events += len(events)
+        self._bytes += sum([each.size for each in own]) + len(outcome.reason or "")
 
     def prepare(self, late: Collection[Job] = ()) -> list[Job]:
         """Prepare the round to be sent, once no other round is being recorded.

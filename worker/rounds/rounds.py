@@ -154,7 +154,7 @@ class Rounds:
         recorded: list[Job] = []
         began = breath = time.monotonic()
         while True:
-            while self._ready and len(round_.members) + len(recorded) < most:
+            while self._ready and len(round_.members) + len(recorded) < most and not round_.is_full:
                 _, job = heapq.heappop(self._ready)
                 if job.is_recorded:
                     recorded.append(job)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable
 
 from opentelemetry import context as contexts
 from opentelemetry import trace
@@ -184,19 +185,20 @@ class Scheduler:
         self._states.doubt()
         self._attempts.order.release(job)
 
-    async def drain(self, deadline: float) -> int:
+    async def drain(self, deadline: float, returned_keys: Iterable[str] = ()) -> int:
         """Give back commands that only wait for a round; let those finish that are read, recorded or tried again.
 
         A later command of the same key as one that is given back is given back as well: it must not overtake it.
 
         Args:
             deadline: How long it may take, in seconds.
+            returned_keys: The affinity keys of commands that are decided elsewhere, and are given back there.
 
         Returns:
             How many commands had been tried and did not finish in time.
         """
         self._draining = True
-        returned: set[str | None] = set()
+        returned: set[str | None] = {*returned_keys}
         for job in sorted(self._active, key=lambda each: each.ticket):
             may_finish = (job.is_waiting or job.lost > 0) and job.affinity_key not in returned
             if not job.is_sent and (self._breaker.is_open or not may_finish):

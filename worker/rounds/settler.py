@@ -196,7 +196,8 @@ class Settler:
             clock = asyncio.get_running_loop().time
             # Rounded, since it is logged.
             seconds = round(max(until - clock(), 0.0), 1)
-            left = sum(await asyncio.gather(self._scheduler.drain(seconds), self._poison.drain(seconds)))
+            deciding = self._scheduler.drain(seconds, self._poison.waiting_keys)
+            left = sum(await asyncio.gather(deciding, self._poison.drain(seconds)))
             left += await self._settlements.finish(max(until - clock(), 0.0))
         finally:
             # Also on cancellation: every delivery is accounted for by then.

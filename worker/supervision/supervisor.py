@@ -42,6 +42,7 @@ class RestartLimits:
         longest_delay: The upper limit of the delay.
         useful: After a process was useful for this long, its restarts are counted from zero.
         most_restarts: After this many restarts in a row, a process that ends sooner than ``useful`` is given up.
+        longest_ready: How long a process may go without a report before it no longer counts as ready.
         most_silence: How long a process may go without a report before it is killed.
         end: How long a process may take to end after its drain deadline, or after it was told to hurry.
     """
@@ -50,6 +51,7 @@ class RestartLimits:
     longest_delay: float = 30.0
     useful: float = 10.0
     most_restarts: int = 7
+    longest_ready: float = 5.0
     most_silence: float = 60.0
     end: float = END_SECONDS + 5.0
 
@@ -86,6 +88,7 @@ class Supervisor:
             WorkerProcess(
                 number,
                 (*command, *(others if number > 1 else ())),
+                longest_ready=self._limits.longest_ready,
                 most_silence=self._limits.most_silence,
                 restarts=Backoff(first=self._limits.first_delay, longest=self._limits.longest_delay, jitter=_JITTER),
             )

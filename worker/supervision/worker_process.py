@@ -60,6 +60,7 @@ class WorkerProcess:
     Args:
         number: Its number, from 1.
         command: The command that starts it; the option for its control socket is added.
+        longest_ready: How long it may go without a report before it no longer counts as ready, in seconds.
         most_silence: How long it may go without a report before it counts as stuck and is killed, in seconds.
         restarts: The delays before restarts.
 
@@ -70,12 +71,15 @@ class WorkerProcess:
         health: Its last report.
     """
 
-    def __init__(self, number: int, command: Sequence[str], *, most_silence: float, restarts: Backoff) -> None:
+    def __init__(
+        self, number: int, command: Sequence[str], *, longest_ready: float, most_silence: float, restarts: Backoff
+    ) -> None:
         self.number = number
         self.restarts = restarts
         self.status: int | None = None
         self.health = Health(live=True, ready=False, reason="starting")
         self._command = command
+        self._longest_ready = longest_ready
         self._most_silence = most_silence
         self._process: Process | None = None
         self._channel: SupervisorChannel | None = None
@@ -83,6 +87,7 @@ class WorkerProcess:
         # None while there is a process that has reported.
         self._absent_since: float | None = time.monotonic()
         self._first_report_at: float | None = None
+        self._last_report_at = 0.0
 
     def __str__(self) -> str:
         """Return its name for the log."""
@@ -99,9 +104,15 @@ class WorkerProcess:
         return 0.0 if self._first_report_at is None else time.monotonic() - self._first_report_at
 
     def judged(self, grace: float) -> Health:
-        """Return its health; while no process runs, it counts as live for ``grace`` seconds."""
+        """Return its health; while no process runs, it counts as live for ``grace`` seconds.
+
+        A process that has not reported for a while is not ready: something blocks its event loop.
+        """
         if self._absent_since is None:
-            return self.health
+            silent = time.monotonic() - self._last_report_at
+            if silent <= self._longest_ready:
+                return self.health
+            return Health(live=self.health.live, ready=False, reason=f"it has not reported for {silent:.0f} s")
         absent = time.monotonic() - self._absent_since
         return Health(live=absent <= grace, ready=False, reason=f"{self.health.reason}, for {absent:.0f} s")
 
@@ -165,6 +176,7 @@ class WorkerProcess:
                 continue
             is_news = self._first_report_at is None or report != self.health
             self.health = report
+            self._last_report_at = time.monotonic()
             self._absent_since = None
             if self._first_report_at is None:
                 self._first_report_at = time.monotonic()

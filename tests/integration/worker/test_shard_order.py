@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import NoReturn
 from uuid import UUID
 
 import pytest
@@ -18,6 +19,9 @@ from tests.support.fixtures.waiting import eventually
 from tests.support.serving import Hold, serving_domain, settled
 from tests.support.worker_process import WorkerProcess
 from worker.amqp.declaration import declare
+from worker.counters import End
+from worker.errors import IsolationFailed
+from worker.isolation.isolator import Isolator
 from worker.publisher import Publisher
 from worker.service import Service
 
@@ -105,6 +109,33 @@ async def test_a_key_waits_for_its_command_that_may_be_poison_and_no_other_does(
         assert len([receipt async for receipt in store.all_receipts()]) == 1
         until.touch()
         await decided(store, {"a": list(map(UUID, sent)), "b": [UUID(other)]})
+
+
+async def test_a_drain_returns_the_commands_behind_one_that_may_be_poison_with_it(
+    store: PostgresEventStore, vhost: str, client: AmqpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise they would be recorded before it is redelivered."""
+    ended = asyncio.Event()
+
+    async def decide(*_: object, **_bounds: object) -> NoReturn:
+        await ended.wait()
+        raise IsolationFailed("the test says so")
+
+    monkeypatch.setattr(Isolator, "decide", decide)
+    hold = Hold(store.query_many)
+    monkeypatch.setattr(store, "query_many", hold)
+    async with serving_domain(domain, store, vhost) as service:
+        for key in ("a", "b"):
+            suspect = {"worker-suspect": True, "affinity-key": key}
+            await client.put(b'{"Key": "%s"}' % key.encode(), message_type="Note", headers=suspect)
+        await client.put(b'{"Key": "b"}', message_type="Note", headers={"affinity-key": "b"})
+        await hold.holds(1)
+        draining = asyncio.create_task(service.drain())
+        await settled(service, 2)
+        ended.set()
+        hold.release()
+        assert await draining == 0
+    assert service.counters.ends == {End.RETURNED: 2, End.RETRIED: 1}
 
 
 async def test_only_the_poison_dies_and_what_came_along_keeps_its_order(

@@ -1,5 +1,6 @@
 """A command that is on record has that answer, whatever it fails of when it comes again."""
 
+import asyncio
 from dataclasses import replace
 from decimal import Decimal
 from hashlib import blake2b
@@ -12,7 +13,7 @@ from pydantic import Field
 from eventstore import ACCEPTED, EventStoreError, Filter, P, Receipt
 from eventstore.postgres import PostgresEventStore
 from handlers import Accepted, Command, Decider, Decision, Domain, DomainEvent, Rejected, View
-from tests.integration.eventstore.staging import connected
+from tests.integration.eventstore.staging import connected, head_locked, waiting
 from tests.support.amqp_client import AmqpClient
 from tests.support.domains.tally import Count, Counted, Tally, domain, tally
 from tests.support.fixtures.databases import Database
@@ -26,6 +27,7 @@ from worker.message import CommandMessage
 from worker.publisher import Publisher
 from worker.rounds.scheduler import Scheduler
 from worker.settings import Settings
+from worker.settlement import Answer
 
 
 class Open(Command):
@@ -180,6 +182,38 @@ async def test_what_was_recorded_by_a_process_that_has_ended_is_answered(
         answer = await client.answer()
         assert (answer["command_id"], answer["outcome"], answer["first"]) == (sent, "accepted", 1)
         await settled(service, 1)
+    assert service.counters.dead_letters == {}
+    assert await letters(client) == [0, 0, 0]
+
+
+async def test_what_is_recorded_after_its_process_was_killed_is_answered(
+    store: PostgresEventStore, database: Database, vhost: str, client: AmqpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server goes on with an append that waits for the lock, whatever becomes of its sender."""
+    scheduler = Scheduler(store, domain, Settings(), Counters())
+    async with (
+        connected(database.admin_url) as admin,
+        connected(database.admin_url) as other,
+        PostgresEventStore.connect(database.url) as others,
+        serving_domain(domain, others, vhost) as service,
+    ):
+        async with head_locked(database.admin_url):
+            left: list[asyncio.Task[Answer]] = []
+
+            async def decide(_: Isolator, _name: str, message: CommandMessage, **_bounds: Any) -> NoReturn:
+                left.append(asyncio.create_task(scheduler.process(message)))
+                await waiting(other, 1)
+                raise KilledItsProcess("it was killed")
+
+            monkeypatch.setattr(Isolator, "decide", decide)
+            await client.put(b'{"Key": "a"}', reply_to=client.replies, headers={POISON_HEADER: True})
+            # The look-up waits behind the append.
+            await waiting(admin, 2)
+        answer = await client.answer()
+        assert (answer["outcome"], answer["first"]) == ("accepted", 1)
+        await asyncio.gather(*left)
+        await settled(service, 1)
+    await scheduler.close()
     assert service.counters.dead_letters == {}
     assert await letters(client) == [0, 0, 0]
 

@@ -7,7 +7,7 @@ import pytest
 from eventstore import ACCEPTED, START, Receipt
 from worker.amqp.sender import Properties, Sender
 from worker.counters import Counters
-from worker.errors import BrokerUnavailable, Unroutable
+from worker.errors import BrokerBusy, BrokerUnavailable, Unroutable
 from worker.message import CommandMessage, Reply, parse_reply
 from worker.rounds.replies import Replies
 
@@ -82,6 +82,47 @@ async def test_a_failed_reply_is_not_reported_as_a_failed_command(
     replies = Replies(cast("Sender", Failing(failure)), cast("Sender", None), Counters(), timeout=0.01)
     await replies.answered(MESSAGE, RECEIPT, duplicate=False)
     assert caplog.messages == [f"the command is settled, but its reply could not be sent: {why}"]
+
+
+class Full:
+    """A stand-in for the sender whose queue may be full; it does not hear of that without time.
+
+    Attributes:
+        is_full: Whether the queue is full.
+        sent: How many messages it was given.
+    """
+
+    def __init__(self) -> None:
+        self.is_full = True
+        self.sent = 0
+
+    async def send(self, *_: Any, **options: Any) -> None:
+        self.sent += 1
+        if not options["timeout"]:
+            raise BrokerUnavailable("the broker did not answer in time")
+        if self.is_full:
+            raise BrokerBusy("its queue is full")
+
+
+async def test_a_full_reply_queue_is_named_and_further_replies_do_not_wait_for_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A delivery is held meanwhile, and those of others need its room."""
+    caplog.set_level("INFO")
+    sender, counters = Full(), Counters()
+    replies = Replies(cast("Sender", sender), cast("Sender", None), counters, timeout=0.3)
+    await replies.answered(MESSAGE, RECEIPT, duplicate=False)
+    assert sender.sent > 1
+    sender.sent = 0
+    await replies.answered(MESSAGE, RECEIPT, duplicate=False)
+    assert sender.sent == 1
+    assert caplog.messages == ["the command is settled, but its reply could not be sent: its queue is full"] * 2
+    sender.is_full = False
+    await replies.answered(MESSAGE, RECEIPT, duplicate=False)
+    assert counters.failed_replies == 2
+    sender.is_full, sender.sent = True, 0
+    await replies.answered(MESSAGE, RECEIPT, duplicate=False)
+    assert sender.sent > 1
 
 
 @pytest.mark.parametrize("repeated", [True, False])

@@ -64,7 +64,7 @@ async def test_a_drain_has_one_deadline_for_decisions_and_replies(
     given: list[float] = []
 
     class Slow(Broken):
-        async def drain(self, deadline: float) -> int:
+        async def drain(self, deadline: float, _: object) -> int:
             await asyncio.sleep(deadline)
             return 0
 

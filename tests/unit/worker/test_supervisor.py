@@ -196,6 +196,17 @@ async def test_a_stuck_process_is_killed_and_restarted(tmp_path: Path, caplog: p
     assert "has been stuck for 0.5 s; it is killed" in caplog.text
 
 
+async def test_a_process_that_no_longer_reports_is_not_ready(tmp_path: Path) -> None:
+    """It may be blocked, and consume nothing."""
+    async with supervising(tmp_path, DRAINS, longest_ready=0.2) as run:
+
+        async def is_doubted() -> bool:
+            return "worker 1: it has not reported for " in run.supervisor.health().reason
+
+        await eventually(is_doubted, what="the process to be doubted")
+        assert (run.supervisor.health().live, run.supervisor.health().ready) == (True, False)
+
+
 async def test_a_process_that_does_not_drain_is_hurried_and_then_killed(tmp_path: Path) -> None:
     deaf = "say()\nwhile True: signal.pause()"
     async with supervising(tmp_path, deaf, drain_deadline=0, end=0.2) as run:

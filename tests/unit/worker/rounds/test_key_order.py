@@ -1,14 +1,15 @@
 """The order of keys: no command overtakes an earlier one of its key."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import math
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
 import pytest
 from opentelemetry.context import Context
 
-from eventstore import Event, LockNotAcquired, OutcomeUnknown
+from eventstore import Append, Event, EventStoreError, LockNotAcquired, OutcomeUnknown, Receipt
 from eventstore.memory_hold import MemoryHold
 from tests.support.domains.notes import domain
 from tests.unit.worker.rounds.gated_store import GatedStore, all_wait
@@ -388,6 +389,39 @@ async def test_the_handler_timeout_does_not_run_while_a_command_is_held_back(
     limits._tick()
     # From here on, the machine's speed does not matter.
     monkeypatch.setattr(limits, "_seconds", 60.0)
+    await behind.first()
+    await scheduler.close()
+
+
+async def test_the_handler_timeout_of_what_is_held_back_does_not_run_while_another_key_takes_the_lock(
+    store: GatedStore, counters: Counters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler = Scheduler(store, domain, Settings(worker_conflict_attempts=1), counters)
+    resting = hold_rests(scheduler, monkeypatch)
+    append = MemoryHold.append_chain
+
+    async def checked(hold: MemoryHold, appends: Sequence[Append]) -> list[Receipt | EventStoreError]:
+        scheduler._limits._tick()
+        return await append(hold, appends)
+
+    async def intrude() -> None:
+        await store.append([topic_event("t")])
+
+    monkeypatch.setattr(MemoryHold, "append_chain", checked)
+    await note(scheduler).first()
+    elsewhere = Job(command("Note", Key=KEY), lambda *_: None, context=Context(), affinity_key=KEY)
+    scheduler.hold_back_others(elsewhere)
+    behind = note(scheduler)
+    await all_wait()
+    behind.job.started_at = -math.inf
+    store.after_query = [intrude]
+    loser = Submitted(scheduler, command("Mention", Key="other", About="t"), "other")
+    await all_wait()
+    resting.pop()()
+    await loser.first()
+    assert counters.holds == 1
+    assert not behind.ended.done()
+    scheduler.let_others_pass(elsewhere)
     await behind.first()
     await scheduler.close()
 

@@ -1,4 +1,4 @@
-"""Decisions with very many events: no round exceeds the limit of one append."""
+"""Decisions with very many or very large events: no round exceeds the limit of one append."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -60,6 +60,20 @@ async def test_events_beyond_the_limit_of_a_round_are_recorded_in_several(
     assert len(store._log.events) == 1 + 4 * 2000
     assert sum(store.chains) == 5
     assert max(store.chains) == 2
+
+
+async def test_large_events_are_recorded_in_several_rounds(store: GatedStore, scheduler: Scheduler) -> None:
+    """All of them in one statement would take the process's memory, and the server might refuse it."""
+    store.may_answer.clear()
+    first = sent(scheduler, command("CountMany", key="first", times=1))
+    await all_wait()
+    others = [sent(scheduler, command("CountMany", key=f"{place}" * 900_000, times=2)) for place in range(7)]
+    await all_wait()
+    store.may_answer.set()
+    answers = await asyncio.gather(first, *others)
+    assert {answer.receipt.outcome.kind for answer in answers} == {OutcomeKind.ACCEPTED}
+    assert sum(store.chains) == 8
+    assert max(store.chains) == 3
 
 
 async def test_a_decision_with_too_many_events_fails_alone(store: GatedStore, scheduler: Scheduler) -> None:

@@ -19,8 +19,8 @@ def numbers() -> Iterator[int]:
     return count(1)
 
 
-def added(own: OwnEvents, number: int, **payload: object) -> int:
-    event = OwnEvent(Event(type="Noted", payload=payload).recorded(number, 0), Noted())
+def added(own: OwnEvents, number: int, size: int = 0, **payload: object) -> int:
+    event = OwnEvent(Event(type="Noted", payload=payload).recorded(number, 0), Noted(), size)
     event.range = OwnRange(first=number, last=Position(number=number, token=0))
     own.add([event])
     return own.last
@@ -52,6 +52,19 @@ def test_removed_events_are_found_by_no_field(numbers: Iterator[int]) -> None:
     own.trim()
     assert found(own, Filter.matching().any_predicate_of(P("book", "a")), after=own.gone) == [4]
     assert found(own, Filter.matching_any_event(), after=own.gone) == [4]
+
+
+def test_large_events_are_forgotten_once_they_are_settled(numbers: Iterator[int]) -> None:
+    own = OwnEvents(most_bytes=10)
+    for _ in range(4):
+        added(own, next(numbers), size=4)
+    own.settle(3)
+    own.trim()
+    assert (own.gone, found(own, Filter.matching_any_event(), after=own.gone)) == (2, [3, 4])
+    added(own, next(numbers), size=40)
+    own.trim()
+    # What is not settled stays.
+    assert found(own, Filter.matching_any_event(), after=own.gone) == [4, 5]
 
 
 def test_a_view_with_field_names_from_its_key_finds_its_events(numbers: Iterator[int]) -> None:
