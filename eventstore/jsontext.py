@@ -30,6 +30,8 @@ __all__ = [
 _SUSPECT = re.compile(rb"null|NaN|Infinity|\\u0000|[eE][+-]?[0-9]{4}|[0-9.]{1000}")
 # Long numbers only. A match within a string costs a full check and changes nothing.
 _LONG_NUMBER = re.compile(rb"[eE][+-]?[0-9]{4}|[0-9.]{1000}")
+# The first half of a surrogate pair, without the second.
+_HALF_A_PAIR = re.compile(rb"(?<!\\)(?:\\\\)*(\\u[dD][89abAB][0-9a-fA-F]{2})(?!\\u[dD][c-fC-F])")
 # PostgreSQL's numeric holds more; far below its limits all engines agree.
 MAX_DIGITS = 1000
 # The number of levels that the fast check for simple values descends.
@@ -132,7 +134,19 @@ def decode_object(text: str | bytes | msgspec.Raw) -> dict[str, Any]:
     except RecursionError:
         raise NotJson("the text is nested too deeply") from None
     except ValueError as error:
-        raise NotJson(str(error)) from error
+        raise NotJson(_complaint(text, error)) from error
+
+
+def _complaint(text: str | bytes | msgspec.Raw, error: ValueError) -> str:
+    """Return why a text cannot be decoded. The library misplaces bytes, and calls a text with half a pair truncated."""
+    whole = text.encode(errors="surrogatepass") if isinstance(text, str) else bytes(text)
+    try:
+        whole.decode()
+    except UnicodeDecodeError as found:
+        return f"it is not UTF-8 (byte {found.start})"
+    if "truncated" in str(error) and (half := _HALF_A_PAIR.search(whole)):
+        return f"{half[1].decode()} is half of a surrogate pair (byte {half.start(1)})"
+    return str(error)
 
 
 def canonical(value: object) -> bytes:

@@ -219,7 +219,10 @@ def test_texts_can_be_read_deep_in_the_stack() -> None:
         ('{"x": 1e9999999999999999999}', NumberTooLong, "a number has more than 1,000 digits"),
         ('{"x": [-0.5E-9999999999999999999]}', NumberTooLong, "a number has more than 1,000 digits"),
         ("{nope", NotJson, "JSON is malformed"),
-        (b'{"x": "\xff"}', NotJson, "utf-8"),
+        (b'{"x": "\xff"}', NotJson, r"it is not UTF-8 \(byte 7\)"),
+        (r'{"x": "\ude00\ud83d"}', NotJson, "surrogate pair"),
+        (r'{"x": "\ud83d\ude00\ud83d"}', NotJson, r"\\ud83d is half of a surrogate pair \(byte 19\)"),
+        (r'{"x": "\\ud83d', NotJson, "Input data was truncated"),
         ("[" * 100_000, NotJson, "the text is nested too deeply"),
     ],
 )
