@@ -27,6 +27,7 @@ from worker.amqp.declaration import declare_missing
 from worker.amqp.frame_size import check_frame, fit_in_frame
 from worker.amqp.kept_cancellation import KeptCancellation
 from worker.amqp.own_channels import OwnChannels
+from worker.amqp.relay_exchange import declare_exchange
 from worker.errors import BrokerBusy, BrokerUnavailable, MessageRefused, Unroutable
 from worker.topology import Topology
 
@@ -167,6 +168,20 @@ class Sender:
         """
         async with self._link.translating(), asyncio.timeout(timeout):
             return await declare_missing(self._link, topology)
+
+    async def declare_events(self, domain: str, timeout: float) -> None:  # noqa: ASYNC109  as for sending
+        """Declare a domain's exchange for events if it is missing.
+
+        Args:
+            domain: The domain's name.
+            timeout: For the whole call, in seconds.
+
+        Raises:
+            BrokerUnavailable: The broker cannot be reached, or does not answer in time.
+            BrokerMisconfigured: The broker refuses the connection or the declaration.
+        """
+        async with self._link.translating(), asyncio.timeout(timeout):
+            await declare_exchange(self._link, domain)
 
     def fits(self, properties: Properties) -> bool:
         """Whether a message with these properties can be sent: see ``fit_in_frame``. Before ``open`` it is a guess."""

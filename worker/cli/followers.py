@@ -1,18 +1,19 @@
 """The commands that projections, reactions and relays have in common: state, and what a person can do."""
 
 import getpass
-from collections.abc import Awaitable, Callable
-from functools import partial
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, TypeVar
 
 import typer
 
+from eventstore import EventStoreError
 from eventstore.postgres import PostgresEventStore, Session
 from worker.cli.loop import run_async
 from worker.cli.options import Json
 from worker.cli.terminal import print_json, table, tell
 from worker.errors import FollowerError
-from worker.failures import naming
+from worker.failures import naming, sentence
 from worker.reading import administration
 from worker.reading.administration import COMMANDS, FollowerStatus
 from worker.reading.complaints import session_at
@@ -56,9 +57,7 @@ class FollowerCommands:
         """List those of a kind: how far each is, and what stops it. Exit status 1 when one is stopped."""
         found: list[FollowerStatus] = []
         for target in targets_of(_settings(), kinds=(self.kind,)):
-            found += asked(
-                target, partial(administration.standings, kind=self.kind, declared=target.declared, others=True)
-            )
+            found += _standings(target, self.kind, target.declared, others=True)
         # If several logs share the database of the checkpoints, each lists the others' followers as well.
         by_name = {each.name: each for each in found if each.declared is None}
         by_name |= {each.name: each for each in found if each.declared is not None}
@@ -88,7 +87,7 @@ class FollowerCommands:
         Exit status 1 when it is stopped.
         """
         target, declared = self.one(name)
-        (found,) = asked(target, partial(administration.standings, kind=self.kind, declared=[declared], others=False))
+        (found,) = _standings(target, self.kind, [declared], others=False)
         if json:
             print_json(_document(found))
         else:
@@ -159,7 +158,28 @@ def asked(target: Target, ask: Callable[[Session], Awaitable[T]]) -> T:
     return run_async(answer())
 
 
-async def _moved(session: Session, target: Target, declared: AnyDeclared, number: int | None, by: str) -> None:
+def _standings(target: Target, kind: str, declared: Sequence[AnyDeclared], *, others: bool) -> list[FollowerStatus]:
+    """Return the state of followers. Those that a domain declares have the head of their log as it is now.
+
+    A follower that is paused, stopped or not run does not see the log grow. If the log cannot be read now, standard
+    error says so.
+    """
+
+    async def answer(session: Session) -> list[FollowerStatus]:
+        found = await administration.standings(session, kind=kind, declared=declared, others=others)
+        try:
+            async with _log_of(target) as log:
+                head = (await log.position()).number
+        except EventStoreError as error:
+            typer.echo(f"How far the log is now is not known: {sentence(error)}", err=True)
+            return found
+        return [each if each.declared is None else each.beside(head) for each in found]
+
+    return asked(target, answer)
+
+
+@asynccontextmanager
+async def _log_of(target: Target) -> AsyncIterator[PostgresEventStore]:
     with naming(target.store.variable("database_url")):
         async with PostgresEventStore.connect(
             target.store.database_url,
@@ -167,7 +187,12 @@ async def _moved(session: Session, target: Target, declared: AnyDeclared, number
             application_name=_PURPOSE,
             writable=False,
         ) as log:
-            position, head = await position_before(log, number)
+            yield log
+
+
+async def _moved(session: Session, target: Target, declared: AnyDeclared, number: int | None, by: str) -> None:
+    async with _log_of(target) as log:
+        position, head = await position_before(log, number)
     await administration.move(session, declared.name, position, head=head, by=by)
 
 

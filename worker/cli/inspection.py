@@ -21,6 +21,7 @@ from worker.cli.pages import pages
 from worker.cli.queue_rules import WAY, losses, older_dead_queue
 from worker.errors import BrokerError, SettingsError
 from worker.failures import naming, sentence
+from worker.master_keys import check_master_keys
 from worker.misspelt import unknown
 from worker.served_domains import served_domains
 from worker.settings import Settings, not_set
@@ -51,7 +52,16 @@ async def inspect(settings: Settings, domain: str | None = None, *, followers: b
         inspect_followers(settings, domains, needed=followers),
     )
     views = [finding for each in domains for finding in _views(each)]
-    return [found, *_variables(settings, served), *views, *database, *broker, *opened, *followed]
+    return [
+        found,
+        *_variables(settings, served),
+        *_master_keys(settings, domains),
+        *views,
+        *database,
+        *broker,
+        *opened,
+        *followed,
+    ]
 
 
 def _domains(settings: Settings) -> tuple[Finding, Sequence[Domain]]:
@@ -70,6 +80,16 @@ def _variables(settings: Settings, domains: Sequence[Domain]) -> list[Finding]:
     return (
         [Finding(part="settings", good=True, text=f"{', '.join(names)}: not a setting, and ignored")] if names else []
     )
+
+
+def _master_keys(settings: Settings, domains: Sequence[Domain]) -> list[Finding]:
+    """Return what prevents a worker from starting: a missing or invalid key, or no package that encrypts."""
+    try:
+        check_master_keys(settings, domains)
+    except SettingsError as error:
+        return [Finding(part="master keys", good=False, text=sentence(error))]
+    sealed = [domain.name for domain in domains if domain.sensitive]
+    return [Finding(part="master keys", good=True, text=f"set, for {', '.join(sealed)}")] if sealed else []
 
 
 def _views(domain: Domain) -> Iterator[Finding]:

@@ -87,8 +87,10 @@ def publish(
         text = sys.stdin.buffer.read() if body == "-" else body.encode(errors="surrogateescape")
         # Its id is known here, so that it can be told whatever becomes of it.
         submissions = [checked.single(command, text, identity(command_id) or uuid4())]
-    answers = _send(settings, submissions, wait=wait, at=when, timeout=timeout, show_progress=file is not None)
-    _show(answers, json=json, wait=wait, at=when, summed_up=file is not None)
+    # What is known is shown first: a collector that does not answer is waited for.
+    with exporting():
+        answers = _send(settings, submissions, wait=wait, at=when, timeout=timeout, show_progress=file is not None)
+        _show(answers, json=json, wait=wait, at=when, summed_up=file is not None)
     failed = [answer.command_id for answer in answers if answer.outcome == "failed"]
     if failed:
         which = str(failed[0]) if len(failed) == 1 else "ID"
@@ -129,7 +131,7 @@ def _send(
                 return await dispatch(publisher, submissions, wait=wait, at=at, timeout=timeout, done=done)
 
     try:
-        with exporting(), progress_bar("publishing", len(submissions), is_wanted=show_progress) as advance:
+        with progress_bar("publishing", len(submissions), is_wanted=show_progress) as advance:
             return run_async(send(advance))
     except NotAllPublished as stopped:
         raise Mistake(f"{sentence(stopped.cause)}\n{_what_to_do(stopped, len(submissions))}".rstrip()) from stopped

@@ -43,8 +43,8 @@ def status(
             print_json({"command_id": identity, "outcome": None})
         else:
             tell(
-                f"No answer to command {identity} is recorded: it was never sent, waits in its queue, or is a dead "
-                "letter (see `worker dead-letters show`)."
+                f"No answer to command {identity} is recorded: it was never sent, is scheduled (see `worker schedule "
+                "list`), waits in its queue, or is a dead letter (see `worker dead-letters show`)."
             )
         raise typer.Exit(1)
     documents = [document(receipt, events, settings.worker_trace_url) for receipt, events in found]

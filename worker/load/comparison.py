@@ -43,7 +43,14 @@ def differences(first: Summary, second: Summary) -> list[str]:
     settings = [(name, getattr(first, name), getattr(second, name)) for name in _SETTINGS]
     names = dict.fromkeys((*first.parameters, *second.parameters))
     settings += [(name, first.parameters.get(name), second.parameters.get(name)) for name in names]
-    return [f"{name.replace('_', ' ')}: {one} and {other}" for name, one, other in settings if one != other]
+    return [
+        f"{name.replace('_', ' ')}: {_shown(one)} and {_shown(other)}" for name, one, other in settings if one != other
+    ]
+
+
+def _shown(setting: object) -> str:
+    """Return a setting for people; None is one that the run did not have."""
+    return "none" if setting is None else f"{setting:.12g}" if isinstance(setting, float) else str(setting)
 
 
 _SETTINGS = (

@@ -94,7 +94,7 @@ class Replay:
     def _take_own(self, key: UUID, receipt: Receipt, *, counted: bool, answers: Sequence[Reply]) -> None:
         self._report.receipts += 1
         if key not in self._commands:
-            self.violated(f"command {key} was settled, but never published")
+            self.violated(f"command {key} was settled, but is none of this run: stop whatever else sends commands")
             return
         self._unsettled.discard(key)
         if counted:

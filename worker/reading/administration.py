@@ -1,7 +1,7 @@
 """Administration of followers: shows their state, pauses and resumes them, and skips events."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from eventstore import Position
 from eventstore.postgres import Session
@@ -41,6 +41,11 @@ class FollowerStatus:
     def rows(self) -> tuple[FollowerRow, ...]:
         """Its followers, the current one first."""
         return tuple(row for row in (self.current, self.building) if row is not None)
+
+    def beside(self, head: int) -> "FollowerStatus":
+        """Return this status with the log's head as it is now. A row has the one of its last step."""
+        current, building = (row and replace(row, head=head) for row in (self.current, self.building))
+        return replace(self, current=current, building=building)
 
 
 async def standings(

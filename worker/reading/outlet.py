@@ -1,6 +1,6 @@
 """The outlet: the connections by which a process sends the messages of reactions and relays."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Self
 
@@ -10,7 +10,7 @@ from worker.amqp.refusals import broker_address
 from worker.amqp.relay_exchange import declare_exchange
 from worker.amqp.reply_queue import ReplyQueue
 from worker.amqp.sender import Sender
-from worker.errors import BrokerUnavailable
+from worker.errors import BrokerMisconfigured, BrokerUnavailable
 from worker.publisher import Publisher
 
 __all__ = ["BrokerConnections"]
@@ -71,14 +71,21 @@ class BrokerConnections:
             )
         return self._ordered[domain]
 
-    async def open(self) -> Self:
+    async def open(self, relayed: Collection[str] = ()) -> Self:
         """Connect now rather than with the first message, so that a wrong address is found. The broker may be down.
+
+        Args:
+            relayed: The domains whose events will be published. The exchange of each is declared if it is missing, so
+                that a queue can be bound before the first event. Where that fails, the first event says so.
 
         Raises:
             BrokerMisconfigured: The broker refuses the connection.
         """
         with suppress(BrokerUnavailable):
             await self._sender.open(_OPEN_SECONDS)
+            for domain in relayed:
+                with suppress(BrokerMisconfigured):
+                    await self._sender.declare_events(domain, _OPEN_SECONDS)
         return self
 
     async def close(self) -> None:

@@ -12,7 +12,7 @@ from worker.failures import naming
 from worker.leased_service import LeasedPart, LeasedService
 from worker.reading.complaints import complaint
 from worker.reading.coordinator import Coordinator
-from worker.reading.declared import PROJECTION, Target, sends, targets_of
+from worker.reading.declared import PROJECTION, RELAY, Target, sends, targets_of
 from worker.reading.metrics import observed
 from worker.served_domains import served_domains
 from worker.settings import Settings, not_set
@@ -122,7 +122,8 @@ async def _outlet(
         max_message_bytes=settings.worker_max_message_bytes,
     )
     stack.push_async_callback(outlet.close)
-    return await outlet.open()
+    relays = [each.name for target in targets for each in target.declared if each.name.kind == RELAY]
+    return await outlet.open(dict.fromkeys(relay.domain for relay in relays))
 
 
 def _sessions(target: Target) -> Callable[[str], Session]:

@@ -14,6 +14,7 @@ from worker.reading.lease import TICK_SECONDS
 from worker.rounds.forwarding import forward
 from worker.schedule.scheduled import Due, Lease, ScheduledCommands
 from worker.schedule.tally import Tally
+from worker.telemetry.logs import concerning
 from worker.topology import EXCHANGE, Topology
 from worker.waiting import first_of
 
@@ -109,7 +110,8 @@ class Sending:
         refused = {each: str(why) for each, why in failures.items() if isinstance(why, MessageRefused | Unroutable)}
         if refused:
             for each, why in refused.items():
-                _log.error("%s %s is due, and the broker refuses it: %s", each.command_type, each.command_id, why)
+                with concerning(command_id=str(each.command_id), command_type=each.command_type, domain=domain):
+                    _log.error("%s %s is due, and the broker refuses it: %s", each.command_type, each.command_id, why)
             await self._commands.refused(domain, refused, again_in=_AGAIN_SECONDS)
         return next((str(why) for each, why in failures.items() if why is not None and each not in refused), None)
 

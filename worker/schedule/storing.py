@@ -19,6 +19,7 @@ from worker.schedule.request import Cancellation, read_request
 from worker.schedule.scheduled import Lease, Scheduled, ScheduledCommands
 from worker.schedule.tally import Tally
 from worker.schedule.together import together
+from worker.telemetry.logs import concerning
 from worker.topology import Topology
 
 __all__ = ["Storing"]
@@ -166,7 +167,16 @@ class Storing:
         self._wake()
 
     async def _put_aside(self, delivery: Delivery, bad: BadMessage) -> None:
-        """Dead-letter a message that can never be stored."""
+        """Dead-letter a message that can never be stored; the log names its command."""
+        properties = delivery.properties
+        with concerning(
+            command_id=properties.message_id,
+            command_type=properties.message_type,
+            domain=self._topology.domain_name,
+        ):
+            await self._dead_lettered(delivery, bad)
+
+    async def _dead_lettered(self, delivery: Delivery, bad: BadMessage) -> None:
         headers = explain(bad, reason=bad.code, queue=self._topology.schedule_queue, with_traceback=False)
         sent = await self._handover.complete(delivery, self._topology.dead_queue, headers)
         if sent is Sent.LOST:

@@ -23,6 +23,7 @@ from handlers.place import raised_at
 from worker.printable import printable, printable_json
 from worker.settings import LogFormat, LogLevel
 from worker.telemetry.library_loggers import quieten_libraries
+from worker.telemetry.untraced import UNTRACED
 
 __all__ = ["concerning", "configure_logs", "whereabouts"]
 
@@ -89,7 +90,7 @@ def whereabouts(failure: BaseException) -> str:
 def _fields() -> dict[str, str]:
     fields = dict(_concerned.get())
     context = trace.get_current_span().get_span_context()
-    if context.is_valid:
+    if context.is_valid and context is not UNTRACED:
         fields["trace_id"] = f"{context.trace_id:032x}"
         fields["span_id"] = f"{context.span_id:016x}"
     return fields

@@ -17,6 +17,7 @@ from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 from eventstore.counted import counted
 from worker.telemetry.noted_span import NotedSpan
+from worker.telemetry.untraced import UNTRACED
 
 __all__ = ["QueueLimits", "SpanExporter", "SpanQueue"]
 
@@ -113,7 +114,7 @@ class SpanQueue:
 
     def _run(self) -> None:
         # Instrumentation of the libraries that send must not trace this thread.
-        context.attach(trace.set_span_in_context(trace.NonRecordingSpan(_UNSAMPLED)))
+        context.attach(trace.set_span_in_context(trace.NonRecordingSpan(UNTRACED)))
         while not self._closed:
             self._awake.wait(self._limits.delay)
             full = self._awake.is_set()
@@ -166,6 +167,3 @@ class SpanQueue:
             description="The maximum number of spans the queue of a given instance of an SDK span processor can hold.",
         )
         capacity.add(self._limits.size, _COMPONENT)
-
-
-_UNSAMPLED = trace.SpanContext(1, 1, is_remote=False, trace_flags=trace.TraceFlags(trace.TraceFlags.DEFAULT))

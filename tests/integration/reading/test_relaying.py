@@ -15,7 +15,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from eventstore.postgres import PostgresEventStore
 from handlers.library import domain as library
 from handlers.library.events import BookCopyLentToReader
-from tests.integration.reading.bell_tower import passed, queues, ring, sending
+from tests.integration.reading.bell_tower import BELLS, passed, queues, ring, sending
 from tests.integration.reading.projecting import ROOT, lose, rows
 from tests.support.amqp_client import AmqpClient
 from tests.support.domains.bells import Tolled, aloud, bells, tolling, whole
@@ -25,6 +25,9 @@ from tests.support.fixtures.waiting import eventually
 from tests.support.tcp_proxy import CONFIRMATION, proxy
 from worker.amqp.connection import Link
 from worker.amqp.relay_exchange import declare_exchange
+from worker.reading.declared import RELAY
+from worker.reading.service import RunRequest, opened
+from worker.settings import Settings
 
 DOMAIN = bells(relays=(aloud,))
 
@@ -84,6 +87,21 @@ async def test_nobody_has_to_listen_and_the_exchange_is_made(
     structured = [json.loads(m.body) for m in messages if m.content_type == "application/cloudevents+json"]
     assert [each["id"] for each in structured] == ["1", "2", "3", "4", "5"]
     assert structured[0]["data"] == {"Bell": "a"}
+
+
+async def test_a_queue_can_be_bound_before_the_first_event(
+    database: Database, vhost: str, store: PostgresEventStore, client: AmqpClient
+) -> None:
+    settings = Settings(database_url=database.url, amqp_url=vhost, worker_domains=BELLS)
+    stop = asyncio.Event()
+    async with opened(settings, RunRequest(names=("aloud",), kinds=(RELAY,), command="worker relay")) as service:
+        queue = await client.channel.declare_queue("heard")
+        await queue.bind("bells.events", "#")
+        serving = asyncio.create_task(service.serve(stop))
+        await ring(store, "a")
+        assert _ids(await _heard(client, queue.name, 1)) == [1]
+        stop.set()
+        await serving
 
 
 async def test_what_may_not_have_arrived_comes_again_and_nothing_is_left_out(

@@ -177,6 +177,10 @@ async def test_a_projection_rests_while_it_is_paused_and_then_goes_on(database: 
             return not it.running
 
         await eventually(rests, what="the projection to rest")
+        # It is behind, although its row was written when the log was as far as itself.
+        _, output, _ = await told("projections", "status", "balances", "--json", url=database.url)
+        (build,) = json.loads(output)["builds"]
+        assert (build["position"].partition(":")[0], build["head"]) == ("1", at.number)
         async with ReadModels(database.url) as models:
             with pytest.raises(PositionNotProjected, match=r"is at event 1, and did not come to 2 within 0\.2 s"):
                 await models.wait_for("ledger.balances", at, seconds=0.2)

@@ -16,6 +16,7 @@ from tests.support.fixtures.databases import TENANT, Database
 from tests.support.fixtures.waiting import eventually
 from worker.errors import MessageRefused, NoSchedule
 from worker.publisher import Publisher
+from worker.telemetry.logs import _JsonLines
 
 HOUR = timedelta(hours=1)
 BODY = {"Key": "a"}
@@ -130,6 +131,23 @@ async def test_what_can_never_be_scheduled_is_put_aside_with_a_reason_and_its_se
     assert (answer["outcome"], answer["reason"].partition(":")[0]) == ("failed", reason)
     assert (await client.take(TALLY.queue)).message_id == good
     await waits(scheduled, 0)
+
+
+@pytest.mark.usefixtures("scheduled")
+async def test_the_log_names_the_command_that_was_put_aside(
+    client: AmqpClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.handler.setFormatter(_JsonLines())
+    command_id = await client.put(b"{}", exchange="commands", routing_key=TALLY.schedule_queue)
+    await client.take(TALLY.dead_queue)
+
+    async def is_told() -> bool:
+        return '"dead letter: ' in caplog.text
+
+    await eventually(is_told, what="the log to say so")
+    (said,) = (line for line in map(json.loads, caplog.text.splitlines()) if line["message"].startswith("dead letter"))
+    told = {name: said.get(name) for name in ("command_id", "command_type", "domain")}
+    assert told == {"command_id": command_id, "command_type": "Count", "domain": "tally"}
 
 
 async def test_a_letter_that_was_never_due_is_replayed_to_the_schedule(

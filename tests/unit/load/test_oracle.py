@@ -123,7 +123,9 @@ async def test_a_check_that_returns_no_text_is_reported() -> None:
 async def test_an_answer_to_a_command_that_was_not_sent_is_found(ledger: Ledger) -> None:
     key = ledger.keys(OutcomeKind.REJECTED)[0]
     del ledger.commands[key]
-    assert texts(await ledger.judge()) == [f"command {key} was settled, but never published"]
+    assert texts(await ledger.judge()) == [
+        f"command {key} was settled, but is none of this run: stop whatever else sends commands"
+    ]
 
 
 async def test_an_event_without_a_receipt_is_found(ledger: Ledger) -> None:
@@ -238,7 +240,9 @@ async def test_a_command_of_another_program_meanwhile_is_found(ledger: Ledger) -
     mine = dict(ledger.commands)
     other = await ledger.decide(Count(key="q"))
     ledger.commands = mine
-    assert texts(await ledger.judge(since=0)) == [f"command {other} was settled, but never published"]
+    assert texts(await ledger.judge(since=0)) == [
+        f"command {other} was settled, but is none of this run: stop whatever else sends commands"
+    ]
 
 
 async def test_attempts_are_counted_for_the_load_only(ledger: Ledger) -> None:

@@ -148,7 +148,7 @@ def test_differences_between_the_runs_settings_are_reported() -> None:
     other = Summary.of(plan(workers=4, pace=Pace(rate=5.0)), RunResult(tally=tally()), verdict())
     assert differences(summary(), other) == [
         "load: closed and open",
-        "in flight: 8 and None",
-        "rate per s: None and 5.0",
+        "in flight: 8 and none",
+        "rate per s: none and 5",
         "workers: 2 and 4",
     ]

@@ -1,9 +1,11 @@
 """The inspection of a domain before any server is contacted."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.support.domains.guests import SETTINGS
 from worker.cli.inspection import inspect
 from worker.settings import Settings
 
@@ -51,3 +53,14 @@ async def test_a_view_that_matches_no_event_is_an_error_and_one_that_cannot_be_e
             ),
         ),
     ]
+
+
+async def test_a_domain_with_sealed_fields_needs_a_master_key() -> None:
+    served = "tests.support.domains.guests:domain"
+    (lacking,) = [each for each in await inspect(Settings(worker_domains=served)) if each.part == "master keys"]
+    assert not lacking.good
+    assert lacking.text.startswith("WORKER_MASTER_KEYS is not set, and the domain guests has events with Sensitive ")
+    (present,) = [
+        each for each in await inspect(replace(SETTINGS, worker_domains=served)) if each.part == "master keys"
+    ]
+    assert (present.good, present.text) == (True, "set, for guests")

@@ -1,5 +1,7 @@
 """The span queue: waiting, dropped and finally exported spans."""
 
+import json
+import logging
 import threading
 from collections.abc import Sequence
 from time import monotonic
@@ -11,6 +13,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
 
 from tests.unit.worker.telemetry.kept import PLAIN
+from worker.telemetry.logs import _JsonLines
 from worker.telemetry.noted_span import NotedSpan
 from worker.telemetry.noted_tracer import NotedTracerProvider
 from worker.telemetry.providers import Telemetry
@@ -147,3 +150,19 @@ def test_stopping_ends_in_time_even_if_the_exporter_hangs() -> None:
     assert Telemetry(ours, None).stop(timeout=0.05) is False
     assert monotonic() - started < LONG / 2
     gate.go_on.set()
+
+
+def test_what_is_logged_while_spans_are_sent_names_no_trace() -> None:
+    lines: list[str] = []
+
+    class Tells(Gate):
+        def export(self, spans: Sequence[NotedSpan]) -> None:
+            record = logging.LogRecord("worker.x", logging.WARNING, __file__, 1, "not taken", (), None)
+            lines.append(_JsonLines().format(record))
+            super().export(spans)
+
+    ours = provider(SpanQueue(Tells(is_open=True), QueueLimits(size=10, batch=1, delay=LONG), NoOpMeterProvider()))
+    end_spans(ours, "a")
+    ours.shutdown()
+    (line,) = map(json.loads, lines)
+    assert line.keys() & {"trace_id", "span_id"} == set()
