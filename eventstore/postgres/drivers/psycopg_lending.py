@@ -71,7 +71,12 @@ class PsycopgLender(HandedIn):
         except psycopg.Error as error:
             raise DriverError(str(error), failure=Failure.LOSS) from error
         try:
+            # The pool's check may have begun a transaction: what the store records in it would be rolled back.
+            await native.commit()
             connection, mode = await lent(native)
+        except psycopg.Error as error:
+            await asyncio.shield(self._pool.putconn(native))
+            raise DriverError(str(error), failure=Failure.LOSS) from error
         except BaseException:
             await asyncio.shield(self._pool.putconn(native))
             raise
