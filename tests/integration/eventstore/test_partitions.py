@@ -397,6 +397,20 @@ async def test_an_append_does_not_wait_for_a_partition_that_is_made(partitioned:
     assert (await migrate(partitioned.admin_url)).partitioned is False
 
 
+async def test_an_append_that_ends_while_the_store_closes_makes_no_partition(
+    partitioned: Database, admin: Connection
+) -> None:
+    store = await PostgresEventStore.connect(partitioned.url)
+    async with head_locked(partitioned.admin_url):
+        append = asyncio.create_task(store.append([counted("a")]))
+        await waiting(admin, 1)
+        closing = asyncio.create_task(store.close())
+        await asyncio.sleep(0)
+    await closing
+    assert (await append).first == 11
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
 async def test_a_migration_waits_for_a_partition_that_is_made(
     partitioned: Database, inside: Connection, admin: Connection
 ) -> None:
