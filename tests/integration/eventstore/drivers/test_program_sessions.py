@@ -14,7 +14,7 @@ from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import AssertionPool, Pool, StaticPool
 
-from eventstore import StoreMisconfigured, Subject, SubjectKey
+from eventstore import StoreMisconfigured, StoreUnavailable, Subject, SubjectKey
 from eventstore.postgres import PostgresEventStore
 from tests.integration.eventstore.questions import ANY, counted, keys, of
 from tests.integration.eventstore.staging import Connection, head_locked, waiting
@@ -174,3 +174,16 @@ async def test_the_encoding_of_a_programs_sessions_is_not_the_stores(database: D
     ):
         await store.append([counted("漢字")])
         assert keys(await store.query(of("漢字"))) == ["漢字"]
+
+
+@pytest.mark.parametrize("kind", [asyncpg.Pool, psycopg_pool.AsyncConnectionPool])
+async def test_a_pool_that_the_program_has_closed_is_told_as_any_other(database: Database, kind: type[Any]) -> None:
+    pool: Any
+    if kind is asyncpg.Pool:
+        pool = await asyncpg.create_pool(database.url, min_size=1)
+    else:
+        pool = psycopg_pool.AsyncConnectionPool(database.url, min_size=1, open=False)
+        await pool.open()
+    await pool.close()
+    with pytest.raises(StoreUnavailable, match=r"pool .*closed"):
+        await PostgresEventStore.over(pool)
