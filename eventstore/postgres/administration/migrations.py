@@ -139,7 +139,7 @@ async def migrate(
                 connection, partition_size, finished=set(unfinished) == set(taken), begin=_partitioning, dry_run=dry_run
             )
         if not dry_run:
-            await extend(connection)
+            await extend(connection, begin=_extending)
     return MigrationReport(
         before=before,
         after=before + len(pending),
@@ -290,6 +290,10 @@ async def _short_transaction(connection: SchemaConnection, command: str) -> Asyn
 
 def _partitioning(connection: SchemaConnection) -> AbstractAsyncContextManager[None]:
     return _short_transaction(connection, "worker db migrate --partition-size")
+
+
+def _extending(connection: SchemaConnection) -> AbstractAsyncContextManager[None]:
+    return _short_transaction(connection, "worker db migrate")
 
 
 def _named(row: Row) -> str:

@@ -74,11 +74,25 @@ async def partition(connection: SchemaConnection, size: int, *, finished: bool, 
     return True
 
 
-async def extend(connection: SchemaConnection) -> None:
-    """Create further partitions if they are due, and define anew where the log's end is looked for."""
-    if await _knows_partitions(connection):
-        await connection.execute("SELECT eventstore.define_head()")
-        await connection.fetch(statement("extend"), 1)
+async def extend(connection: SchemaConnection, *, begin: Begin) -> None:
+    """Create further partitions if they are due, and define anew where the log's end is looked for.
+
+    Args:
+        connection: A connection with the role that owns the schema.
+        begin: Begins a transaction that waits only briefly for locks.
+
+    Raises:
+        StoreMisconfigured: A transaction holds the table for too long.
+    """
+    if not await _knows_partitions(connection):
+        return
+    (found,) = await connection.fetch(statement("partitioning"))
+    if found["size"] is not None:
+        async with begin(connection):
+            # An append that creates a partition holds this lock until it has defined the same functions.
+            await connection.execute("LOCK TABLE ONLY eventstore.events IN SHARE UPDATE EXCLUSIVE MODE")
+            await connection.execute("SELECT eventstore.define_head()")
+    await connection.fetch(statement("extend"), 1)
 
 
 async def _knows_partitions(connection: SchemaConnection) -> bool:

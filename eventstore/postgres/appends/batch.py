@@ -116,7 +116,17 @@ def met(index: BoundaryIndex, events: Sequence[Event]) -> Iterable[int]:
 
 
 def verdict_of(append: Append, row: Row) -> Verdict:
-    """Convert one row of the answer into a verdict."""
+    """Convert one row of the answer into a verdict.
+
+    The batch is committed: a row that cannot be read is an error of its member alone, and the others get their answers.
+    """
+    try:
+        return _verdict_of(append, row)
+    except Exception as error:  # noqa: BLE001  whatever is in the row
+        return EventStoreError(f"the store answered {row[0]!r}, with details that this program cannot read: {error!r}")
+
+
+def _verdict_of(append: Append, row: Row) -> Verdict:
     verdict, part, first, last, number, token, recorded_at, detail = row
     match verdict:
         case "appended" | "duplicate":

@@ -31,6 +31,7 @@ class Room:
         self._last: int | None = None
         self._size = 0
         self._making: asyncio.Task[None] | None = None
+        self._is_closed = False
 
     @property
     def partitions(self) -> float | None:
@@ -40,7 +41,7 @@ class Room:
     def note(self, number: int) -> None:
         """Record the log's new last number, and start creating partitions if they are due."""
         self._number = max(number, self._number)
-        if number >= self._due and self._making is None:
+        if number >= self._due and self._making is None and not self._is_closed:
             self._making = asyncio.create_task(self._make_ahead())
 
     async def make(self, needed: int = 0) -> None:
@@ -59,7 +60,8 @@ class Room:
             self._due, self._last = self._number + _ASK_EVERY, None
 
     async def close(self) -> None:
-        """Stop creating partitions; the server finishes what it has begun."""
+        """Stop creating partitions; the server finishes what it has begun. Appends may still end afterwards."""
+        self._is_closed = True
         if self._making is not None:
             self._making.cancel()
             await asyncio.gather(self._making, return_exceptions=True)

@@ -29,6 +29,10 @@ _SAMPLES: Mapping[str, object] = {
     "bytea": b"a",
     "bool": True,
 }
+_IN_TRANSACTION = (
+    "the pool that was handed in lends connections in an open transaction, in which nothing would be recorded: end it "
+    "in the function that the pool calls for each connection"
+)
 
 
 class LentConnections(ConnectionPool):
@@ -59,11 +63,15 @@ class LentConnections(ConnectionPool):
         """See ``ConnectionPool.acquire``. A connection that ended while idle in its pool is replaced.
 
         Raises:
-            StoreMisconfigured: The program decodes a type of the store's results by a codec of its own.
+            StoreMisconfigured: The program decodes a type of the store's results by a codec of its own, or lends
+                connections in a transaction.
         """
         tries = self._pool.get_max_size() + 1
         while True:
             connection = await self._pool.acquire()
+            if connection.is_in_transaction():
+                await self._discard(connection)
+                raise StoreMisconfigured(_IN_TRANSACTION)
             try:
                 before = await connection.fetch(statement("lend"), self._names, self._values, timeout=_SECONDS)
             except BaseException as error:

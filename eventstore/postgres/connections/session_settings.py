@@ -25,5 +25,9 @@ LENT_SETTINGS = {
     **dict.fromkeys(("transaction_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"), "0"),
     # A warning beside a commit is the only sign that it did not wait for its standby.
     "client_min_messages": "warning",
+    # How values are read and written as text.
+    "TimeZone": "UTC",
+    "array_nulls": "on",
+    "client_encoding": "UTF8",
 }
 """The settings of each lent session; they include what ``lift.sql`` does for the others."""

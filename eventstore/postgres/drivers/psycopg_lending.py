@@ -60,8 +60,11 @@ class PsycopgLender(HandedIn):
         return self._opened().__await__()
 
     async def _opened(self) -> None:
-        if self._pool.closed:
-            await self._pool.open()
+        try:
+            if self._pool.closed:
+                await self._pool.open()
+        except psycopg.Error as error:  # the program has closed it, and it cannot be opened again
+            raise DriverError(str(error), failure=Failure.LOSS) from error
 
     async def acquire(self) -> Any:
         """See ``ConnectionPool.acquire``. A pool that is not open is opened."""
@@ -71,7 +74,12 @@ class PsycopgLender(HandedIn):
         except psycopg.Error as error:
             raise DriverError(str(error), failure=Failure.LOSS) from error
         try:
+            # The pool's check may have begun a transaction: what the store records in it would be rolled back.
+            await native.commit()
             connection, mode = await lent(native)
+        except psycopg.Error as error:
+            await asyncio.shield(self._pool.putconn(native))
+            raise DriverError(str(error), failure=Failure.LOSS) from error
         except BaseException:
             await asyncio.shield(self._pool.putconn(native))
             raise

@@ -14,10 +14,10 @@ from typing import Any, TypeVar, cast
 import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, PoolProxiedConnection, QueuePool
+from sqlalchemy.pool import AssertionPool, AsyncAdaptedQueuePool, PoolProxiedConnection, QueuePool, StaticPool
 from sqlalchemy.util import greenlet_spawn
 
-from eventstore.errors import EventStoreError
+from eventstore.errors import EventStoreError, StoreMisconfigured
 from eventstore.postgres.drivers.asyncpg import AsyncpgDriver
 from eventstore.postgres.drivers.asyncpg import place_of as place_of_asyncpg
 from eventstore.postgres.drivers.asyncpg_lending import lift_timeout, restore_timeout
@@ -64,10 +64,20 @@ class EngineDriver(Driver):
 
 
 class EngineLender(HandedIn):
-    """See ``HandedIn``."""
+    """See ``HandedIn``.
+
+    Raises:
+        StoreMisconfigured: The engine's pool does not give each caller a connection of its own.
+    """
 
     def __init__(self, engine: object) -> None:
         self._engine = cast("AsyncEngine", engine)
+        pool = self._engine.sync_engine.pool
+        if isinstance(pool, StaticPool | AssertionPool):
+            raise StoreMisconfigured(
+                f"an engine with a {type(pool).__name__} cannot be handed in: it has one connection for all callers at "
+                "a time; use SQLAlchemy's own choice of a pool, or NullPool"
+            )
         # Each with the engine's handle for it, and what ``_used`` returned to restore.
         self._lent: dict[Any, tuple[PoolProxiedConnection, Any]] = {}
 
@@ -80,6 +90,9 @@ class EngineLender(HandedIn):
         while True:
             raw = await _asked(self._engine.sync_engine.raw_connection)
             try:
+                # A statement of a listener begins a transaction: what the store records in it would be rolled back when
+                # the connection is returned.
+                await _asked(raw.commit)
                 connection, before = await _used(raw.driver_connection)
             except BaseException:
                 await asyncio.shield(_asked(raw.invalidate))

@@ -397,6 +397,42 @@ async def test_an_append_does_not_wait_for_a_partition_that_is_made(partitioned:
     assert (await migrate(partitioned.admin_url)).partitioned is False
 
 
+async def test_an_append_that_ends_while_the_store_closes_makes_no_partition(
+    partitioned: Database, admin: Connection
+) -> None:
+    store = await PostgresEventStore.connect(partitioned.url)
+    async with head_locked(partitioned.admin_url):
+        append = asyncio.create_task(store.append([counted("a")]))
+        await waiting(admin, 1)
+        closing = asyncio.create_task(store.close())
+        await asyncio.sleep(0)
+    await closing
+    assert (await append).first == 11
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_migration_waits_for_a_partition_that_is_made(
+    partitioned: Database, inside: Connection, admin: Connection
+) -> None:
+    # The log ends in another partition than when the functions were defined: both define them anew.
+    await inside.fetch(statement("append"), *columns([request(*[counted("x")] * 11)]))
+    async with asyncio.TaskGroup() as group:
+        async with inside.transaction():
+            await inside.execute("UPDATE eventstore.partitioning SET size = 100")
+            await inside.fetch(statement("extend"), 0)
+            migration = group.create_task(migrate(partitioned.admin_url))
+            await eventually(partial(_migration_waits, admin), what="the migration to wait")
+        assert not (await migration).applied
+    defined = await inside.fetchval("SELECT prosrc FROM pg_proc WHERE oid = 'eventstore.head_v2'::regproc")
+    for name in (await names(inside))[1:]:
+        assert name in defined
+
+
+async def _migration_waits(admin: Connection) -> bool:
+    waits = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name LIKE $1"
+    return bool(await admin.fetchval(waits, "%db migrate%"))
+
+
 async def test_a_partition_that_cannot_be_made_now_is_told_and_made_later(
     partitioned: Database, inside: Connection, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,17 +1,21 @@
 """Sessions with settings under which an append could be wrong or lost: the server itself refuses it there."""
 
+import asyncio
+from datetime import UTC, datetime
+
 import asyncpg
 import pytest
 
-from eventstore import StoreMisconfigured
+from eventstore import START, ConcurrencyConflict, Event, Receipt, StoreMisconfigured
 from eventstore.postgres import PostgresEventStore
 from eventstore.postgres.appends.batch import columns
 from eventstore.postgres.connections.translation import translate
 from eventstore.postgres.statements import statement
-from tests.integration.eventstore.questions import ANY, counted, of, request
+from tests.integration.eventstore.questions import ANY, counted, keys, of, request
 from tests.integration.eventstore.staging import Connection, connected, lent
 from tests.support.fixtures.administration import execute
 from tests.support.fixtures.databases import Database
+from tests.support.stores import KINDS, opened
 
 
 async def append(connection: Connection) -> str:
@@ -76,3 +80,35 @@ async def test_a_store_does_not_open_where_a_crash_could_undo_a_commit(database:
     await execute(database.admin_url, f'ALTER DATABASE "{database.name}" RESET synchronous_commit')
     async with PostgresEventStore.connect(database.url) as store:
         assert (await store.append([counted("a")])).first == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York"])
+async def test_a_conflict_is_told_whatever_year_it_is_in_the_databases_time_zone(
+    database: Database, zone: str, kind: str
+) -> None:
+    await execute(database.admin_url, f"ALTER DATABASE \"{database.name}\" SET timezone = '{zone}'")
+    moments = [datetime(1, 1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)]
+    events = [Event(type="Counted", payload={"Key": "a"}, occurred_at=moment) for moment in moments]
+    async with opened(kind, database.url) as store:
+        await store.append(events)
+        # One batch: a conflict that cannot be told must not fail its neighbours, which are recorded.
+        answers = await asyncio.gather(
+            store.append([counted("a")], boundary=of("a"), after=START),
+            store.append([counted("b")]),
+            return_exceptions=True,
+        )
+        assert isinstance(answers[0], ConcurrencyConflict)
+        assert answers[0].unseen is not None
+        assert [event.occurred_at for event in answers[0].unseen.events] == moments
+        assert isinstance(answers[1], Receipt)
+        assert (await store.query(of("b"))).position == answers[1].position
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_store_works_where_arrays_have_no_nulls(database: Database, kind: str) -> None:
+    await execute(database.admin_url, f'ALTER DATABASE "{database.name}" SET array_nulls = off')
+    async with opened(kind, database.url) as store:
+        await store.append([counted("a")], boundary=of("a"), after=(await store.query(of("a"))).position)
+        assert keys(await store.query(of("a"))) == ["a"]
+        assert keys(await store.query(ANY)) == ["a"]

@@ -10,7 +10,7 @@ from eventstore.postgres import archive
 from eventstore.postgres.administration.archiving import manifest, moving
 from eventstore.postgres.administration.archiving.archive_file import Described
 from eventstore.postgres.administration.archiving.archived_row import ArchivedRow
-from eventstore.postgres.administration.archiving.event_table import EventTable, EventTableWriter
+from eventstore.postgres.administration.archiving.event_table import EventTable, EventTableWriter, parquet
 
 _MIB = 1024**2
 
@@ -27,6 +27,25 @@ def test_large_events_are_restored_in_small_batches(tmp_path: Path) -> None:
     found = list(EventTable(tmp_path / "file").rows())
     assert [row for rows in found for row in rows] == written
     assert max(sum(len(row.payload) for row in rows) for rows in found) <= 32 * _MIB
+
+
+@pytest.mark.parametrize(
+    ("place", "values", "told"),
+    [(4, [None], "it lacks a value"), (4, [5], "it has columns of other types"), (1, ["5"], "of other types")],
+)
+def test_a_file_with_other_values_is_refused_in_a_sentence(
+    tmp_path: Path, place: int, values: list[object], told: str
+) -> None:
+    path = tmp_path / "file"
+    with EventTableWriter(path) as writer:
+        writer.add([row_of(1, 5)])
+    arrow, module = parquet()
+    table = module.read_table(path)
+    column = arrow.array(values, type=table.schema.types[place] if values == [None] else None)
+    changed = table.set_column(place, arrow.field(table.schema.names[place], column.type), column)
+    module.write_table(changed, path)
+    with pytest.raises(InvalidRequest, match=f"cannot be read as archived events: .*{told}"):
+        list(EventTable(path).rows())
 
 
 def test_a_new_directory_is_synced_before_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

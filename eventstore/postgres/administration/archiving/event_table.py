@@ -57,16 +57,7 @@ class EventTableWriter:
     def __init__(self, path: Path) -> None:
         self._arrow, module = parquet()
         arrow = self._arrow
-        self._schema = arrow.schema(
-            [
-                arrow.field("sequence_number", arrow.int64(), nullable=False),
-                arrow.field("token", arrow.int64(), nullable=False),
-                arrow.field("event_type", arrow.string(), nullable=False),
-                arrow.field("occurred_at", arrow.timestamp("us", tz="UTC"), nullable=False),
-                arrow.field("payload", arrow.string(), nullable=False),
-                arrow.field("metadata", arrow.string(), nullable=False),
-            ]
-        )
+        self._schema = _schema(arrow)
         self._path = path
         with told_of_files(path, "written"):
             self._writer = module.ParquetWriter(path, self._schema, compression="zstd")
@@ -108,9 +99,30 @@ class EventTableWriter:
         self._rows, self._bytes = [], 0
 
 
+def _schema(arrow: Any) -> Any:
+    """Return the columns of a file."""
+    return arrow.schema(
+        [
+            arrow.field("sequence_number", arrow.int64(), nullable=False),
+            arrow.field("token", arrow.int64(), nullable=False),
+            arrow.field("event_type", arrow.string(), nullable=False),
+            arrow.field("occurred_at", arrow.timestamp("us", tz="UTC"), nullable=False),
+            arrow.field("payload", arrow.string(), nullable=False),
+            arrow.field("metadata", arrow.string(), nullable=False),
+        ]
+    )
+
+
 def _plain(field: Any, arrow: Any) -> Any:
-    """Return a column's type for writing: times are written as integers, and cast afterwards."""
+    """Return the type of a column's values in Python: times are integers, and cast when they are written or read."""
     return arrow.int64() if field.name == "occurred_at" else field.type
+
+
+def _check(columns: Sequence[Any], arrow: Any) -> None:
+    if [column.type for column in columns] != [_plain(field, arrow) for field in _schema(arrow)]:
+        raise TypeError("it has columns of other types")
+    if any(column.null_count for column in columns):
+        raise TypeError("it lacks a value")
 
 
 class EventTable:
@@ -144,6 +156,7 @@ class EventTable:
                     for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, row_groups=[group]):
                         columns = [batch.column(name) for name in batch.schema.names]
                         columns[3] = columns[3].cast(arrow.int64())
+                        _check(columns, arrow)
                         values = zip(*(column.to_pylist() for column in columns), strict=True)
                         yield [ArchivedRow(*row) for row in values]
         except (OSError, IndexError, TypeError, arrow.ArrowException) as error:
