@@ -138,6 +138,12 @@ def _retention(found: Survey) -> Finding:
 
 def _partitions(found: Survey) -> Finding:
     """Return the finding about whether the log has room in its partitions."""
+    if found.bound is not None:
+        return _wrong(
+            "partitions",
+            f"the log ends at {found.bound:,} until `worker db migrate --partition-size` has finished, with room for "
+            f"{counted(max(0, found.bound - found.head), 'further event')}: if it was interrupted, run it again.",
+        )
     if found.partition_size is None or found.last_number is None:
         return _well("partitions", "none: the log is one table")
     room = found.last_number - found.head

@@ -42,6 +42,8 @@ class Survey:
         partition_size: The number of events in each further partition of the log; None if the log is one table.
         partitions: The number of partitions.
         last_number: The last sequence number that has a partition; None if the log is one table.
+        bound: The last sequence number that the log takes until its table has become the first partition; None unless
+            that is under way, or was interrupted.
         archives: The number of archived ranges.
         archive_places: The directories of the archived ranges.
         pooled: Whether a pooler is between the program and the server.
@@ -69,6 +71,7 @@ class Survey:
     partition_size: int | None
     partitions: int
     last_number: int | None
+    bound: int | None
     archives: int
     archive_places: tuple[str, ...]
     pooled: bool

@@ -91,12 +91,9 @@ def translate(  # noqa: PLR0911  one return for each answer
         return StoreMisconfigured(f"the database address is not usable: {error}", code=code)
     if code in _TRANSIENT:
         return TransientStoreError(f"PostgreSQL cancelled this request: {error}", code=code)
-    if lacks_partition(error):
-        return StoreUnavailable(
-            f"there is no partition for the next events: run `worker db migrate`, which makes further ones ({error})",
-            code=code,
-        )
-    if code[:2] == _CONSTRAINTS and (code != _CHECK or getattr(error, "constraint_name", None) == _BOUND):
+    if (lack := _lack_of_room(error)) is not None:
+        return StoreUnavailable(f"{lack} ({error})", code=code)
+    if code[:2] == _CONSTRAINTS and code != _CHECK:
         return StoreUnavailable(
             "the event store's tables reject an append: another program writes to them, or they were restored in "
             f"part; stop it, and run `worker db check` ({error})",
@@ -109,6 +106,18 @@ def translate(  # noqa: PLR0911  one return for each answer
     if is_connection_loss(error):
         return _translate_loss(error, code, server)
     return EventStoreError(f"PostgreSQL failed in a way the store does not know: {error}", code=code)
+
+
+def _lack_of_room(error: BaseException) -> str | None:
+    """Return why the log has no room for the next events and what to do; None if an error says nothing of it."""
+    if lacks_partition(error):
+        return "there is no partition for the next events: run `worker db migrate`, which makes further ones"
+    if _code(error) == _CHECK and getattr(error, "constraint_name", None) == _BOUND:
+        return (
+            "the log's table has reached the bound that an interrupted `worker db migrate --partition-size` left: run "
+            "that command again"
+        )
+    return None
 
 
 def _translate_unavailable(error: BaseException, code: str) -> EventStoreError:

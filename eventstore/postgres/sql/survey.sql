@@ -58,6 +58,11 @@ SELECT v.version AS schema_version, v.finished,
     (SELECT p.size FROM eventstore.partitioning p) AS partition_size,
     (SELECT count(*) FROM eventstore.partitions) AS partitions,
     (SELECT max(p.last_number) FROM eventstore.partitions p) AS last_number,
+    (
+        SELECT (regexp_match(pg_get_constraintdef(c.oid), '< ''?(\d+)'))[1]::bigint - 1
+        FROM pg_constraint c
+        WHERE c.conrelid = 'eventstore.events'::regclass AND c.conname = 'events_first_partition'
+    ) AS bound,
     (SELECT count(*) FROM eventstore.archives a WHERE a.archived_at IS NOT NULL) AS archives,
     ARRAY(
         SELECT DISTINCT a.place FROM eventstore.archives a WHERE a.archived_at IS NOT NULL ORDER BY a.place

@@ -171,17 +171,20 @@ async def test_a_transaction_that_has_the_table_for_long_is_named_and_no_event_w
 async def test_a_bound_that_was_left_and_reached_pauses_and_is_put_further_away(
     database: Database, admin: Connection
 ) -> None:
+    assert (await survey(database.url)).bound is None
     await admin.fetch("SELECT eventstore.bound_events($1)", SIZE)
+    assert (await survey(database.url)).bound == 10
     async with PostgresEventStore.connect(database.url) as store:
         await store.append([counted("a")] * 10)
         # Asked later, when there are partitions, it would know of them, and make further ones.
         await room_made(store)
         # Not as a mistake of the request, which would be a dead letter.
-        with pytest.raises(StoreUnavailable):
+        with pytest.raises(StoreUnavailable, match="the bound that an interrupted `worker db migrate --part"):
             await store.append([counted("b")])
         await migrate(database.admin_url, partition_size=SIZE)
         assert (await store.append([counted("b")])).first == 11
     assert await bounds(admin) == [(1, 20), (21, 30)]
+    assert (await survey(database.url)).bound is None
 
 
 async def test_a_dry_run_and_a_migration_without_the_option_leave_the_layout_as_it_is(

@@ -28,6 +28,7 @@ WELL = Survey(
     partition_size=None,
     partitions=0,
     last_number=None,
+    bound=None,
     archives=0,
     archive_places=(),
     pooled=False,
@@ -64,6 +65,14 @@ def test_connections_are_reported_in_worker_processes() -> None:
 
 def test_indexes_with_an_outdated_collation_are_named() -> None:
     assert wrong(replace(WELL, collation="sorted anew: REINDEX")) == {"indexes": "sorted anew: REINDEX."}
+
+
+def test_a_bound_that_an_interrupted_partitioning_left_is_named() -> None:
+    assert wrong(replace(WELL, bound=60_000)) == {
+        "partitions": "the log ends at 60,000 until `worker db migrate --partition-size` has finished, with room for "
+        "10,000 further events: if it was interrupted, run it again."
+    }
+    assert "with room for 0 further events" in wrong(replace(WELL, bound=49_999))["partitions"]
 
 
 def test_blockers_of_vacuum_are_named() -> None:
