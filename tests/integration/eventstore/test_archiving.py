@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -126,6 +127,26 @@ async def test_what_is_moved_out_and_back_is_the_same(filled: Database, admin: C
     with pytest.raises(asyncpg.PostgresError) as refused:
         await admin.execute("DELETE FROM eventstore.events_from_3")
     assert refused.value.sqlstate == "ES003"
+
+
+async def test_what_another_role_restores_belongs_to_the_owner_of_the_log(
+    filled: Database, admin: Connection, tmp_path: Path
+) -> None:
+    role = f"helper_of_{filled.name}"
+    parts = urlsplit(filled.admin_url)
+    helper = parts._replace(netloc=f"{role}:helpersecret@{parts.netloc.rpartition('@')[2]}").geturl()
+    await archive(filled.admin_url, schema=filled.schema, before=5, to=tmp_path)
+    await execute(filled.admin_url, f"CREATE ROLE \"{role}\" LOGIN SUPERUSER PASSWORD 'helpersecret'")
+    try:
+        await restore_archive(helper, tmp_path, schema=filled.schema)
+        owners = await admin.fetch(
+            "SELECT DISTINCT c.relowner FROM pg_class c WHERE c.oid = 'eventstore.events'::regclass"
+            " OR c.oid IN (SELECT p.oid FROM eventstore.partitions p)"
+        )
+        assert len(owners) == 1
+    finally:
+        await execute(filled.admin_url, f'REASSIGN OWNED BY "{role}" TO CURRENT_USER')
+        await execute(filled.admin_url, f'DROP ROLE "{role}"')
 
 
 STEPS = ("describe", "write", "written_whole", "manifest", "verify", "move")

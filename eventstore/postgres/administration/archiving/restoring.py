@@ -123,6 +123,7 @@ async def _restore(
     file.verify(manifest)
     async with transaction(connection):
         name = await connection.fetchval(statement("restore_begin"), manifest.first)
+        await connection.execute_as_it_is(await connection.fetchval(statement("restore_owner"), name))
         done = 0
         for rows in EventTable(file.path).rows():
             await _put(connection, manifest.first, rows)
