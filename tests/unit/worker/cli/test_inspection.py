@@ -64,3 +64,14 @@ async def test_a_domain_with_sealed_fields_needs_a_master_key() -> None:
         each for each in await inspect(replace(SETTINGS, worker_domains=served)) if each.part == "master keys"
     ]
     assert (present.good, present.text) == (True, "set, for guests")
+
+
+async def test_a_variable_that_keeps_a_worker_from_starting_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    assert not [each for each in await inspect(Settings()) if each.part == "telemetry"]
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "0")
+    (wrong,) = [each for each in await inspect(Settings()) if each.part == "telemetry"]
+    assert (wrong.good, wrong.text) == (
+        False,
+        "OTEL_BSP_SCHEDULE_DELAY must be a whole number above 0, not '0'.",
+    )
