@@ -138,7 +138,7 @@ async def _database(store: StoreSettings) -> list[Finding]:
 
 
 async def _servers(store: StoreSettings) -> list[Finding]:
-    primary, head = await look_at_primary(store.database_url, store.database_driver, store.database_schema)
+    primary, head = await look_at_primary(store)
     replicas = await look_at_replicas(store, head if primary.good else None)
     return [primary, *(finding for finding, _ in replicas)]
 

@@ -14,6 +14,7 @@ from worker.console.attempt import CachedAnswer, Found, attempt
 from worker.console.console import Console
 from worker.console.forms import Form
 from worker.domain_variables import suffix_of
+from worker.failures import naming
 from worker.reading import administration
 from worker.reading.complaints import session_at
 from worker.reading.declared import EVERY_KIND
@@ -195,7 +196,7 @@ class FollowersPage:
         settings = self._console.settings
         stores, databases = chosen(settings, None), _databases(settings)
         found, heads = await asyncio.gather(
-            asyncio.gather(*(attempt(_groups(*each)) for each in databases)),
+            asyncio.gather(*(attempt(_groups(*each, variable)) for each, variable in databases.items())),
             asyncio.gather(*(attempt(_head(store)) for store in stores)),
         )
         return _Answer(
@@ -255,9 +256,12 @@ async def _done(
                 return f"{name} continues without event {', '.join(map(str, left_out))}."
 
 
-def _databases(settings: Settings) -> list[tuple[str, str]]:
-    """Return the databases that may have followers: each address with the schema of a store."""
-    return list(dict.fromkeys(_database(settings, store) for store in chosen(settings, None)))
+def _databases(settings: Settings) -> dict[tuple[str, str], str]:
+    """Return the databases that may have followers, each an address with the schema of a store, and its variable."""
+    return {
+        _database(settings, store): "PROJECTIONS_URL" if settings.projections_url else store.variable("database_url")
+        for store in chosen(settings, None)
+    }
 
 
 def _database(settings: Settings, store: StoreSettings) -> tuple[str, str]:
@@ -268,8 +272,9 @@ async def _head(store: StoreSettings) -> int:
     return await head_of(store, application_name=_PURPOSE)
 
 
-async def _groups(url: str, schema: str) -> list[FollowerGroup]:
-    rows = await _followers(url, schema)
+async def _groups(url: str, schema: str, variable: str) -> list[FollowerGroup]:
+    with naming(variable):
+        rows = await _followers(url, schema)
     return [
         FollowerGroup(place=place_of(url, schema), kind=kind, rows=[row for row in rows if row.name.kind == kind])
         for kind in dict.fromkeys(row.name.kind for row in rows)

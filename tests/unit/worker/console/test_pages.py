@@ -83,6 +83,7 @@ async def test_an_unreachable_database_is_reported_in_place_of_its_data(browser:
         answer = await browser.get(address)
         assert answer.status == 200
         assert "PostgreSQL cannot be reached" in answer.seen
+        assert "correct DATABASE_URL." in answer.seen
         assert "Overview" in answer.text
 
 
