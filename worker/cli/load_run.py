@@ -104,8 +104,8 @@ def run(
 ) -> None:
     """Publish a scenario's commands, wait for every answer, and verify them by a replay of the log.
 
-    Other publishers of the domain must be stopped meanwhile: each command of theirs counts as a violation. Exit status
-    1 when there is a violation.
+    Other publishers of the domain must be stopped meanwhile: each command of theirs counts as a violation. Those of the
+    domain's own reactions do not. Exit status 1 when there is a violation.
     """
     settings = Settings.load(needs=("database_url", "amqp_url", "worker_domains"))
     served = served_domains(settings)
