@@ -12,7 +12,7 @@ from worker.credentials import address_of
 from worker.failures import naming
 from worker.stores import StoreSettings
 
-__all__ = ["first_that_answers", "reading_store"]
+__all__ = ["first_that_answers", "head_of", "reading_store"]
 
 _T = TypeVar("_T")
 
@@ -86,3 +86,22 @@ async def reading_store(
             )
 
         yield await first_that_answers(store, connect)
+
+
+async def head_of(store: StoreSettings, *, application_name: str) -> int:
+    """Return the sequence number of a log's head as it is now, from a server at the primary's address.
+
+    Raises:
+        StoreUnavailable, StoreMisconfigured: No server answers, or the store cannot be used: as in
+            ``PostgresEventStore.connect``.
+    """
+    with naming(store.variable("database_url")):
+        async with PostgresEventStore.connect(
+            store.database_url,
+            driver=store.database_driver,
+            schema=store.database_schema,
+            pool_size=1,
+            application_name=application_name,
+            writable=False,
+        ) as log:
+            return (await log.position()).number

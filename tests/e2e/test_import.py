@@ -78,6 +78,13 @@ async def test_what_was_exported_comes_back(worker: Worker, tmp_path: Path) -> N
     assert (await worker("db", "import", str(packed), "--json")).document()["last"] == 6
     shown = (await worker("events", "--json", "--limit", "1")).document()
     assert shown["metadata"] == {"original_sequence_number": 3}
+    # An event that was imported has such a field already.
+    packed.write_text((await worker("events", "--json", "--metadata")).output)
+    assert "name it with --number-field" in (await worker("db", "import", str(packed), "--name", "again")).mistake()
+    again = await worker("db", "import", str(packed), "--name", "again", "--number-field", "second_number", "--json")
+    assert again.document()["last"] == 12
+    shown = (await worker("events", "--json", "--limit", "1")).document()
+    assert shown["metadata"] == {"original_sequence_number": 3, "second_number": 6}
 
 
 async def test_a_bad_line_is_told_and_nothing_is_imported(worker: Worker, database: Database, tmp_path: Path) -> None:
@@ -95,8 +102,8 @@ async def test_mistakes_are_told(worker: Worker, database: Database, tmp_path: P
         f"the name of {unnamed} does not show its format: pass --format ndjson or --format csv."
     )
     assert (await worker("db", "import", str(unnamed), "--format", "ndjson")).status == 0
-    gone = tmp_path / "gone.csv"
-    assert (await worker("db", "import", str(gone))).mistake() == f"{gone} cannot be read: No such file or directory."
+    for gone in (f"{tmp_path}/gone.csv", f"{tmp_path}/gone", "https://example.org/gone.csv"):
+        assert (await worker("db", "import", gone)).mistake() == f"{gone} cannot be read: No such file or directory."
     empty = tmp_path / "empty.csv"
     empty.touch()
     assert (await worker("db", "import", str(empty))).output == f"There is no event in {empty}.\n"

@@ -26,6 +26,7 @@ with TestClient(app) as client:
     assert client.put(f"/orders/{uuid4()}", json=order).status_code == 409
     assert client.put(f"/orders/{uuid4()}", json={"order": "web-1"}).status_code == 422
     assert client.get("/shelves/tea").json() == 0
+    assert client.get("/shelves/tea", params={"seen": "abc"}).status_code == 422
 """
 
 

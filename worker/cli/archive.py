@@ -24,6 +24,8 @@ from worker.stores import StoreSettings
 __all__ = ["archive", "restore_archive"]
 
 _NUMBER = re.compile(r"[0-9][0-9_,]{0,24}")
+# As the store refuses it, which no longer knows how it was written: a path keeps one slash of ``s3://``.
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _DIGITS_OF_DATE = re.compile(r"[0-9]{8}")
 
 
@@ -65,7 +67,7 @@ def archive(
 
 
 def restore_archive(
-    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="The folder that they were archived to.")],
+    directory: Annotated[str, typer.Argument(metavar="DIRECTORY", help="The folder that they were archived to.")],
     *,
     domain: LogOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be restored.")] = False,
@@ -77,13 +79,12 @@ def restore_archive(
     change, and the restored events against the file afterwards. The files stay.
     """
     store = chosen_one(Settings.load(needs=("database_admin_url",)), domain, by="database_admin_url")
-    if not directory.is_dir():
+    folder = Path(directory)
+    if not folder.is_dir():
         raise Mistake(f"{directory} is not a directory: name the one that the events were archived to.")
     with told_to_go_on(store), bulk_progress("restoring") as progress:
         report = run_async(
-            put_back(
-                store.database_admin_url, directory, schema=store.database_schema, dry_run=dry_run, progress=progress
-            )
+            put_back(store.database_admin_url, folder, schema=store.database_schema, dry_run=dry_run, progress=progress)
         )
     if json:
         print_json(
@@ -110,6 +111,11 @@ def _bound(text: str) -> int | datetime:
 def _directory(text: str) -> Path:
     if not text:  # as of a variable that is not set: the current folder is seldom what is meant
         raise Mistake("--to is empty: name the directory to write the files to.")
+    if _ADDRESS.match(text):
+        raise Mistake(
+            f"--to {text} looks like an address, and would be a directory of this machine: archive to a directory with "
+            "another name, and copy its files from there."
+        )
     return Path(text)
 
 

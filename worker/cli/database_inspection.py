@@ -11,9 +11,7 @@ from worker.capacity import connections_to
 from worker.cli.condition import connections, primary_condition, replica_condition
 from worker.cli.findings import Finding
 from worker.credentials import address_of
-from worker.database_addresses import DEFAULT_SCHEMA
-from worker.failures import sentence
-from worker.settings import DatabaseDriver
+from worker.failures import naming, sentence
 from worker.stores import StoreSettings, place_of
 
 __all__ = ["inspect_database", "look_at_primary", "look_at_replicas"]
@@ -35,8 +33,8 @@ async def inspect_database(
     """
     # At the same time: a person waits for the timeouts of servers that are silent.
     (primary, head), (surveyed,) = await asyncio.gather(
-        look_at_primary(store.database_url, store.database_driver, store.database_schema),
-        asyncio.gather(survey(store.database_url, schema=store.database_schema, primary=True), return_exceptions=True),
+        look_at_primary(store),
+        asyncio.gather(_survey_of_primary(store), return_exceptions=True),
     )
     findings = [primary]
     if isinstance(surveyed, Survey):
@@ -54,18 +52,21 @@ async def inspect_database(
     return [replace(finding, part=f"{finding.part}{name}") for finding in findings]
 
 
-async def look_at_primary(
-    url: str, driver: DatabaseDriver = "asyncpg", schema: str = DEFAULT_SCHEMA
-) -> tuple[Finding, int]:
+async def look_at_primary(store: StoreSettings) -> tuple[Finding, int]:
     """Return whether the primary accepts appends, and the sequence number of its head. Nothing is changed."""
-    part = f"database {place_of(url, schema)}"
+    part = f"database {place_of(store.database_url, store.database_schema)}"
     try:
-        async with PostgresEventStore.connect(
-            url, driver=driver, schema=schema, pool_size=1, application_name="worker check"
-        ) as store:
-            head = (await store.position()).number
-            # An append of nothing needs every right that a worker needs, and leaves nothing behind.
-            await store.append(())
+        with naming(store.variable("database_url")):
+            async with PostgresEventStore.connect(
+                store.database_url,
+                driver=store.database_driver,
+                schema=store.database_schema,
+                pool_size=1,
+                application_name="worker check",
+            ) as opened:
+                head = (await opened.position()).number
+                # An append of nothing needs every right that a worker needs, and leaves nothing behind.
+                await opened.append(())
     except EventStoreError as error:
         return Finding(part=part, good=False, text=sentence(error)), 0
     text = f"accepts appends, {counted(head, 'event')}, schema version {SCHEMA_VERSION} or newer"
@@ -74,15 +75,19 @@ async def look_at_primary(
 
 async def look_at_replicas(store: StoreSettings, head: int | None) -> list[tuple[Finding, Survey | None]]:
     """Return whether each replica answers, and how far it is behind the primary's head, if that is known."""
-    return await asyncio.gather(
-        *(_look_at_replica(url, head, store.database_schema) for url in store.database_replica_urls)
-    )
+    return await asyncio.gather(*(_look_at_replica(store, url, head) for url in store.database_replica_urls))
 
 
-async def _look_at_replica(url: str, head: int | None, schema: str) -> tuple[Finding, Survey | None]:
-    part = f"replica {place_of(url, schema)}"
+async def _look_at_replica(store: StoreSettings, url: str, head: int | None) -> tuple[Finding, Survey | None]:
+    part = f"replica {place_of(url, store.database_schema)}"
     try:
-        found = await survey(url, schema=schema)
+        with naming(store.variable("database_replica_urls")):
+            found = await survey(url, schema=store.database_schema)
     except EventStoreError as error:
         return Finding(part=part, good=False, text=f"{sentence(error)} Until then, its reads go to the primary."), None
     return replace(replica_condition(found, head), part=part), found
+
+
+async def _survey_of_primary(store: StoreSettings) -> Survey:
+    with naming(store.variable("database_url")):
+        return await survey(store.database_url, schema=store.database_schema, primary=True)

@@ -19,8 +19,10 @@ def exporting() -> Iterator[None]:
     if not any(name.startswith("OTEL_") for name in environ):
         yield
         return
-    from worker.telemetry.providers import Telemetry  # noqa: PLC0415  see above
+    from worker.telemetry.logs import repeat_seldom  # noqa: PLC0415  see above
+    from worker.telemetry.providers import Telemetry  # noqa: PLC0415  the same
 
+    repeat_seldom()  # short commands configure no logs
     telemetry = Telemetry.start()
     try:
         yield

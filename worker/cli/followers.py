@@ -1,8 +1,7 @@
 """The commands that projections, reactions and relays have in common: state, and what a person can do."""
 
 import getpass
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -21,6 +20,7 @@ from worker.reading.declared import PROJECTION, REACTION, RELAY, AnyDeclared, Ta
 from worker.reading.followers import FollowerRow
 from worker.reading.outputs import position_before
 from worker.reading.state import State, state_of
+from worker.reading_store import head_of
 from worker.settings import Settings
 
 __all__ = ["asked", "projections", "reactions", "relays"]
@@ -168,8 +168,7 @@ def _standings(target: Target, kind: str, declared: Sequence[AnyDeclared], *, ot
     async def answer(session: Session) -> list[FollowerStatus]:
         found = await administration.standings(session, kind=kind, declared=declared, others=others)
         try:
-            async with _log_of(target) as log:
-                head = (await log.position()).number
+            head = await head_of(target.store, application_name=_PURPOSE)
         except EventStoreError as error:
             typer.echo(f"How far the log is now is not known: {sentence(error)}", err=True)
             return found
@@ -178,8 +177,7 @@ def _standings(target: Target, kind: str, declared: Sequence[AnyDeclared], *, ot
     return asked(target, answer)
 
 
-@asynccontextmanager
-async def _log_of(target: Target) -> AsyncIterator[PostgresEventStore]:
+async def _moved(session: Session, target: Target, declared: AnyDeclared, number: int | None, by: str) -> None:
     with naming(target.store.variable("database_url")):
         async with PostgresEventStore.connect(
             target.store.database_url,
@@ -187,12 +185,7 @@ async def _log_of(target: Target) -> AsyncIterator[PostgresEventStore]:
             application_name=_PURPOSE,
             writable=False,
         ) as log:
-            yield log
-
-
-async def _moved(session: Session, target: Target, declared: AnyDeclared, number: int | None, by: str) -> None:
-    async with _log_of(target) as log:
-        position, head = await position_before(log, number)
+            position, head = await position_before(log, number)
     await administration.move(session, declared.name, position, head=head, by=by)
 
 

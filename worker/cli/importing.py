@@ -26,7 +26,7 @@ _EVENTS_A_LOOK = 1000
 
 
 def import_file(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file; it is unpacked if it is gzip.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The file; it is unpacked if it is gzip.")],
     *,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="The import's name; by default the file's.")] = None,
     file_format: Annotated[
@@ -48,11 +48,16 @@ def import_file(
     lines.
     """
     store = chosen_one(Settings.load(needs=("database_admin_url",)), domain, by="database_admin_url")
-    chosen = file_format or FileFormat.of(file)
+    path = Path(file)
+    try:
+        path.stat()
+    except OSError as error:
+        raise Mistake(f"{file} cannot be read: {error.strerror}.") from error
+    chosen = file_format or FileFormat.of(path)
     if chosen is None:
         raise Mistake(f"the name of {file} does not show its format: pass --format ndjson or --format csv.")
-    events = EventFile(path=file, format=chosen, number_field=number_field)
-    called = name or file.name
+    events = EventFile(path=path, format=chosen, number_field=number_field)
+    called = name or path.name
     with told_to_go_on(store):
         checked = _check(store, events, called)
         done = checked.known if dry_run else _import(store, events, called, checked)
@@ -68,7 +73,7 @@ def import_file(
     if json:
         print_json(document)
     else:
-        tell(_told(file, checked, done, dry_run=dry_run))
+        tell(_told(path, checked, done, dry_run=dry_run))
 
 
 def _check(store: StoreSettings, events: EventFile, name: str) -> CheckedImport:

@@ -55,6 +55,7 @@ async def inspect(settings: Settings, domain: str | None = None, *, followers: b
     return [
         found,
         *_variables(settings, served),
+        *_telemetry(),
         *_master_keys(settings, domains),
         *views,
         *database,
@@ -80,6 +81,19 @@ def _variables(settings: Settings, domains: Sequence[Domain]) -> list[Finding]:
     return (
         [Finding(part="settings", good=True, text=f"{', '.join(names)}: not a setting, and ignored")] if names else []
     )
+
+
+def _telemetry() -> list[Finding]:
+    """Return what prevents a worker from starting: ``OTEL_*`` variables that are wrong."""
+    if not any("OTEL_" in name for name in os.environ):
+        return []
+    from worker.telemetry.providers import Telemetry  # noqa: PLC0415  it loads OpenTelemetry's SDK
+
+    try:
+        Telemetry.check()
+    except SettingsError as error:
+        return [Finding(part="telemetry", good=False, text=line) for line in str(error).splitlines()]
+    return []
 
 
 def _master_keys(settings: Settings, domains: Sequence[Domain]) -> list[Finding]:
@@ -124,7 +138,7 @@ async def _database(store: StoreSettings) -> list[Finding]:
 
 
 async def _servers(store: StoreSettings) -> list[Finding]:
-    primary, head = await look_at_primary(store.database_url, store.database_driver, store.database_schema)
+    primary, head = await look_at_primary(store)
     replicas = await look_at_replicas(store, head if primary.good else None)
     return [primary, *(finding for finding, _ in replicas)]
 

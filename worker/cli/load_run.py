@@ -20,6 +20,7 @@ from handlers.domain import Domain
 from handlers.erasure.master_key import MasterKeys
 from handlers.scenario import Scenario
 from worker.amqp.backlog import backlog
+from worker.cli.exporting import exporting
 from worker.cli.loop import run_async
 from worker.cli.target import check_writable, save
 from worker.cli.terminal import print_json
@@ -37,7 +38,6 @@ from worker.owners import named, owner_of
 from worker.served_domains import served_domains
 from worker.settings import Settings
 from worker.stores import StoreSettings, stores_of
-from worker.telemetry.providers import Telemetry
 from worker.topology import Topology
 
 __all__ = ["run"]
@@ -104,8 +104,8 @@ def run(
 ) -> None:
     """Publish a scenario's commands, wait for every answer, and verify them by a replay of the log.
 
-    Other publishers of the domain must be stopped meanwhile: each command of theirs counts as a violation. Exit status
-    1 when there is a violation.
+    Other publishers of the domain must be stopped meanwhile: each command of theirs counts as a violation. Those of the
+    domain's own reactions do not. Exit status 1 when there is a violation.
     """
     settings = Settings.load(needs=("database_url", "amqp_url", "worker_domains"))
     served = served_domains(settings)
@@ -123,30 +123,28 @@ def run(
     stores = stores_of(settings, [each.name for each in served])
     outage = _outage(made, stores, start_workers=start_workers)
     consumers = run_async(_consumers(settings, (owner, *beside), start_workers=start_workers))
-    telemetry = Telemetry.start()
-    folder = Path(tempfile.mkdtemp(prefix="worker-load-"))
-    started = StartedWorkers(
-        workers=start_workers, environment=dict(os.environ), folder=folder, kill_every=kill_every, outage=outage
-    )
-    plan = Plan(
-        domain=owner,
-        beside=beside,
-        scenario=made,
-        seed=seed,
-        commands=commands or _as_many_as(duration, rate),
-        pace=Pace(in_flight=in_flight or settings.prefetch * consumers, rate=rate, duration=duration),
-        timeout=timeout,
-        amqp_url=settings.amqp_url,
-        started=started if start_workers else None,
-    )
-    try:
-        summary = run_async(_performed(plan, stores, _console(stderr=True), master_keys(settings)))
-    except BaseException as error:
-        # On Ctrl-C the logs are not needed; after any other error, they may explain it.
-        _put_away(folder, wanted=isinstance(error, Exception))
-        raise
-    finally:
-        telemetry.stop()
+    with exporting():
+        folder = Path(tempfile.mkdtemp(prefix="worker-load-"))
+        started = StartedWorkers(
+            workers=start_workers, environment=dict(os.environ), folder=folder, kill_every=kill_every, outage=outage
+        )
+        plan = Plan(
+            domain=owner,
+            beside=beside,
+            scenario=made,
+            seed=seed,
+            commands=commands or _as_many_as(duration, rate),
+            pace=Pace(in_flight=in_flight or settings.prefetch * consumers, rate=rate, duration=duration),
+            timeout=timeout,
+            amqp_url=settings.amqp_url,
+            started=started if start_workers else None,
+        )
+        try:
+            summary = run_async(_performed(plan, stores, _console(stderr=True), master_keys(settings)))
+        except BaseException as error:
+            # On Ctrl-C the logs are not needed; after any other error, they may explain it.
+            _put_away(folder, wanted=isinstance(error, Exception))
+            raise
     _put_away(folder, wanted=summary.violations > 0)
     try:
         _show(summary, json=json == _STDOUT)

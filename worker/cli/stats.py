@@ -16,7 +16,7 @@ from worker.cli.options import DomainOption, Json
 from worker.cli.stores import document, in_turn
 from worker.cli.terminal import print_json, table, tell
 from worker.credentials import address_of
-from worker.failures import sentence
+from worker.failures import naming, sentence
 from worker.reading_store import first_that_answers
 from worker.settings import Settings
 from worker.stores import StoreSettings
@@ -52,14 +52,13 @@ async def _collect(store: StoreSettings) -> tuple[Measures, list[_Row]]:
         store, lambda url, writable: measure(url, schema=store.database_schema, writable=writable)
     )
     head = found.database["head"]
-    return found, await asyncio.gather(
-        *(_replica(url, store.database_schema, head) for url in store.database_replica_urls)
-    )
+    return found, await asyncio.gather(*(_replica(store, url, head) for url in store.database_replica_urls))
 
 
-async def _replica(url: str, schema: str, head: int) -> _Row:
+async def _replica(store: StoreSettings, url: str, head: int) -> _Row:
     try:
-        replica = (await survey(url, schema=schema)).head
+        with naming(store.variable("database_replica_urls")):
+            replica = (await survey(url, schema=store.database_schema)).head
     except EventStoreError as error:
         return {"replica": address_of(url), "head": None, "events_behind": None, "failure": sentence(error)}
     # It was read later, so it may show more events than the primary did.

@@ -47,6 +47,7 @@ async def judge(
     invariants; as many receipts as commands, by distinct id; for every receipt the same decision again, from the events
     just below its first event or, without events, up to the position at which it was validated; views and deciders that
     depend on nothing but their arguments; and every reply as its receipt says. Events of other domains are skipped.
+    Commands that the domains' reactions sent meanwhile are recognised by their ids, and not decided again.
 
     Args:
         store: The event store; log and receipts are read from the primary.

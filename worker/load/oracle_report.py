@@ -56,6 +56,7 @@ class OracleReport:
     Attributes:
         events: The number of events in the log.
         receipts: The number of receipts of this run.
+        reacted: The number of further receipts whose command a reaction sent. They are not decided again.
         decided_again: The number of receipts whose command was decided again.
         forgotten: How many of these read or recorded a value whose subject has been forgotten since. A different
             decision is then no violation.
@@ -71,6 +72,7 @@ class OracleReport:
 
     events: int = 0
     receipts: int = 0
+    reacted: int = 0
     decided_again: int = 0
     forgotten: int = 0
     compared: int = 0
@@ -95,6 +97,7 @@ class OracleReport:
         """Add the result of another store of the same run."""
         self.events += other.events
         self.receipts += other.receipts
+        self.reacted += other.reacted
         self.decided_again += other.decided_again
         self.forgotten += other.forgotten
         self.compared += other.compared

@@ -12,6 +12,7 @@ from handlers.errors import HandlerError
 from handlers.invariant import Check, Invariant
 from handlers.model import Command, DomainEvent
 from handlers.place import place_of
+from handlers.reaction import Reaction, Send
 from worker.load.opened_events import Opened
 from worker.load.oracle_report import OracleReport
 from worker.load.part_fold import CannotFold, raised
@@ -52,6 +53,10 @@ class Replay:
         self._next = 0
         self._unsettled = set(commands)
         self._latest: UUID | None = None
+        # Settled commands that are none of this run, with the names of their domains.
+        self._strangers: dict[UUID, str] = {}
+        # Commands of reactions that may have been settled after the receipts were read.
+        self._late: set[str] = set()
         self._folds = PartFolds(self.violated)
         # The decisions whose events come next, by the events' numbers.
         self._owners: defaultdict[int, list[ReplayedDecision]] = defaultdict(list)
@@ -92,10 +97,10 @@ class Replay:
         self._decisions.append(ReplayedDecision.of(receipt, domain, None if domain is None else command))
 
     def _take_own(self, key: UUID, receipt: Receipt, *, counted: bool, answers: Sequence[Reply]) -> None:
-        self._report.receipts += 1
         if key not in self._commands:
-            self.violated(f"command {key} was settled, but is none of this run: stop whatever else sends commands")
+            self._strangers[key] = str(receipt.outcome.details.get("domain"))
             return
+        self._report.receipts += 1
         self._unsettled.discard(key)
         if counted:
             attempts = int(receipt.outcome.details.get("attempts", 1))
@@ -136,6 +141,7 @@ class Replay:
         self._decide_up_to(self._head)
         self._head = number
         self._attribute(event, whole)
+        self._recognise(event)
         holding = self._folds.holding(event)
         facts = self._facts(whole.event, {fold.domain.name for fold in holding})
         for domain_name, name, check in self._checks:
@@ -159,6 +165,8 @@ class Replay:
     def close(self) -> None:
         """End the replay, after the last event."""
         self._decide_up_to(self._head)
+        for key in self._strangers:
+            self.violated(f"command {key} was settled, but is none of this run: stop whatever else sends commands")
         for decision in self._decisions:
             if decision.prefix > self._head or (decision.last or 0) > self._head:
                 text = f"the receipt of {decision.key} lies beyond the log's end at {self._head}"
@@ -226,7 +234,8 @@ class Replay:
         """Assign an event to its receipt: there must be exactly one, that of its own command."""
         number = event.sequence_number
         owners = self._owners.pop(number, [])
-        if not owners and number > self._since and event.type != SUBJECT_FORGOTTEN:
+        needs_one = number > self._since and event.type != SUBJECT_FORGOTTEN
+        if not owners and needs_one and str(event.metadata.get("command_id")) not in self._late:
             self.violated(f"event {number} ({event.type}) stands in no receipt", events=(event,))
         for other in owners[1:]:
             text = f"event {number} stands in the receipts of {owners[0].key} and of {other.key}"
@@ -240,6 +249,21 @@ class Replay:
             decision.shows_forgotten |= opened.lacks_values
             if number == decision.last:
                 self._compare(decision)
+
+    def _recognise(self, event: RecordedEvent) -> None:
+        """Recognise the commands that reactions send after an event, by their ids: `worker follow` may run."""
+        is_of_run = event.sequence_number > self._since
+        if not is_of_run and not self._strangers:
+            return
+        for name, domain in self._domains.items():
+            for reaction in domain.reactions:
+                for index, send in enumerate(_sent_after(event, domain, reaction)):
+                    command_id = reaction.command_id(name, event.position, index)
+                    if self._strangers.get(command_id) == (send.to or name):
+                        del self._strangers[command_id]
+                        self._report.reacted += 1
+                    elif is_of_run:
+                        self._late.add(str(command_id))
 
     def _compare(self, decision: ReplayedDecision) -> None:
         difference = decision.difference()
@@ -264,6 +288,13 @@ class Replay:
         why = str(bug) if isinstance(bug, CannotFold | HandlerError) else raised(bug)
         text = f"{decision.name} cannot be decided again at {decision.prefix}: {why}"
         self.violated(text, command_ids=(decision.key,))
+
+
+def _sent_after(event: RecordedEvent, domain: Domain, reaction: Reaction) -> Sequence[Send]:
+    try:
+        return reaction.sent_by(domain.projected(event)) if reaction.events.holds(event) else ()
+    except Exception:  # noqa: BLE001  any error of a reaction: it is stopped by this event, and sends nothing
+        return ()
 
 
 def _is_uuid(text: str) -> bool:

@@ -83,18 +83,30 @@ class Evidence(_Part):
 
 
 class Checked(_Part):
-    """What the oracle checked; ``forgotten`` counts decisions on values whose subject has been forgotten since."""
+    """What the oracle checked.
+
+    Attributes:
+        events: The number of events in the log.
+        receipts: The number of receipts of the run's commands.
+        reacted: The number of receipts of commands that reactions sent.
+        forgotten: The number of decisions on values whose subject has been forgotten since.
+        invariants: The names of the invariants.
+        seconds: How long it took.
+    """
 
     events: Count
     receipts: Count
+    reacted: Count = 0
     forgotten: Count = 0
     invariants: list[str]
     seconds: float
 
     @property
     def apart(self) -> str:
-        """The text to add to the number of repeated decisions: how many of them are not compared."""
-        return f" ({self.forgotten:,} read what was forgotten since, and are not compared)" if self.forgotten else ""
+        """The text to add to the number of repeated decisions: how many of them, and of others, are not compared."""
+        forgotten = f" ({self.forgotten:,} read what was forgotten since, and are not compared)"
+        reacted = f"; {self.reacted:,} of reactions beside them, not decided again"
+        return forgotten * bool(self.forgotten) + reacted * bool(self.reacted)
 
 
 class Summary(_Part):
@@ -258,6 +270,7 @@ class Summary(_Part):
             oracle=Checked(
                 events=report.events,
                 receipts=report.receipts,
+                reacted=report.reacted,
                 forgotten=report.forgotten,
                 invariants=list(report.invariants),
                 seconds=report.seconds,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from eventstore import EventStore, EventStoreError, StoreUnavailable
+from eventstore import Consistency, EventStore, EventStoreError, StoreUnavailable
 from eventstore.backoff import Backoff
 from eventstore.postgres import Session
 from worker.errors import FollowerError
@@ -160,6 +160,19 @@ class Coordinator:
             except EventStoreError as error:
                 _log.warning("the tables of a replaced build cannot be dropped yet: %s", error)
         self._ticks += 1
+        await self._see_the_head()
+
+    async def _see_the_head(self) -> None:
+        """Look how far the log is, for the figures of runs that were stopped and read it no more."""
+        stopped = [run for run in self.running.values() if run.failure is not None]
+        if not stopped:
+            return
+        # The leases must not wait for the log.
+        with suppress(EventStoreError, TimeoutError):
+            async with asyncio.timeout(TICK_SECONDS):
+                head = await self._store.position(consistency=Consistency.EVENTUAL)
+            for run in stopped:
+                run.progress.sees(head)
 
     async def _renewed(self, held: Mapping[int, int]) -> tuple[list[FollowerRow], frozenset[int]]:
         """Return the current rows, and the followers whose leases are still this process's."""

@@ -194,6 +194,7 @@ class FollowerRun:
             raise
         finally:
             self._reached = checkpoint.position
+            self.progress.number = checkpoint.position.number  # it may lie within the last window
 
     async def _diverged(self, session: Session, error: HistoryDiverged) -> None:
         self.trouble = "the log was rewritten at or before its position"

@@ -25,7 +25,7 @@ from worker.settings import LogFormat, LogLevel
 from worker.telemetry.library_loggers import quieten_libraries
 from worker.telemetry.untraced import UNTRACED
 
-__all__ = ["concerning", "configure_logs", "whereabouts"]
+__all__ = ["concerning", "configure_logs", "repeat_seldom", "whereabouts"]
 
 _NOTHING: Mapping[str, str] = {}
 _concerned: ContextVar[Mapping[str, str]] = ContextVar("concerned", default=_NOTHING)
@@ -46,12 +46,23 @@ def configure_logs(form: LogFormat = "auto", level: LogLevel = "info") -> None:
         return
     handler = logging.StreamHandler(sys.stderr)
     human = form == "human" or (form == "auto" and sys.stderr.isatty())
-    handler.addFilter(_OnceInAWhile("opentelemetry"))
-    handler.addFilter(_OnceInAWhile("worker.telemetry"))
+    repeat_seldom(handler)
     handler.setFormatter(_HumanLines(coloured=_takes_colour(sys.stderr)) if human else _JsonLines())
     logging.getLogger().addHandler(handler)
     logging.getLogger().setLevel(level.upper())
     quieten_libraries()
+
+
+def repeat_seldom(handler: logging.Handler | None = logging.lastResort) -> None:
+    """Let a handler write each problem of the export of traces and metrics at most every ten minutes.
+
+    Args:
+        handler: The handler; by default the one that writes warnings where logs are not configured. Safe to repeat.
+    """
+    if handler is None or any(isinstance(each, _OnceInAWhile) for each in handler.filters):
+        return
+    for library in ("opentelemetry", "worker.telemetry"):
+        handler.addFilter(_OnceInAWhile(library))
 
 
 @contextmanager

@@ -23,13 +23,14 @@ from worker.errors import SettingsError
 from worker.telemetry.early_variables import refuse_early_mistakes
 from worker.telemetry.metric_variables import check_metric_variables, check_resource_variables
 from worker.telemetry.otlp_variables import OtlpOptions, OtlpProtocol
-from worker.telemetry.tracing import EXPORTERS, Stoppable, start_tracing
+from worker.telemetry.tracing import EXPORTERS, Stoppable, check_tracing, start_tracing
 
 __all__ = ["Telemetry"]
 
 _log = logging.getLogger(__name__)
 
 _Signal: TypeAlias = Literal["traces", "metrics"]
+_Choice: TypeAlias = tuple[str, OtlpProtocol]
 
 _SERVICE_NAME = "dynamic-streams-worker"
 _PROTOCOLS: tuple[OtlpProtocol, ...] = ("grpc", "http/protobuf")
@@ -58,14 +59,9 @@ class Telemetry:
         Raises:
             SettingsError: A variable is wrong, or names something that does not exist.
         """
-        refuse_early_mistakes()
-        if environ.get(OTEL_SDK_DISABLED, "").strip().lower() == "true":
+        if (wanted := _wanted()) is None:
             return cls(None, None)
-        wanted_spans, wanted_metrics = (
-            _choice(OTEL_TRACES_EXPORTER, "traces"),
-            _choice(OTEL_METRICS_EXPORTER, "metrics"),
-        )
-        check_resource_variables()
+        (exporter, protocol), wanted_metrics = wanted
         resource = _resource()
         meters = tracers = None
         if (measurements := _metric_exporter(*wanted_metrics)) is not None:
@@ -75,7 +71,6 @@ class Telemetry:
         # The SDK counts spans that are dropped because the queue is full, and those that could not be sent, if this is
         # set before its exporter is made.
         environ.setdefault(OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED, "true")
-        exporter, protocol = wanted_spans
         try:
             if exporter != "none":
                 tracers = start_tracing(exporter, protocol, resource, meters or NoOpMeterProvider())
@@ -86,6 +81,21 @@ class Telemetry:
         if meters is not None:
             metrics.set_meter_provider(meters)
         return cls(tracers, meters)
+
+    @staticmethod
+    def check() -> None:
+        """Check what ``start`` reads, and start nothing.
+
+        Raises:
+            SettingsError: As in ``start``.
+        """
+        if (wanted := _wanted()) is None:
+            return
+        (exporter, protocol), wanted_metrics = wanted
+        if (measurements := _metric_exporter(*wanted_metrics)) is not None:
+            measurements.shutdown()
+        if exporter != "none":
+            check_tracing(exporter, protocol)
 
     def stop(self, timeout: float = _FLUSH_SECONDS) -> bool:
         """Export what is left and shut down. Later calls do nothing.
@@ -114,6 +124,16 @@ class Telemetry:
         thread.start()
         thread.join(seconds)
         return not thread.is_alive()
+
+
+def _wanted() -> tuple[_Choice, _Choice] | None:
+    """Return the exporters for traces and for metrics, each with its protocol; None if the SDK is disabled."""
+    refuse_early_mistakes()
+    if environ.get(OTEL_SDK_DISABLED, "").strip().lower() == "true":
+        return None
+    wanted = _choice(OTEL_TRACES_EXPORTER, "traces"), _choice(OTEL_METRICS_EXPORTER, "metrics")
+    check_resource_variables()
+    return wanted
 
 
 def _resource() -> Resource:
@@ -146,7 +166,7 @@ def _metric_exporter(choice: str, protocol: OtlpProtocol) -> MetricExporter | No
         raise SettingsError(f"the exporter of metrics cannot be made: {error}.") from error
 
 
-def _choice(variable: str, signal: _Signal) -> tuple[str, OtlpProtocol]:
+def _choice(variable: str, signal: _Signal) -> _Choice:
     """Return the exporter for a signal, and the protocol for OTLP."""
     prefix = f"OTEL_EXPORTER_OTLP_{signal.upper()}"
     named = environ.get(f"{prefix}_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")

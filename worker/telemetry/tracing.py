@@ -26,7 +26,7 @@ from worker.telemetry.span_exporter import OtlpSpanExporter, Transport
 from worker.telemetry.span_queue import SpanQueue
 from worker.telemetry.span_variables import limits_from_environment, queue_from_environment
 
-__all__ = ["EXPORTERS", "Stoppable", "start_tracing"]
+__all__ = ["EXPORTERS", "Stoppable", "check_tracing", "start_tracing"]
 
 _log = logging.getLogger(__name__)
 
@@ -61,12 +61,11 @@ def start_tracing(
     Raises:
         SettingsError: A variable is wrong.
     """
-    asks_for_the_sdk = any(name.startswith(_ASKS_FOR_THE_SDK) for name, value in environ.items() if value)
     existing = trace.get_tracer_provider()
     if not environ.get(OTEL_PYTHON_TRACER_PROVIDER) and not isinstance(existing, trace.ProxyTracerProvider):
         _log.info("the program has a tracer provider of its own, which is used as it is")
         return None
-    if exporter != "otlp" or asks_for_the_sdk:
+    if exporter != "otlp" or _asks_for_the_sdk():
         return _sdk(existing, _sdk_exporter(exporter, protocol, counting), resource, counting)
     options = OtlpOptions.from_environment(protocol)
     sampler, limits, queue = sampler_from_environment(), limits_from_environment(), queue_from_environment()
@@ -74,6 +73,26 @@ def start_tracing(
     provider = NotedTracerProvider(SpanQueue(sender, queue, counting), sampler=sampler, limits=limits)
     trace.set_tracer_provider(provider)
     return provider
+
+
+def check_tracing(exporter: str, protocol: OtlpProtocol) -> None:
+    """Check what ``start_tracing`` reads, with the same arguments, and set nothing.
+
+    Raises:
+        SettingsError: A variable is wrong.
+    """
+    if exporter != "otlp" or _asks_for_the_sdk():
+        _sdk_exporter(exporter, protocol, NoOpMeterProvider()).shutdown()
+        limits_from_environment(), queue_from_environment(), sampler_from_environment()
+        _id_generator()
+        return
+    options = OtlpOptions.from_environment(protocol)
+    sampler_from_environment(), limits_from_environment(), queue_from_environment()
+    _transport(protocol, options).close()
+
+
+def _asks_for_the_sdk() -> bool:
+    return any(name.startswith(_ASKS_FOR_THE_SDK) for name, value in environ.items() if value)
 
 
 def _transport(protocol: OtlpProtocol, options: OtlpOptions) -> Transport:

@@ -58,6 +58,12 @@ async def test_an_event_that_fails_stops_its_projection_alone_behind_all_before_
             ((number, failed, event_type, error, trace),) = found
             assert (number, failed, event_type) == (700, 701, "Booked")
             assert error == "ValueError: bad cannot go below nothing"
+            behind = (await store.append([booked("a1", 0) for _ in range(30)])).position.number - number
+
+            async def is_behind() -> bool:
+                return behind in [each.behind for each in coordinator.figures()]
+
+            await eventually(is_behind, what="the metrics of the stopped projection to follow the log's head")
             assert "ledger.py" in trace
             health = LeasedService([coordinator], doing="projecting").health()
             assert (health.live, health.ready) == (True, False)

@@ -22,6 +22,7 @@ from worker.console.access import Access
 from worker.console.app import application
 from worker.console.console import Console
 from worker.publisher import Publisher
+from worker.reading.administration import pause
 from worker.reading.followers import Failure, FollowerName, FollowerRow, Followers
 from worker.reading.lease import Candidate
 from worker.rounds.forwarding import OWN_ID_HEADER
@@ -188,6 +189,18 @@ async def test_followers_of_all_kinds_are_shown(database: Database, browser: Bro
     assert "Reactions in" in seen
     assert "tally.alarm 1 stopped by event 3" in seen
     assert "no such table in line 7" in seen
+
+
+async def test_a_paused_follower_is_behind_the_log_as_it_is_now(
+    database: Database, store: PostgresEventStore, browser: Browser
+) -> None:
+    session = Session(database.admin_url, purpose="followers of a test")
+    async with session.transaction() as transaction:
+        await _added(Followers(transaction), "projection", "counts")
+    await pause(session, FollowerName(kind="projection", domain="tally", name="counts"))
+    await session.close()
+    await store.append([fact(N=n) for n in range(3)])
+    assert "tally.counts 1 paused 0 3" in (await browser.get("/followers")).seen
 
 
 async def test_followers_of_one_database_are_shown_while_another_one_is_away(

@@ -207,6 +207,12 @@ async def test_the_web_application_responds_as_documented(
                 await place(uuid4(), order, request)
             assert refused.value.status_code == status
         assert await left("tea", request) == 5
+        assert await left("tea", request, str(await store.position())) == 5
+        # A client's text that is no position, and one of another history.
+        for seen, status in (("abc", 422), ("5", 422), ("9" * 20 + ":1", 422), ("0:5", 409)):
+            with pytest.raises(Refused, match="seen: ") as refused:
+                await left("tea", request, seen)
+            assert refused.value.status_code == status
 
 
 @pytest.mark.usefixtures("shop")

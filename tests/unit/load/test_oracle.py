@@ -4,14 +4,14 @@ import gc
 import tracemalloc
 from collections import Counter
 from dataclasses import replace
-from typing import Any
-from uuid import uuid4
+from typing import Any, NoReturn
+from uuid import UUID, uuid4
 
 import pytest
 from msgspec import structs
 
-from eventstore import Event, Outcome, OutcomeKind, Receipt
-from handlers import DomainEvent, Invariant
+from eventstore import Event, Filter, Outcome, OutcomeKind, P, Receipt
+from handlers import DomainEvent, Invariant, Reaction, Send
 from handlers.invariant import Check
 from tests.support.domains.tally import Count, Counted, CountOnce, domain
 from tests.unit.load.ledger import Ledger, texts
@@ -242,6 +242,57 @@ async def test_a_command_of_another_program_meanwhile_is_found(ledger: Ledger) -
     ledger.commands = mine
     assert texts(await ledger.judge(since=0)) == [
         f"command {other} was settled, but is none of this run: stop whatever else sends commands"
+    ]
+
+
+def reacting(commands: Any) -> tuple[Ledger, Reaction]:
+    counted = Filter.matching().any_event_type_of("Counted").and_any_predicate_of(P("Key", "a"))
+    reaction = Reaction(name="again", events=counted, commands=commands)
+    return Ledger(replace(domain, reactions=(reaction,))), reaction
+
+
+async def settle(ledger: Ledger, key: UUID) -> None:
+    """Settle a command that the run did not publish."""
+    outcome = Outcome(kind=OutcomeKind.ACCEPTED, details={"domain": "tally", "command_type": "CountOnce"})
+    event = Event(type="Counted", payload={"Key": "b"}, metadata={"command_id": str(key)})
+    await ledger.append([event], key=key, outcome=outcome)
+
+
+async def test_a_command_that_a_reaction_sent_meanwhile_is_recognised() -> None:
+    ledger, reaction = reacting(lambda _: [Send(command=CountOnce(key="b"), to="elsewhere"), CountOnce(key="b")])
+    await ledger.decide(Count(key="a"))
+    key = reaction.command_id("tally", ledger._log.events[0].position, 1)
+    await settle(ledger, key)
+    await ledger.decide(CountOnce(key="b"))
+    verdict = await ledger.judge()
+    assert texts(verdict) == []
+    assert (verdict.receipts, verdict.reacted, verdict.decided_again) == (2, 1, 2)
+    # It was settled when the receipts had been read.
+    ledger.hidden.add(key)
+    assert texts(await ledger.judge()) == []
+
+
+async def test_a_reaction_to_an_event_from_before_the_run_is_recognised() -> None:
+    ledger, reaction = reacting(lambda _: CountOnce(key="b"))
+    await ledger.decide(Count(key="a"))
+    ledger.commands.clear()
+    ledger.replies.clear()
+    await settle(ledger, reaction.command_id("tally", ledger._log.events[0].position, 0))
+    assert texts(await ledger.judge(since=1)) == []
+
+
+def fail(_: object) -> NoReturn:
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("commands", [lambda _: None, lambda _: Send(command=CountOnce(key="b"), to="elsewhere"), fail])
+async def test_a_command_that_the_reaction_does_not_send_here_is_not_recognised(commands: Any) -> None:
+    ledger, reaction = reacting(commands)
+    await ledger.decide(Count(key="a"))
+    key = reaction.command_id("tally", ledger._log.events[0].position, 0)
+    await settle(ledger, key)
+    assert texts(await ledger.judge()) == [
+        f"command {key} was settled, but is none of this run: stop whatever else sends commands"
     ]
 
 

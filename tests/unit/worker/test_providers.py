@@ -159,6 +159,9 @@ def test_invalid_variables_are_reported_in_a_sentence(  # noqa: PLR0917  the par
     with pytest.raises(SettingsError, match=f"^{name} {sentence}") as told:
         Telemetry.start()
     assert "hush" not in str(told.value) + caplog.text
+    with pytest.raises(SettingsError) as checked:
+        Telemetry.check()
+    assert str(checked.value) == str(told.value)
 
 
 def test_stopping_does_not_wait_for_a_hanging_exporter() -> None:

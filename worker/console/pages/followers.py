@@ -13,17 +13,21 @@ from worker.chosen_stores import chosen
 from worker.console.attempt import CachedAnswer, Found, attempt
 from worker.console.console import Console
 from worker.console.forms import Form
+from worker.domain_variables import suffix_of
+from worker.failures import naming
 from worker.reading import administration
 from worker.reading.complaints import session_at
 from worker.reading.declared import EVERY_KIND
 from worker.reading.followers import FollowerName, FollowerRow, Followers
 from worker.reading.state import state_of
+from worker.reading_store import head_of
 from worker.schedule.scheduled import KIND
 from worker.settings import Settings
-from worker.stores import place_of
+from worker.stores import StoreSettings, place_of
 
 __all__ = ["FollowerGroup", "FollowersPage"]
 
+_PURPOSE = "worker console"
 _REFRESH_SECONDS = 5
 # Every number with at most this many digits is a possible sequence number.
 _MOST_DIGITS = 18
@@ -72,6 +76,46 @@ class _Place:
     groups: Found[list[FollowerGroup]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Log:
+    """A log that is followed, and its head as it is now: the row of a follower that does not run has an old one.
+
+    Attributes:
+        name: Where the log is, without a password.
+        suffixes: The suffixes of its domains; empty if they are not known.
+        is_beside: Whether its database has the checkpoints of its followers, and of no others.
+        followers: Where its followers are.
+        head: Sequence number of its head.
+    """
+
+    name: str
+    suffixes: frozenset[str]
+    is_beside: bool
+    followers: str
+    head: Found[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """What the page was told.
+
+    Attributes:
+        places: The databases with followers.
+        logs: The logs that they follow.
+    """
+
+    places: Sequence[_Place] = ()
+    logs: Sequence[_Log] = ()
+
+    def log_of(self, place: str, row: FollowerRow) -> _Log | None:
+        """Return the log that a follower reads; None if it is of a domain that is not known here, or reads none."""
+        if row.name.kind == KIND:
+            return None
+        there = [log for log in self.logs if log.followers == place]
+        own = [log for log in there if suffix_of(row.name.domain) in log.suffixes]
+        return next(iter(own or [log for log in there if log.is_beside or not log.suffixes]), None)
+
+
 class FollowersPage:
     """The page ``/followers``.
 
@@ -81,23 +125,28 @@ class FollowersPage:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._found: CachedAnswer[Sequence[_Place]] = CachedAnswer(self._look, seconds=_REFRESH_SECONDS - 0.5)
+        self._found: CachedAnswer[_Answer] = CachedAnswer(self._look, seconds=_REFRESH_SECONDS - 0.5)
 
     async def show(self, _: Request) -> Response:
         """Show all followers."""
         found = await self._found.get()
-        places = found.value or ()
-        groups = [
-            (
-                group,
-                [(row, state_of(row), _behind(row), _actions(row)) for row in group.rows],
-            )
-            for place in places
-            for group in place.groups.value or ()
-        ]
-        troubles = [(place.name, place.groups.trouble) for place in places if place.groups.trouble is not None]
+        answer = found.value or _Answer()
+        groups, read = [], []
+        for place in answer.places:
+            for group in place.groups.value or ():
+                logs = [answer.log_of(place.name, row) for row in group.rows]
+                rows = zip(group.rows, logs, strict=True)
+                groups.append((group, [(row, state_of(row), _behind(row, log), _actions(row)) for row, log in rows]))
+                read += [log for log in logs if log is not None]
+        troubles = [(each.name, each.groups.trouble) for each in answer.places if each.groups.trouble is not None]
+        unread = {log.name: log.head.trouble for log in read if log.head.trouble is not None}
         return self._console.renderer.page(
-            "followers.html", refresh=_REFRESH_SECONDS, trouble=found.trouble, troubles=troubles, groups=groups
+            "followers.html",
+            refresh=_REFRESH_SECONDS,
+            trouble=found.trouble,
+            troubles=troubles,
+            unread=unread.items(),
+            groups=groups,
         )
 
     async def treat(self, request: Request) -> Response:
@@ -143,15 +192,35 @@ class FollowersPage:
             raise HTTPException(404, "There is no such follower.")
         return action, places[form.one("place")], FollowerName(kind=kind, domain=domain, name=own)
 
-    async def _look(self) -> Sequence[_Place]:
-        databases = _databases(self._console.settings)
-        found = await asyncio.gather(*(attempt(_groups(*each)) for each in databases))
-        return [_Place(name=place_of(*each), groups=groups) for each, groups in zip(databases, found, strict=True)]
+    async def _look(self) -> _Answer:
+        settings = self._console.settings
+        stores, databases = chosen(settings, None), _databases(settings)
+        found, heads = await asyncio.gather(
+            asyncio.gather(*(attempt(_groups(*each, variable)) for each, variable in databases.items())),
+            asyncio.gather(*(attempt(_head(store)) for store in stores)),
+        )
+        return _Answer(
+            places=[_Place(name=place_of(*each), groups=groups) for each, groups in zip(databases, found, strict=True)],
+            logs=[self._log(store, head) for store, head in zip(stores, heads, strict=True)],
+        )
+
+    def _log(self, store: StoreSettings, head: Found[int]) -> _Log:
+        settings = self._console.settings
+        # A store of all domains does not name them.
+        domains = store.domains or [domain.name for domain in self._console.domains]
+        return _Log(
+            name=store.place,
+            suffixes=frozenset(map(suffix_of, domains)),
+            is_beside=not settings.projections_url,
+            followers=place_of(*_database(settings, store)),
+            head=head,
+        )
 
 
-def _behind(row: FollowerRow) -> int | None:
-    """Return the number of unread events; None for a schedule, which has a lease and reads no events."""
-    return None if row.name.kind == KIND else max(row.head - row.position.number, 0)
+def _behind(row: FollowerRow, log: _Log | None) -> int | None:
+    """Return the number of unread events; None if that is not known, or for a schedule, which reads no events."""
+    head = None if log is None else log.head.value
+    return None if head is None else max(head - row.position.number, 0)
 
 
 def _actions(row: FollowerRow) -> Sequence[Action]:
@@ -174,7 +243,7 @@ async def _done(
 ) -> str:
     """Do what was requested, and return a sentence about it."""
     url, schema = place
-    async with session_at(url, purpose="worker console", schema=schema) as session:
+    async with session_at(url, purpose=_PURPOSE, schema=schema) as session:
         match action:
             case Action.PAUSE:
                 await administration.pause(session, name)
@@ -187,15 +256,25 @@ async def _done(
                 return f"{name} continues without event {', '.join(map(str, left_out))}."
 
 
-def _databases(settings: Settings) -> list[tuple[str, str]]:
-    """Return the databases that may have followers: each address with the schema of a store."""
-    stores = chosen(settings, None)
-    found = [(settings.projections_url or store.database_url, store.database_schema) for store in stores]
-    return list(dict.fromkeys(found))
+def _databases(settings: Settings) -> dict[tuple[str, str], str]:
+    """Return the databases that may have followers, each an address with the schema of a store, and its variable."""
+    return {
+        _database(settings, store): "PROJECTIONS_URL" if settings.projections_url else store.variable("database_url")
+        for store in chosen(settings, None)
+    }
 
 
-async def _groups(url: str, schema: str) -> list[FollowerGroup]:
-    rows = await _followers(url, schema)
+def _database(settings: Settings, store: StoreSettings) -> tuple[str, str]:
+    return settings.projections_url or store.database_url, store.database_schema
+
+
+async def _head(store: StoreSettings) -> int:
+    return await head_of(store, application_name=_PURPOSE)
+
+
+async def _groups(url: str, schema: str, variable: str) -> list[FollowerGroup]:
+    with naming(variable):
+        rows = await _followers(url, schema)
     return [
         FollowerGroup(place=place_of(url, schema), kind=kind, rows=[row for row in rows if row.name.kind == kind])
         for kind in dict.fromkeys(row.name.kind for row in rows)
@@ -204,7 +283,7 @@ async def _groups(url: str, schema: str) -> list[FollowerGroup]:
 
 async def _followers(url: str, schema: str) -> list[FollowerRow]:
     async with (
-        session_at(url, purpose="worker console", schema=schema, reads=True) as session,
+        session_at(url, purpose=_PURPOSE, schema=schema, reads=True) as session,
         session.transaction() as transaction,
     ):
         return await Followers(transaction).every()

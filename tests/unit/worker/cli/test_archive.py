@@ -35,3 +35,8 @@ def test_a_missing_directory_is_not_the_current_one() -> None:
     assert str(_directory(".")) == "."
     with pytest.raises(Mistake, match=r"^--to is empty: "):
         _directory("")
+
+
+def test_an_address_is_refused_as_it_was_written() -> None:
+    with pytest.raises(Mistake, match=r"^--to s3://bucket/logs looks like an address, "):
+        _directory("s3://bucket/logs")

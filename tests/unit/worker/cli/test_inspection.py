@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.domains.guests import SETTINGS
+from worker.cli.database_inspection import inspect_database
 from worker.cli.inspection import inspect
 from worker.settings import Settings
+from worker.stores import stores_of
 
+# A port without a listener.
+NOWHERE = "postgresql://a:b@127.0.0.1:1"
 SHELF = """
 from dataclasses import replace
 from eventstore import Filter, P
@@ -64,3 +68,25 @@ async def test_a_domain_with_sealed_fields_needs_a_master_key() -> None:
         each for each in await inspect(replace(SETTINGS, worker_domains=served)) if each.part == "master keys"
     ]
     assert (present.good, present.text) == (True, "set, for guests")
+
+
+async def test_a_variable_that_keeps_a_worker_from_starting_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    assert not [each for each in await inspect(Settings()) if each.part == "telemetry"]
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "0")
+    (wrong,) = [each for each in await inspect(Settings()) if each.part == "telemetry"]
+    assert (wrong.good, wrong.text) == (
+        False,
+        "OTEL_BSP_SCHEDULE_DELAY must be a whole number above 0, not '0'.",
+    )
+
+
+async def test_a_server_that_cannot_be_reached_is_told_with_the_variable_of_its_address() -> None:
+    own = {"DATABASE_URL_TALLY": f"{NOWHERE}/own", "DATABASE_REPLICA_URLS_TALLY": f"{NOWHERE}/copy"}
+    settings = Settings(worker_domains="tests.support.domains.tally:domain", domain_databases=own)
+    found = {each.part: each.text for each in await inspect(settings)}
+    (store,) = stores_of(settings, ["tally"])
+    detailed = {each.part: each.text for each in await inspect_database(store, stores=[store], pool_size=1)}
+    for texts in (found, detailed):
+        assert "or correct DATABASE_URL_TALLY." in texts["database 127.0.0.1:1/own"]
+        assert "or correct DATABASE_REPLICA_URLS_TALLY." in texts["replica 127.0.0.1:1/copy"]

@@ -18,6 +18,7 @@ from worker.reading.followers import Failure, FollowerName, FollowerRow
 from worker.reading.state import state_of
 from worker.reporting.report import DomainReport, encode
 from worker.settings import Settings
+from worker.stores import StoreSettings
 
 # A port without a listener.
 NOWHERE = "127.0.0.1:1"
@@ -82,6 +83,7 @@ async def test_an_unreachable_database_is_reported_in_place_of_its_data(browser:
         answer = await browser.get(address)
         assert answer.status == 200
         assert "PostgreSQL cannot be reached" in answer.seen
+        assert "correct DATABASE_URL." in answer.seen
         assert "Overview" in answer.text
 
 
@@ -161,15 +163,56 @@ async def test_followers_of_every_kind_are_shown_with_their_errors(
     async def found(*_: str) -> list[FollowerRow]:
         return rows
 
+    async def head(_: object) -> int:
+        return 120
+
     monkeypatch.setattr(followers, "_followers", found)
+    monkeypatch.setattr(followers, "_head", head)
     seen = (await browser.get("/followers")).seen
     assert "Relays in 127.0.0.1:1" in seen
-    assert "library.all 1 running 90 10" in seen
+    assert "library.all 1 running 90 30" in seen
     assert "Projections in" in seen
-    assert "library.loans 1 stopped by event 91" in seen
+    assert "library.loans 1 stopped by event 91 90 30" in seen
     assert "Event 91 (Lent): no such row line 1" in seen
-    assert "library.loans 1 paused" in seen
+    # The log's head is that of now, and not the one that a row had when it was written.
+    assert "library.loans 1 paused 90 30" in seen
     assert "library.commands 1 running w" in seen
+
+
+async def test_a_follower_is_not_called_up_to_date_when_its_log_cannot_be_read(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def found(*_: str) -> list[FollowerRow]:
+        return [follower(head=90, is_leased=False)]
+
+    monkeypatch.setattr(followers, "_followers", found)
+    page = await browser.get("/followers")
+    assert f"How far the log in {NOWHERE}/x is now is not known" in page.seen
+    assert "PostgreSQL cannot be reached" in page.seen
+    assert '<td class="number">90</td><td class="number"></td>' in page.text
+
+
+@pytest.mark.parametrize(("domain", "behind"), [("tally", "30"), ("jars", "10"), ("of-another-program", "")])
+async def test_a_follower_is_compared_with_the_log_of_its_domain(
+    domain: str, behind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def found(*_: str) -> list[FollowerRow]:
+        return [follower(name=FollowerName(kind="relay", domain=domain, name="all"), head=90)]
+
+    async def head(store: StoreSettings) -> int:
+        return 120 if store.domains == ("tally",) else 100
+
+    monkeypatch.setattr(followers, "_followers", found)
+    monkeypatch.setattr(followers, "_head", head)
+    settings = Settings(
+        amqp_url=f"amqp://a:b@{NOWHERE}/x",
+        database_url=f"postgresql://a:b@{NOWHERE}/x",
+        projections_url=f"postgresql://a:b@{NOWHERE}/all",
+        domain_databases={"DATABASE_URL_JARS": f"postgresql://a:b@{NOWHERE}/jars"},
+        worker_domains="tests.support.domains.tally:domain,tests.support.domains.jars:domain",
+    )
+    page = await Browser(app=application(Console.of(settings, (), allow_actions=False), Access())).get("/followers")
+    assert f'<td class="number">90</td><td class="number{" warn" if behind else ""}">{behind}</td>' in page.text
 
 
 @pytest.mark.parametrize(

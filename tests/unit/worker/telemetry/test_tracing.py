@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from opentelemetry import metrics, trace
 
 from worker.errors import SettingsError
 from worker.telemetry.otlp_variables import OtlpOptions
@@ -105,6 +106,30 @@ def test_an_invalid_variable_is_named_in_one_sentence(
     assert complaint in sentence
     assert sentence.endswith(".")
     assert "\n" not in sentence
+    with pytest.raises(SettingsError) as checked:
+        Telemetry.check()
+    assert str(checked.value) == sentence
+
+
+@pytest.mark.parametrize("name", ["OTEL_PYTHON_ID_GENERATOR", "OTEL_TRACES_SAMPLER"])
+def test_a_check_finds_what_the_sdks_own_provider_lacks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "console")
+    monkeypatch.setenv(name, "nobody's")
+    with pytest.raises(SettingsError, match=name):
+        Telemetry.check()
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+@pytest.mark.parametrize("exporter", ["otlp", "console"])
+def test_a_check_of_good_variables_starts_nothing(
+    exporter: str, protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", NOWHERE)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", exporter)
+    providers = trace.get_tracer_provider(), metrics.get_meter_provider()
+    Telemetry.check()
+    assert (trace.get_tracer_provider(), metrics.get_meter_provider()) == providers
 
 
 @pytest.mark.parametrize(
