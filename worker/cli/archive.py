@@ -51,7 +51,7 @@ def archive(
     """
     store = chosen_one(Settings.load(needs=("database_admin_url",)), domain, by="database_admin_url")
     bound, directory = _bound(before), _directory(to)
-    with told_to_go_on(store):
+    with told_to_go_on(store, "Ranges that were moved stay moved"):
         report = run_async(
             move_out(store.database_admin_url, before=bound, to=directory, schema=store.database_schema, dry_run=True)
         )
@@ -82,7 +82,7 @@ def restore_archive(
     folder = Path(directory)
     if not folder.is_dir():
         raise Mistake(f"{directory} is not a directory: name the one that the events were archived to.")
-    with told_to_go_on(store), bulk_progress("restoring") as progress:
+    with told_to_go_on(store, "Ranges that were restored stay restored"), bulk_progress("restoring") as progress:
         report = run_async(
             put_back(store.database_admin_url, folder, schema=store.database_schema, dry_run=dry_run, progress=progress)
         )

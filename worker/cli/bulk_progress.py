@@ -33,11 +33,12 @@ def bulk_progress(doing: str, *, is_bytes: bool = False) -> Iterator[Callable[[i
 
 
 @contextmanager
-def told_to_go_on(store: StoreSettings) -> Iterator[None]:
-    """Add to temporary failures that what was recorded is kept, and that the command can be repeated.
+def told_to_go_on(store: StoreSettings, kept: str = "Recorded events stay recorded") -> Iterator[None]:
+    """Add to temporary failures that what was done is kept, and that the command can be repeated.
 
     Args:
         store: The store.
+        kept: A sentence, without its full stop, about what is kept.
 
     Raises:
         Mistake: The connection was lost, or a failure that ``administering`` converts.
@@ -47,6 +48,5 @@ def told_to_go_on(store: StoreSettings) -> Iterator[None]:
             yield
     except (OutcomeUnknown, StoreUnavailable) as error:
         raise Mistake(
-            f"{sentence(error).rstrip('.')}. Recorded events stay recorded: run the same command again to continue "
-            "after them."
+            f"{sentence(error).rstrip('.')}. {kept}: run the same command again to continue after them."
         ) from error

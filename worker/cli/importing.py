@@ -100,6 +100,7 @@ def _import(store: StoreSettings, events: EventFile, name: str, checked: Checked
                 events.events(),
                 name=name,
                 schema=store.database_schema,
+                checked=checked,
                 progress=lambda done: progress(done, checked.records),
             )
         )

@@ -21,11 +21,16 @@ from tests.integration.eventstore.questions import ANY, counted, keys, numbers, 
 from tests.integration.eventstore.staging import Connection, connected, head_locked, terminate
 from tests.support.fixtures.databases import Database
 from tests.support.fixtures.waiting import eventually
+from tests.support.tcp_proxy import proxy
 
 _MOMENT = datetime(2026, 1, 5, 10, tzinfo=UTC)
 _WAITS = """
 SELECT pid FROM pg_stat_activity
 WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%import_v1%'
+"""
+_WAITS_TO_BEGIN = """
+SELECT pid FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event = 'advisory' AND query LIKE '%pg_advisory_lock%'
 """
 NOWHERE = "postgresql://nobody:secret@127.0.0.1:9/nowhere"
 
@@ -147,6 +152,7 @@ async def test_an_answer_that_was_lost_is_found_in_the_database(
 async def test_two_that_go_on_with_the_same_import_record_each_event_once(
     store: PostgresEventStore, database: Database, admin: Connection
 ) -> None:
+    await importing(database, 10)
     async with head_locked(database.admin_url):
         tasks = [asyncio.create_task(importing(database, 40)) for _ in range(2)]
 
@@ -158,6 +164,58 @@ async def test_two_that_go_on_with_the_same_import_record_each_event_once(
     refused = [end for end in ends if isinstance(end, InvalidRequest)]
     assert [str(each) for each in refused] == ["another process is running the same file import: wait for its end"]
     assert keys(await store.query(ANY)) == [f"k{place}" for place in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("history", "another process is running the same file import"),
+        ("copy", "history was imported meanwhile, which may be the same file: run this again"),
+    ],
+)
+async def test_a_file_that_another_process_begins_to_import_is_not_recorded_twice(
+    store: PostgresEventStore, database: Database, admin: Connection, name: str, told: str
+) -> None:
+    checked = check_import(history(40), [], name=name)
+
+    async def second_waits() -> bool:
+        return bool(await admin.fetch(_WAITS_TO_BEGIN))
+
+    async with proxy(database.admin_url) as way:
+        async with head_locked(database.admin_url):
+            first = asyncio.create_task(import_events(way.url, history(40), name="history"))
+            await waiting_import(admin)
+            # Like a process that is killed: the server has not noticed, and still waits to record its chunk.
+            way.cut()
+            with pytest.raises(StoreUnavailable):
+                await first
+            second = asyncio.create_task(import_events(database.admin_url, history(40), name=name, checked=checked))
+            await eventually(second_waits, what="the second one to wait for the first")
+        with pytest.raises(InvalidRequest, match=told):
+            await second
+    assert keys(await store.query(ANY)) == [f"k{place}" for place in range(10)]
+    # Compared again, it is known under its first name.
+    known = await find_imports(database.admin_url)
+    with pytest.raises(InvalidRequest, match="as history: to continue"):
+        check_import(history(40), known, name="copy")
+    assert (await importing(database, 40)).records == 40
+    assert keys(await store.query(ANY)) == [f"k{place}" for place in range(40)]
+
+
+async def test_files_that_differ_can_be_imported_at_the_same_time(
+    store: PostgresEventStore, database: Database
+) -> None:
+    counts = {"a": 30, "b": 40}
+    checked = {name: check_import(history(count, first=100), [], name=name) for name, count in counts.items()}
+    for name, count in counts.items():
+        await import_events(database.admin_url, history(10, first=count), name=name)
+    await asyncio.gather(
+        *(
+            import_events(database.admin_url, history(count, first=count), name=name, checked=checked[name])
+            for name, count in counts.items()
+        )
+    )
+    assert len((await store.query(ANY)).events) == 70
 
 
 async def test_a_source_that_was_changed_is_refused(store: PostgresEventStore, database: Database) -> None:
