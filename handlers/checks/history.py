@@ -135,7 +135,7 @@ class CheckedHistory:
                 )
             for each in sent:
                 if each.to in {None, self._domain.name}:
-                    self._domain.decider(type(each.command).__name__)
+                    self._domain.check_sent(reaction, each.command)
             found += sent
         return found
 

@@ -235,6 +235,17 @@ def test_the_kit_compares_rows_with_the_expected_ones() -> None:
         given().fills(wide, {"accounts": []})  # type: ignore[dict-item]  # invalid on purpose
 
 
+def test_the_kit_compares_how_often_a_row_occurs() -> None:
+    diary = Table("diary", columns={"account": str})
+    domain, entries = wide_domain(tables=(diary,), changes=lambda seen: diary.insert(account=seen.event.account))
+    history = kit(domain)(Booked(account="a"), Booked(account="b"))
+    history.fills(entries, {diary: [{"account": "b"}, {"account": "a"}]})
+    with pytest.raises(AssertionError, match="diary holds"):
+        history.fills(entries, {diary: [{"account": "a"}, {"account": "a"}]})
+    with pytest.raises(AssertionError, match="diary holds"):
+        kit(domain)(Booked(account="a"), Booked(account="a")).fills(entries, {diary: [{"account": "a"}]})
+
+
 def test_the_kit_reports_impure_changes_and_statements_for_a_server() -> None:
     calls: list[int] = []
 

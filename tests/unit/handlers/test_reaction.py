@@ -143,6 +143,11 @@ def test_the_kit_reports_reactions_that_would_fail_in_a_follower() -> None:
     with pytest.raises(UnknownCommand, match="has no decider of the command 'Melt'"):
         kit(bells(reactions=(unknown,)))(Rung(bell="a")).sends(unknown, [])
 
+    homonym = type("Toll", (Ring,), {})(bell="a")
+    foreign = _reaction(commands=lambda _: homonym)
+    with pytest.raises(InvalidReaction, match="returns a Toll that is not the command of this name of the domain"):
+        kit(bells(reactions=(foreign,)))(Rung(bell="a")).sends(foreign, homonym)
+
 
 def test_ids_are_stable_and_unique_per_event_and_reaction() -> None:
     at = Position(number=7, token=11)
