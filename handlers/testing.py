@@ -216,7 +216,7 @@ class Given:
                 reaction's own domain.
 
         Raises:
-            HandlerError: The domain lacks an event, or one of its own commands that is sent.
+            HandlerError: The domain lacks an event, or one of its own commands that is sent, or cannot read that.
             AssertionError: The commands differ, or the reaction would fail in a process; the message explains how.
             TypeError: The argument is no reaction, or an expected value is no command.
         """
