@@ -23,6 +23,7 @@ from handlers.errors import (
     InvalidCommand,
     InvalidDomain,
     InvalidParts,
+    InvalidReaction,
     InvalidView,
     UnknownCommand,
     UnknownProjection,
@@ -171,6 +172,20 @@ class Domain:
             return self._deciders[command_type]
         except KeyError:
             raise UnknownCommand(self._unknown("decider of the command", command_type[:100], self._deciders)) from None
+
+    def check_sent(self, reaction: Reaction, command: Command) -> None:
+        """Check that the domain decides a command that a reaction returns for it.
+
+        Raises:
+            UnknownCommand: The domain has no command with this name.
+            InvalidReaction: The command is another one with this name.
+        """
+        decider = self.decider(type(command).__name__)
+        if not isinstance(command, decider.command):
+            raise InvalidReaction(
+                f"commands of {reaction.described} returns a {decider.name} that is not the command of this name of "
+                f"the domain {self.name}"
+            )
 
     def view(self, name: str) -> View[..., Any]:
         """Return the view with this name.

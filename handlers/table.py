@@ -9,7 +9,7 @@ from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 from uuid import UUID
 
-from eventstore.jsontext import Unstorable, canonical, encode_object
+from eventstore.jsontext import Unstorable, canonical, decode_object, encode_object
 from handlers.errors import InvalidProjection, InvalidRow
 from handlers.row_change import Delete, Insert, Row, Update, Upsert
 
@@ -18,6 +18,8 @@ __all__ = ["Column", "Table"]
 # Names need no quotes in SQL.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _LEAST, _MOST = -(2**63), 2**63 - 1
+# Digits that the server's numeric holds before and after the point.
+_MOST_WHOLE, _MOST_FRACTION = 131_072, 16_383
 _MOST_COLUMNS = 100
 _KINDS: dict[type, str] = {
     str: "text",
@@ -62,14 +64,14 @@ class Column:
         """
         given: Any = value
         if type(value) is self.type:
-            if self.type is str and "\x00" in given:
-                raise InvalidRow(f"{table}.{self.name} cannot hold a NUL character")
+            if self.type is str:
+                return self._text(table, given)
             if self.type is int and not _LEAST <= given <= _MOST:
                 raise InvalidRow(f"{table}.{self.name} holds integers of 64 bits, not {value}")
             if self.type is datetime:
                 return self._instant(table, given)
-            if self.type is Decimal and given.is_nan():
-                return _NAN
+            if self.type is Decimal:
+                return self._decimal(table, given)
             return self._json(table, value) if self.kind == "jsonb" else value
         if value is None:
             if self.nullable:
@@ -84,10 +86,35 @@ class Column:
             plain = self.type.__str__(value) if self.type is str else int(value)  # of an enumeration, the value
             return self.taken(table, plain)
         if self.type in {Decimal, float} and type(value) is int:
-            return self.type(value)
+            try:
+                return self.taken(table, self.type(value))
+            except OverflowError:
+                raise InvalidRow(f"{table}.{self.name} holds no {self.type.__name__} as large as the integer") from None
         if self.kind == "jsonb" and isinstance(value, Mapping | tuple | list):
             return self._json(table, dict(value) if isinstance(value, Mapping) else list(value))
         raise InvalidRow(f"{table}.{self.name} holds {self.type.__name__}, not {value!r} ({type(value).__name__})")
+
+    def _text(self, table: str, given: str) -> str:
+        if "\x00" in given:
+            raise InvalidRow(f"{table}.{self.name} cannot hold a NUL character")
+        try:
+            given.encode()
+        except UnicodeEncodeError:
+            raise InvalidRow(f"{table}.{self.name} cannot hold a lone surrogate, which is no character") from None
+        return given
+
+    def _decimal(self, table: str, given: Decimal) -> Decimal:
+        if given.is_nan():
+            return _NAN
+        exponent = given.as_tuple().exponent
+        is_large = bool(given) and given.adjusted() >= _MOST_WHOLE
+        # A driver may store a larger number as 0.
+        if isinstance(exponent, int) and (is_large or -exponent > _MOST_FRACTION):
+            raise InvalidRow(
+                f"{table}.{self.name} holds numbers of {_MOST_WHOLE:,} digits before the point and {_MOST_FRACTION:,} "
+                f"after it, not {given:.9E}"
+            )
+        return given
 
     def _instant(self, table: str, given: datetime) -> datetime:
         """Return a time in UTC: Python takes the two instants of an hour that the clock repeats for equal."""
@@ -102,10 +129,11 @@ class Column:
 
     def _json(self, table: str, value: Any) -> str:
         try:
-            encode_object({"": value})
+            text = encode_object({"": value})
         except Unstorable as error:
             raise InvalidRow(f"{table}.{self.name} {error}") from None
-        return canonical(value).decode()
+        # Read back, keys are texts: of other ones, such as integers, there is no order.
+        return canonical(decode_object(text)[""]).decode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ from handlers.model import Command, DomainEvent
 from handlers.part import Part
 from handlers.projection import Projection
 from handlers.reaction import Reaction, Send
+from handlers.row_change import Row
 from handlers.several import several
 from handlers.table import Table
 
@@ -201,8 +202,7 @@ class Given:
         for table in projection.tables:
             found = tables.rows(table)
             expected = [table.insert(**row).row for row in rows.get(table, ())]
-            missing = [row for row in expected if row not in found]
-            if missing or len(found) != len(expected):
+            if not _same_rows(found, expected):
                 raise AssertionError(
                     f"{table.name} holds {found!r}\nexpected {expected!r}\nmade of {history.seen_by(projection.events)}"
                 )
@@ -216,7 +216,7 @@ class Given:
                 reaction's own domain.
 
         Raises:
-            HandlerError: The domain lacks an event, or one of its own commands that is sent.
+            HandlerError: The domain lacks an event, or one of its own commands that is sent, or cannot read that.
             AssertionError: The commands differ, or the reaction would fail in a process; the message explains how.
             TypeError: The argument is no reaction, or an expected value is no command.
         """
@@ -311,3 +311,13 @@ def _refuse_other(what: str, given: object, kind: type | UnionType) -> None:
     __tracebackhide__ = True
     if not isinstance(given, kind):
         raise TypeError(f"{what}; {kind_of(given)} is none")
+
+
+def _same_rows(found: Iterable[Row], expected: Iterable[Row]) -> bool:
+    """Return whether two tables have the same rows, each as often."""
+    left = list(found)
+    for row in expected:
+        if row not in left:
+            return False
+        left.remove(row)
+    return not left

@@ -1,10 +1,11 @@
 """The checked history: runs events through a domain as a worker does, and finds faults that would fail there."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from eventstore import Event, Filter, RecordedEvent
+from eventstore.jsontext import Unstorable, decode_object, encode_object
 from handlers.comparison import same, seems_same
 from handlers.decision import Accepted, Decision, Rejected
 from handlers.deep_copy import deep_copy
@@ -122,7 +123,7 @@ class CheckedHistory:
         """Return the commands that a reaction sends, in order.
 
         Raises:
-            HandlerError: The domain lacks one of its own commands that is sent.
+            HandlerError: The domain lacks one of its own commands that is sent, or cannot read it.
         """
         __tracebackhide__ = True
         found: list[Send] = []
@@ -134,8 +135,10 @@ class CheckedHistory:
                     f"{event.sequence_number}, it returns {sent!r} and {again!r}"
                 )
             for each in sent:
+                body = _written(reaction, each.command)
                 if each.to in {None, self._domain.name}:
-                    self._domain.decider(type(each.command).__name__)
+                    self._domain.check_sent(reaction, each.command)
+                    self._domain.parse(type(each.command).__name__, body)
             found += sent
         return found
 
@@ -171,6 +174,18 @@ def _read_back(domain: Domain, facts: Iterable[DomainEvent | Event]) -> list[Rec
         elif not same(fact, again):
             raise AssertionError(f"{event.type} is not read back as it was written: {fact!r} comes back as {again!r}")
     return log
+
+
+def _written(reaction: Reaction, command: Command) -> Mapping[str, Any]:
+    """Write a command as it is sent, and return its body."""
+    __tracebackhide__ = True
+    try:
+        return decode_object(encode_object(command.model_dump(by_alias=True)))
+    except Unstorable as error:
+        raise AssertionError(
+            f"commands of {reaction.name} ({reaction.place}) returns a {type(command).__name__} that cannot be sent: "
+            f"it {error}"
+        ) from error
 
 
 def _copy(what: str, value: Any) -> Any:

@@ -12,7 +12,7 @@ __all__ = ["Figures", "observed"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """The figures of a follower that a process runs, or is declared to run.
+    """The figures of a follower that a process runs.
 
     Attributes:
         kind: Its kind: ``projection``, ``reaction`` or ``relay``.
@@ -22,7 +22,7 @@ class Figures:
         number: Sequence number up to which it has processed the log.
         head: Sequence number of the log's head when it was last read.
         behind_seconds: For how long it has been behind the head, in seconds.
-        is_stopped: Whether an event or its declaration prevents it from going on.
+        is_stopped: Whether an event, or a rewritten log, prevents it from going on.
     """
 
     kind: str
@@ -114,7 +114,7 @@ _meter.create_observable_gauge(
     [_stopped("projection")],
     # Not "1": Prometheus would take the gauge for a ratio, and name it accordingly.
     unit="{projection}",
-    description="Whether a projection is stopped, by an event or by its declaration: 1 or 0.",
+    description="Whether a projection is stopped by an event: 1 or 0.",
 )
 _meter.create_observable_counter(
     "worker.reaction.events",

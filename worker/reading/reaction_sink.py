@@ -13,7 +13,7 @@ from opentelemetry.context import attach
 from eventstore import RecordedEvent
 from eventstore.backoff import Backoff
 from eventstore.postgres import Session
-from handlers import Domain, InvalidReaction, Reaction, Send
+from handlers import Domain, Reaction, Send
 from worker.amqp.ordered_sender import Unsent
 from worker.errors import Unroutable
 from worker.reading.outlet import BrokerConnections
@@ -133,12 +133,7 @@ class ReactionSink(SendingSink[_Command]):
         to = self._domain if send.to is None else self._outlet.domains.get(send.to)
         if to is None:
             return None
-        decider = to.decider(type(send.command).__name__)
-        if not isinstance(send.command, decider.command):
-            raise InvalidReaction(
-                f"commands of {self._reaction.described} returns a {decider.name} that is not the command of this name "
-                f"of the domain {to.name}"
-            )
+        to.check_sent(self._reaction, send.command)
         return to.affinity_key(send.command)
 
 

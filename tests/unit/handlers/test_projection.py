@@ -99,6 +99,7 @@ def test_an_invalid_table_is_refused(given: dict[str, Any], refusal: str) -> Non
         ({"id": "a", "count": True}, "plain.count holds int, not True (bool)"),
         ({"id": "a", "count": 2**63}, "plain.count holds integers of 64 bits"),
         ({"id": "a\x00", "count": 1}, "plain.id cannot hold a NUL character"),
+        ({"id": "a\ud800", "count": 1}, "plain.id cannot hold a lone surrogate"),
     ],
 )
 def test_an_invalid_row_is_refused(row: dict[str, Any], refusal: str) -> None:
@@ -131,6 +132,28 @@ def test_values_of_each_type_are_kept_unchanged() -> None:
         table.insert(**{**values, "at": datetime(2026, 1, 5)})  # noqa: DTZ001  naive on purpose
     with pytest.raises(InvalidRow, match="times of the calendar in UTC"):
         table.insert(**{**values, "at": datetime.max.replace(tzinfo=timezone(-timedelta(hours=1)))})
+
+
+def test_a_number_that_the_server_cannot_hold_is_refused() -> None:
+    table = Table("t", columns={"amount": Decimal, "share": float})
+    for held in ("9e131071", "-9e131071", "1e-16383", "0e200000", "NaN", "-Infinity"):
+        table.insert(amount=Decimal(held), share=0)
+    for beyond in (Decimal("1e131072"), Decimal("-1e200000"), Decimal("1e-16384")):
+        with pytest.raises(InvalidRow, match=r"t\.amount holds numbers of 131,072 digits before the point and 16,383"):
+            table.insert(amount=beyond, share=0)
+    with pytest.raises(InvalidRow, match=r"t\.share holds no float as large as the integer"):
+        table.insert(amount=0, share=10**400)
+
+
+def test_keys_of_documents_become_texts() -> None:
+    document = Table("t", columns={"what": dict, "many": list})
+    row = document.insert(what={10: 1, 9: {date(2026, 1, 5): 2}}, many=[{UUID(int=7): Colour.RED}]).row
+    assert row == {
+        "what": '{"10":1,"9":{"2026-01-05":2}}',
+        "many": '[{"00000000-0000-0000-0000-000000000007":"red"}]',
+    }
+    with pytest.raises(InvalidRow, match=r"t\.what comes out as no JSON"):
+        document.insert(what={Decimal(1): 1}, many=[])
 
 
 def test_updates_and_deletes_name_a_row_by_its_key() -> None:
@@ -233,6 +256,17 @@ def test_the_kit_compares_rows_with_the_expected_ones() -> None:
         given().fills(wide, [])  # type: ignore[arg-type]  # invalid on purpose
     with pytest.raises(TypeError, match="fills takes the tables themselves, not their names"):
         given().fills(wide, {"accounts": []})  # type: ignore[dict-item]  # invalid on purpose
+
+
+def test_the_kit_compares_how_often_a_row_occurs() -> None:
+    diary = Table("diary", columns={"account": str})
+    domain, entries = wide_domain(tables=(diary,), changes=lambda seen: diary.insert(account=seen.event.account))
+    history = kit(domain)(Booked(account="a"), Booked(account="b"))
+    history.fills(entries, {diary: [{"account": "b"}, {"account": "a"}]})
+    with pytest.raises(AssertionError, match="diary holds"):
+        history.fills(entries, {diary: [{"account": "a"}, {"account": "a"}]})
+    with pytest.raises(AssertionError, match="diary holds"):
+        kit(domain)(Booked(account="a"), Booked(account="a")).fills(entries, {diary: [{"account": "a"}]})
 
 
 def test_the_kit_reports_impure_changes_and_statements_for_a_server() -> None:

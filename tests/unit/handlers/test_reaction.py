@@ -6,10 +6,20 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from pydantic import ConfigDict, Field, computed_field
+from pydantic import ConfigDict, Field, computed_field, field_serializer
 
 from eventstore import Filter, Position
-from handlers import DomainEvent, InvalidDomain, InvalidReaction, InvalidRelay, Reaction, Relay, Send, UnknownCommand
+from handlers import (
+    DomainEvent,
+    InvalidCommand,
+    InvalidDomain,
+    InvalidReaction,
+    InvalidRelay,
+    Reaction,
+    Relay,
+    Send,
+    UnknownCommand,
+)
 from handlers.testing import kit
 from tests.support.domains.bells import RUNG, Ring, Rung, Toll, bells, late, tolling, tolls
 
@@ -142,6 +152,28 @@ def test_the_kit_reports_reactions_that_would_fail_in_a_follower() -> None:
     unknown = _reaction(commands=lambda _: Melt(bell="a"))
     with pytest.raises(UnknownCommand, match="has no decider of the command 'Melt'"):
         kit(bells(reactions=(unknown,)))(Rung(bell="a")).sends(unknown, [])
+
+    homonym = type("Toll", (Ring,), {})(bell="a")
+    foreign = _reaction(commands=lambda _: homonym)
+    with pytest.raises(InvalidReaction, match="returns a Toll that is not the command of this name of the domain"):
+        kit(bells(reactions=(foreign,)))(Rung(bell="a")).sends(foreign, homonym)
+
+
+def test_the_kit_reports_commands_that_cannot_be_sent_or_read() -> None:
+    class Numbered(Toll):
+        @field_serializer("bell")
+        def _number(self, bell: str) -> int:
+            return len(bell)
+
+    Numbered.__name__ = "Toll"
+    unsendable, unreadable = Toll(bell="a\0"), Numbered(bell="a")
+    for command, error, refusal in (
+        (unsendable, AssertionError, "returns a Toll that cannot be sent: it contains a NUL character"),
+        (unreadable, InvalidCommand, "Toll: Bell: "),
+    ):
+        unfit = _reaction(commands=lambda _, command=command: command)
+        with pytest.raises(error, match=refusal):
+            kit(bells(reactions=(unfit,)))(Rung(bell="a")).sends(unfit, command)
 
 
 def test_ids_are_stable_and_unique_per_event_and_reaction() -> None:
