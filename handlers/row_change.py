@@ -1,11 +1,13 @@
 """Row changes: what a projection derives from an event. They are values; making one writes nothing."""
 
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
 from handlers.errors import InvalidRow
+from handlers.numeric_range import beyond_numeric
 
 if TYPE_CHECKING:
     from handlers.table import Table
@@ -64,7 +66,8 @@ class Statement(msgspec.Struct, frozen=True):
         touches: The tables that it reads or writes; empty, the default, if it may use any of the projection's.
 
     Raises:
-        InvalidRow: The statement is no text or begins or ends a transaction, or the values or tables are no tuple.
+        InvalidRow: The statement is no text or begins or ends a transaction, or the values or tables are no tuple,
+            or a value is a number that no column can hold.
     """
 
     sql: str
@@ -80,6 +83,9 @@ class Statement(msgspec.Struct, frozen=True):
             )
         if not isinstance(self.values, tuple) or not isinstance(self.touches, tuple):
             raise InvalidRow("a Statement takes its values, and what it touches, as tuples; is a comma missing?")
+        for place, value in enumerate(self.values, 1):
+            if isinstance(value, Decimal) and (complaint := beyond_numeric(value)) is not None:
+                raise InvalidRow(f"${place} of a Statement {complaint}")
 
 
 Change: TypeAlias = Insert | Upsert | Update | Delete | Statement

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from eventstore.jsontext import Unstorable, canonical, decode_object, encode_object
 from handlers.errors import InvalidProjection, InvalidRow
+from handlers.numeric_range import beyond_numeric
 from handlers.row_change import Delete, Insert, Row, Update, Upsert
 
 __all__ = ["Column", "Table"]
@@ -18,8 +19,6 @@ __all__ = ["Column", "Table"]
 # Names need no quotes in SQL.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _LEAST, _MOST = -(2**63), 2**63 - 1
-# Digits that the server's numeric holds before and after the point.
-_MOST_WHOLE, _MOST_FRACTION = 131_072, 16_383
 _MOST_COLUMNS = 100
 _KINDS: dict[type, str] = {
     str: "text",
@@ -106,14 +105,8 @@ class Column:
     def _decimal(self, table: str, given: Decimal) -> Decimal:
         if given.is_nan():
             return _NAN
-        exponent = given.as_tuple().exponent
-        is_large = bool(given) and given.adjusted() >= _MOST_WHOLE
-        # A driver may store a larger number as 0.
-        if isinstance(exponent, int) and (is_large or -exponent > _MOST_FRACTION):
-            raise InvalidRow(
-                f"{table}.{self.name} holds numbers of {_MOST_WHOLE:,} digits before the point and {_MOST_FRACTION:,} "
-                f"after it, not {given:.9E}"
-            )
+        if (complaint := beyond_numeric(given)) is not None:
+            raise InvalidRow(f"{table}.{self.name} {complaint}")
         return given
 
     def _instant(self, table: str, given: datetime) -> datetime:

@@ -1,6 +1,7 @@
 """The publisher: sends commands from any asyncio program, and waits for their answers."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -140,6 +141,7 @@ class Publisher:
         identity = _identity(command_id)
         with _named(identity):
             _check_names(domain_name, command_type)
+            _check_timeout(timeout)
             await self._store(
                 identity,
                 Topology(domain_name).routing_key,
@@ -189,7 +191,7 @@ class Publisher:
             The command's id, by which it can be cancelled.
 
         Raises:
-            MessageRefused: The time has no time zone, or is more than ten years ahead; or the command is too large.
+            MessageRefused: The time has no time zone, or is more than ten years ahead; or as in ``publish``.
             NoSchedule: The domain's schedule queue does not exist: neither ``worker schedule run`` nor ``worker
                 topology declare`` has declared it.
             BrokerUnavailable: It was not confirmed in time, and may have arrived: as in ``publish``.
@@ -198,6 +200,7 @@ class Publisher:
         identity = _identity(command_id)
         with _named(identity), _about_schedule(domain_name):
             _check_names(domain_name, command_type)
+            _check_timeout(timeout)
             headers = (_headers(causation_id, affinity_key) or {}) | {DELIVER_AT_HEADER: _deliver_at(at)}
             await self._store(
                 identity,
@@ -234,6 +237,7 @@ class Publisher:
         """
         identity = _identity(command_id)
         with _named(identity), _about_schedule(domain_name):
+            _check_timeout(timeout)
             await self._store(
                 identity,
                 Topology(domain_name).schedule_queue,
@@ -307,6 +311,7 @@ class Publisher:
         """
         identity = _identity(command_id)
         with _named(identity):
+            _check_timeout(timeout)
             return await self._answered(
                 partial(
                     self.publish,
@@ -365,6 +370,12 @@ def _check_names(domain_name: str, command_type: str) -> None:
     for what, given in (("a domain", domain_name), ("a command", command_type)):
         if not isinstance(given, str):
             raise MessageRefused(f"{what} is named by a text when a command is sent, not by {_kind(given)}")
+
+
+def _check_timeout(seconds: float) -> None:
+    # The event loop's timers would be out of order for ever with one that is not a number.
+    if not isinstance(seconds, int | float) or math.isnan(seconds):
+        raise MessageRefused(f"a timeout is a number of seconds, not {seconds!r}")
 
 
 def _kind(given: object) -> str:

@@ -194,6 +194,14 @@ ORDER = {"order": "o1"}
             lambda publisher: publisher.schedule("tally", "Ring", ORDER, 60),
             "the command cannot be scheduled: its time is a datetime or a timedelta, not a value of type int",
         ),
+        (
+            lambda publisher: publisher.request("tally", "Ring", ORDER, timeout="5"),
+            "a timeout is a number of seconds, not '5'",
+        ),
+        (
+            lambda publisher: publisher.cancel("tally", uuid4(), timeout=float("nan")),
+            "a timeout is a number of seconds, not nan",
+        ),
     ],
 )
 async def test_an_argument_of_a_wrong_type_is_refused_before_anything_is_sent(

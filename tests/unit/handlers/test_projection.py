@@ -229,6 +229,8 @@ def test_a_statement_takes_its_values_as_a_tuple() -> None:
         Statement("SELECT $1", "a")  # type: ignore[arg-type]  # invalid on purpose
     with pytest.raises(InvalidRow, match="a text of SQL"):
         Statement(" ")
+    with pytest.raises(InvalidRow, match=r"\$2 of a Statement holds numbers of 131,072 digits before the point"):
+        Statement("SELECT $1, $2", (1, Decimal("1e131072")))
 
 
 def wide_domain(version: int = 2, **changed: Any) -> tuple[Domain, Projection]:

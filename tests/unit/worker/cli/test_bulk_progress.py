@@ -45,3 +45,11 @@ def test_a_transient_failure_says_how_to_continue(error: Exception) -> None:
         told_to_go_on(StoreSettings()),
     ):
         raise error
+
+
+def test_what_is_kept_is_named() -> None:
+    with (
+        pytest.raises(Mistake, match=r"\. Ranges stay moved: run the same command again"),
+        told_to_go_on(StoreSettings(), "Ranges stay moved"),
+    ):
+        raise StoreUnavailable("the server is gone")
