@@ -5,6 +5,8 @@ https://www.postgresql.org/docs/current/datatype-numeric.html
 
 from decimal import Decimal
 
+from eventstore.counted import counted
+
 __all__ = ["beyond_numeric"]
 
 _MOST_WHOLE, _MOST_FRACTION = 131_072, 16_383
@@ -21,4 +23,5 @@ def beyond_numeric(number: Decimal) -> str | None:
     is_large = bool(number) and number.adjusted() >= _MOST_WHOLE
     if not is_large and isinstance(exponent, int) and -exponent <= _MOST_FRACTION:
         return None
-    return f"holds numbers of {_MOST_WHOLE:,} digits before the point and {_MOST_FRACTION:,} after it, not {number:.9E}"
+    whole, fraction = counted(_MOST_WHOLE, "digit"), f"{_MOST_FRACTION:,}"
+    return f"holds numbers of {whole} before the point and {fraction} after it, not {number:.9E}"

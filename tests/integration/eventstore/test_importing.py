@@ -12,6 +12,7 @@ from eventstore import (
     Event,
     Filter,
     InvalidRequest,
+    LockNotAcquired,
     OutcomeUnknown,
     StoreMisconfigured,
     StoreUnavailable,
@@ -28,10 +29,11 @@ _WAITS = """
 SELECT pid FROM pg_stat_activity
 WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%import_v1%'
 """
-_WAITS_TO_BEGIN = """
+_WAITS_FOR_ITS_TURN = """
 SELECT pid FROM pg_stat_activity
-WHERE datname = current_database() AND wait_event = 'advisory' AND query LIKE '%pg_advisory_lock%'
+WHERE datname = current_database() AND query LIKE '%pg_try_advisory_lock%' AND pid <> pg_backend_pid()
 """
+IMPORTING = "eventstore.postgres.administration.bulk.importing"
 NOWHERE = "postgresql://nobody:secret@127.0.0.1:9/nowhere"
 
 
@@ -149,37 +151,29 @@ async def test_an_answer_that_was_lost_is_found_in_the_database(
     assert keys(await store.query(ANY)) == [f"k{place}" for place in range(30)]
 
 
-async def test_two_that_go_on_with_the_same_import_record_each_event_once(
-    store: PostgresEventStore, database: Database, admin: Connection
+async def test_of_two_that_import_at_the_same_time_one_waits_and_is_told(
+    store: PostgresEventStore, database: Database, admin: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await importing(database, 10)
+    monkeypatch.setattr(f"{IMPORTING}._PATIENCE_SECONDS", 0.0)
     async with head_locked(database.admin_url):
-        tasks = [asyncio.create_task(importing(database, 40)) for _ in range(2)]
-
-        async def both() -> bool:
-            return len(await admin.fetch(_WAITS)) == 2
-
-        await eventually(both, what="both to wait for their turn")
-    ends = await asyncio.gather(*tasks, return_exceptions=True)
-    refused = [end for end in ends if isinstance(end, InvalidRequest)]
-    assert [str(each) for each in refused] == ["another process is running the same file import: wait for its end"]
+        first = asyncio.create_task(importing(database, 40))
+        await waiting_import(admin)
+        with pytest.raises(LockNotAcquired, match="another process imports a file: wait for its end, then try again"):
+            await importing(database, 40)
+    await first
+    assert (await importing(database, 40)).records == 40
     assert keys(await store.query(ANY)) == [f"k{place}" for place in range(40)]
 
 
-@pytest.mark.parametrize(
-    ("name", "told"),
-    [
-        ("history", "another process is running the same file import"),
-        ("copy", "history was imported meanwhile, which may be the same file: run this again"),
-    ],
-)
-async def test_a_file_that_another_process_begins_to_import_is_not_recorded_twice(
-    store: PostgresEventStore, database: Database, admin: Connection, name: str, told: str
+@pytest.mark.parametrize("name", ["history", "copy"])
+async def test_what_the_server_still_records_for_a_killed_import_is_not_recorded_again(
+    store: PostgresEventStore, database: Database, admin: Connection, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(f"{IMPORTING}._PATIENCE_SECONDS", 120.0)
     checked = check_import(history(40), [], name=name)
 
     async def second_waits() -> bool:
-        return bool(await admin.fetch(_WAITS_TO_BEGIN))
+        return bool(await admin.fetch(_WAITS_FOR_ITS_TURN))
 
     async with proxy(database.admin_url) as way:
         async with head_locked(database.admin_url):
@@ -191,31 +185,16 @@ async def test_a_file_that_another_process_begins_to_import_is_not_recorded_twic
                 await first
             second = asyncio.create_task(import_events(database.admin_url, history(40), name=name, checked=checked))
             await eventually(second_waits, what="the second one to wait for the first")
-        with pytest.raises(InvalidRequest, match=told):
-            await second
-    assert keys(await store.query(ANY)) == [f"k{place}" for place in range(10)]
-    # Compared again, it is known under its first name.
-    known = await find_imports(database.admin_url)
-    with pytest.raises(InvalidRequest, match="as history: to continue"):
-        check_import(history(40), known, name="copy")
-    assert (await importing(database, 40)).records == 40
+        if name == "copy":
+            with pytest.raises(InvalidRequest, match="history was imported meanwhile, which may be the same file: run"):
+                await second
+            # Compared again, it is known under its first name.
+            with pytest.raises(InvalidRequest, match="as history: to continue, pass --name history"):
+                check_import(history(40), await find_imports(database.admin_url), name=name)
+            assert keys(await store.query(ANY)) == [f"k{place}" for place in range(10)]
+            second = asyncio.create_task(importing(database, 40))
+        assert (await second).records == 40
     assert keys(await store.query(ANY)) == [f"k{place}" for place in range(40)]
-
-
-async def test_files_that_differ_can_be_imported_at_the_same_time(
-    store: PostgresEventStore, database: Database
-) -> None:
-    counts = {"a": 30, "b": 40}
-    checked = {name: check_import(history(count, first=100), [], name=name) for name, count in counts.items()}
-    for name, count in counts.items():
-        await import_events(database.admin_url, history(10, first=count), name=name)
-    await asyncio.gather(
-        *(
-            import_events(database.admin_url, history(count, first=count), name=name, checked=checked[name])
-            for name, count in counts.items()
-        )
-    )
-    assert len((await store.query(ANY)).events) == 70
 
 
 async def test_a_source_that_was_changed_is_refused(store: PostgresEventStore, database: Database) -> None:

@@ -47,7 +47,7 @@ BAD: dict[str, tuple[Callable[[Projected[DomainEvent]], Any], str]] = {
     "row": (lambda seen: [{"number": seen.number}], "returns a dict, which changes no table"),
     "type": (_text(b"bytes"), "notes.note holds str, not b'bytes'"),
     "nul": (_text("a\0b"), "notes.note cannot hold a NUL character"),
-    "surrogate": (_text("\ud800"), "surrogates not allowed"),
+    "surrogate": (_text("\ud800"), "cannot hold a lone surrogate"),
     "syntax": (_stated("INSERT IN notes"), "syntax error"),
     "two statements": (_stated("DELETE FROM notes; DELETE FROM notes"), "multiple commands"),
     "no such table": (_stated("DELETE FROM nowhere"), '"nowhere" does not exist'),

@@ -5,12 +5,12 @@ continues after the last recorded chunk.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from time import monotonic
 
 from eventstore.counted import counted
-from eventstore.errors import InvalidRequest
+from eventstore.errors import InvalidRequest, LockNotAcquired
 from eventstore.events import Event
 from eventstore.postgres.administration.administrator import administrator
 from eventstore.postgres.administration.bulk.chunk import Chunk, ChunkBuilder, RunningDigest
@@ -24,6 +24,8 @@ __all__ = ["CheckedImport", "check_import", "find_imports", "import_events"]
 _PURPOSE = "worker db import"
 # Any number that nothing else in this database uses for an advisory lock.
 _LOCK = 4_715_018_260_310_018
+# How long an import waits for another one, which may be the end of one that was killed.
+_PATIENCE_SECONDS, _REST_SECONDS = 10.0, 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +91,7 @@ def check_import(events: Iterable[Event], known: Iterable[Import], *, name: str)
         raise InvalidRequest(
             f"its first records were imported already, as {same_as}: to continue, pass --name {same_as}"
         )
-    return CheckedImport(records=count, known=own, others=frozenset(others.values()))
+    return CheckedImport(records=count, known=own, others=frozenset(each.name for each in files) - {name})
 
 
 async def import_events(
@@ -118,8 +120,8 @@ async def import_events(
         The progress of the import, which has reached the end of the source.
 
     Raises:
-        InvalidRequest: Another process continues the same import, or the source has changed; or a file was imported
-            that the source was not compared with.
+        LockNotAcquired: Another process imports a file, and did not end within ten seconds.
+        InvalidRequest: The source has changed, or a file was imported that it was not compared with.
         OutcomeUnknown, StoreUnavailable: The connection was lost. Recorded events stay; call again.
         StoreMisconfigured: The role may not import.
 
@@ -128,40 +130,40 @@ async def import_events(
     async with administrator(
         admin_url, purpose=_PURPOSE, schema=schema, wanted=SessionAttribute.read_write
     ) as connection:
-        own = _own(await known_imports(connection), name)
+        await _alone(connection)
+        known = await known_imports(connection)
+        own = _own(known, name)
+        if checked is not None:
+            _compare(checked, own, known)
         async with Recorder(connection, own, progress) as recorder:
             chunks = _chunks(events, own)
             # In a thread, while the event loop sends the previous chunk.
-            chunk = await asyncio.to_thread(next, chunks, None)
-            if chunk is not None and not own.records:
-                async with _beginning(connection, name, checked):
-                    await recorder.record(chunk)
-                    await recorder.recorded()
-                chunk = await asyncio.to_thread(next, chunks, None)
-            while chunk is not None:
+            while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
                 await recorder.record(chunk)
-                chunk = await asyncio.to_thread(next, chunks, None)
         return recorder.state
 
 
-@asynccontextmanager
-async def _beginning(connection: SchemaConnection, name: str, checked: CheckedImport | None) -> AsyncIterator[None]:
-    """Let one import at a time begin: the next one sees in the database what this one has recorded.
+async def _alone(connection: SchemaConnection) -> None:
+    """Take the lock of imports, which the session holds until it ends.
 
-    The session holds the lock, so that it stays held while the server still runs a chunk of a process that was killed.
+    So it is held while the server still records a chunk of a process that was killed: the next import begins with what
+    that one has recorded.
     """
     number = connection.schema.lock(_LOCK)
-    await connection.fetchval("SELECT pg_advisory_lock($1)", number)
-    known = await known_imports(connection)
-    if _own(known, name).records:
-        raise InvalidRequest(f"another process is running the same {FILE} import: wait for its end")
-    names = {each.name for each in known if each.kind == FILE and each.records > 0}
-    if checked is not None and (unknown := names - checked.others):
+    deadline = monotonic() + _PATIENCE_SECONDS
+    while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", number):
+        if monotonic() >= deadline:
+            raise LockNotAcquired("another process imports a file: wait for its end, then try again")
+        await asyncio.sleep(_REST_SECONDS)
+
+
+def _compare(checked: CheckedImport, own: Import, known: Iterable[Import]) -> None:
+    """Refuse a source if the imports that it was compared with are no longer all."""
+    names = {each.name for each in known if each.kind == FILE and each.records > 0} - {own.name}
+    if not own.records and (unknown := names - checked.others):
         raise InvalidRequest(
             f"{min(unknown)} was imported meanwhile, which may be the same file: run this again, to have them compared"
         )
-    yield
-    await connection.fetchval("SELECT pg_advisory_unlock($1)", number)
 
 
 def _own(known: Iterable[Import], name: str) -> Import:

@@ -102,7 +102,7 @@ class Recorder:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if error is None:
-            await self.recorded()
+            await self._finished()
         elif self._under_way is not None:
             # The original error matters more than the outcome of the running chunk.
             self._under_way.cancel()
@@ -115,16 +115,11 @@ class Recorder:
         Raises:
             EventStoreError: The chunk before could not be recorded.
         """
-        await self.recorded()
+        await self._finished()
         self._under_way = asyncio.create_task(self._record(chunk, self.state))
         await asyncio.sleep(0)
 
-    async def recorded(self) -> None:
-        """Wait until all chunks are recorded.
-
-        Raises:
-            EventStoreError: The last one could not be recorded.
-        """
+    async def _finished(self) -> None:
         if self._under_way is not None:
             under_way, self._under_way = self._under_way, None
             self.state = await under_way
